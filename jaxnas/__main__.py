@@ -1,0 +1,7 @@
+"""``python -m jaxnas``."""
+
+import sys
+
+from jaxnas.cli import main
+
+sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,21 @@
+"""What a child costs, counted from its architecture."""
+
+from dataclasses import astuple, dataclass
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Exact and unpadded.
+
+    Attributes:
+        multiply_adds: for one example, forward.
+        parameters: trainable numbers.
+        activation_bytes: of one example's maps, float32, forward.
+    """
+
+    multiply_adds: int
+    parameters: int
+    activation_bytes: int
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))

@@ -1,0 +1,165 @@
+"""The command line: ``python -m jaxnas search | final | trials | show``."""
+
+import argparse
+import os
+import sqlite3
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from jaxnas import report, setup
+from jaxnas.experiment import describe, differences
+from jaxnas.final import train_final
+from jaxnas.ledger import Ledger, locked
+from jaxnas.search import search
+
+USER_ERROR, FAILED, INTERRUPTED = 2, 1, 130
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit status: 2 for a user's mistake, 1 for a failure, 130 after Ctrl-C."""
+    options, rest = _parser().parse_known_args(arguments)
+    try:
+        return options.run(options, rest)
+    except ValueError as error:
+        if "JAXNAS_DEBUG" in os.environ:
+            raise
+        print(f"jaxnas: {error}", file=sys.stderr)
+        return USER_ERROR
+    except (sqlite3.OperationalError, OSError) as error:
+        print(f"jaxnas: stopped, {error}. What the ledger holds is safe: mend the cause, then the same command goes on", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("\njaxnas: interrupted. The same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m jaxnas", description="Neural architecture search on JAX.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("search", help="search, or go on with a search", add_help=False, allow_abbrev=False,
+                              usage="python -m jaxnas search CONFIG [--workdir DIR] [--final] [--SETTING VALUE ...]")  # fmt: skip
+    run.add_argument("config", type=Path, help="a Python file that sets `experiment`")
+    run.add_argument("--workdir", type=Path, help="where the ledger lies; default: runs/NAME-OF-THE-CONFIG")
+    run.add_argument("--final", action="store_true", help="train the best at the end and read its test score")
+    run.set_defaults(run=_search)
+
+    final = commands.add_parser("final", help="train the best (or a named) trial from scratch, read its test score once")
+    final.add_argument("workdir", type=Path)
+    final.add_argument("--trial", type=int, help="default: the best")
+    final.set_defaults(run=_final)
+
+    trials = commands.add_parser("trials", help="list trials")
+    trials.add_argument("workdir", type=Path)
+    trials.add_argument("--top", type=int, help="only the best so many; default: all, in order")
+    trials.set_defaults(run=_trials)
+
+    show = commands.add_parser("show", help="draw one architecture")
+    show.add_argument("workdir", type=Path)
+    show.add_argument("trial", type=int)
+    show.set_defaults(run=_show)
+    return parser
+
+
+def _search(options, overrides: list[str]) -> int:
+    setup.use_all_cores()
+    experiment, source = setup.load(options.config, overrides)
+    setup.set_flags(experiment)
+    workdir = options.workdir or Path("runs") / options.config.stem
+    console = Console()
+    with locked(workdir):
+        ledger = Ledger(workdir, write=True)
+        _begin(ledger, experiment, options.config, source, overrides, workdir)
+        total, done = experiment.rounds * experiment.children, len(ledger)
+        if done >= total and "finished" in ledger.facts():
+            console.print(f"This search is finished: {done} trials in {workdir}. More rounds continue it: --rounds N", soft_wrap=True)
+        else:
+            if done:
+                console.print(f"Continuing {workdir}: {done} of {total} trials are done.", soft_wrap=True)
+            with report.report_on(console, experiment.rounds, total, done, next(iter(ledger.top(1)), None)) as watch:
+                search(experiment, ledger, watch)
+            ledger.record(finished=experiment.rounds)
+        print(report.summary(ledger, workdir))
+        return _train(ledger, experiment, None, console) if options.final else 0
+
+
+def _begin(ledger: Ledger, experiment, config: Path, source: str, overrides: list[str], workdir: Path) -> None:
+    """Record what runs here; refuse a directory that another experiment has used."""
+    facts, wanted = ledger.facts(), describe(experiment)
+    if "configuration" in facts:
+        changed = differences(facts["configuration"], wanted)
+        if changed:
+            raise ValueError(
+                f"{workdir} holds another experiment:\n  " + "\n  ".join(changed) + "\ngive another --workdir, or the old settings"
+            )
+        here = setup.machine()
+        moved = [f"{name} was {facts[name]}, is {here[name]}" for name in ("versions", "device") if facts[name] != here[name]]
+        for line in moved:
+            print(f"jaxnas: note: {line}; results may differ in their last digits", file=sys.stderr)
+    else:
+        ledger.record(configuration=wanted, seed=experiment.seed, **setup.machine())
+    origin = {"config": str(config.absolute()), "source": source, "overrides": overrides}
+    ledger.record(origin=origin)  # rounds and final settings may change on the way: the newest hold
+
+
+def _final(options, rest: list[str]) -> int:
+    _no_more(rest)
+    workdir = options.workdir
+    Ledger(workdir).close()  # says so, and makes nothing, where there is no search
+    with locked(workdir):
+        ledger = Ledger(workdir, write=True)
+        origin = ledger.facts()["origin"]
+        experiment = setup.restore(origin["source"], Path(origin["config"]), origin["overrides"])
+        setup.set_flags(experiment)
+        return _train(ledger, experiment, options.trial, Console())
+
+
+def _train(ledger: Ledger, experiment, trial_id: int | None, console: Console) -> int:
+    """Final training of a trial (None: the best), unless it has been done."""
+    if trial_id is None and not ledger.top(1):
+        raise ValueError("no trial has a score yet: let the search run first")
+    trial = ledger.top(1)[0] if trial_id is None else ledger.trial(trial_id)
+    name = f"final:{trial.trial_id}"
+    known = ledger.facts().get(name)
+    if known is None:
+        with console.status("") as status:
+            epochs = experiment.final.train.epochs
+            tell = lambda doing, epoch: status.update(f"trial {trial.trial_id}: {doing}, {epoch} of {epochs} epochs done")
+            known = train_final(experiment, trial, tell)
+        ledger.record(**{name: known})
+    else:
+        print("This trial has had its final training; the test score is read only once. Recorded:")
+    print(report.final_lines(known))
+    return 0 if known["test_score"] is not None else FAILED
+
+
+def _trials(options, rest: list[str]) -> int:
+    _no_more(rest)
+    if options.top is not None and options.top < 1:
+        raise ValueError(f"--top {options.top}: give 1 or more")
+    ledger = Ledger(options.workdir)
+    rows = ledger.trials() if options.top is None else ledger.top(options.top)
+    console = Console()
+    console = console if console.is_terminal else Console(width=200)
+    console.print(report.trial_table(rows, f"{len(ledger)} trials in {options.workdir}"))
+    return 0
+
+
+def _show(options, rest: list[str]) -> int:
+    _no_more(rest)
+    trial = Ledger(options.workdir).trial(options.trial)
+    score = trial.status if trial.score is None else f"validation score {trial.score:.4f}"
+    print(f"Trial {trial.trial_id} of round {trial.round}: {score}, {trial.parameters:,} parameters, {trial.multiply_adds:,} multiply-adds")
+    print()
+    print(report.draw(trial.architecture))
+    curve = ", ".join("-" if v is None else f"{v:.4f}" for v in trial.curve)
+    print(f"\nValidation score after each epoch: {curve}")
+    return 0
+
+
+def _no_more(rest: list[str]) -> None:
+    if rest:
+        raise ValueError(f"unknown arguments {' '.join(rest)}: see --help")

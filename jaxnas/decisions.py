@@ -1,0 +1,102 @@
+"""What a strategy settles: a row of choices, each among a few values. All that a strategy ever sees of a space.
+
+Letters: N samples, T decisions.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+ABSENT = -1
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One decision among ``size`` values.
+
+    Attributes:
+        name: what is decided, unique in its space ("layer 3 filters").
+        kind: decisions of one kind mean the same thing at another place and share what a strategy learns of them
+            ("filters"); all of a kind have the same size.
+        size: how many values there are; tokens run from 0 to size - 1.
+        needs: ``(column, token)``: the decision exists only where the earlier decision in that column took this token
+            or a greater one; None: it always exists.
+    """
+
+    name: str
+    kind: str
+    size: int
+    needs: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The choices of a space, in the order in which they are made.
+
+    Raises:
+        ValueError: a choice without values, two sizes for one kind, a repeated name, a need that looks forward.
+    """
+
+    choices: tuple[Choice, ...]
+
+    def __post_init__(self):
+        size_of = {}
+        for column, c in enumerate(self.choices):
+            if c.size < 1:
+                raise ValueError(f"decision {c.name!r} has {c.size} values: it needs at least one")
+            if size_of.setdefault(c.kind, c.size) != c.size:
+                raise ValueError(f"decisions of kind {c.kind!r} have {size_of[c.kind]} and {c.size} values: one kind, one size")
+            if c.needs is not None and not 0 <= c.needs[0] < column:
+                raise ValueError(f"decision {c.name!r} in column {column} needs column {c.needs[0]}: only an earlier one will do")
+        if len({c.name for c in self.choices}) < len(self.choices):
+            raise ValueError("two decisions have the same name: give each its own")
+
+    def __len__(self) -> int:
+        return len(self.choices)
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """The different kinds, in order of first appearance."""
+        return tuple(dict.fromkeys(c.kind for c in self.choices))
+
+    @cached_property
+    def kind_index(self) -> np.ndarray:
+        """int32 ``[T]``: the place in `kinds` of each decision's kind."""
+        return np.array([self.kinds.index(c.kind) for c in self.choices], np.int32)
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """int32 ``[T]``: the number of values of each decision."""
+        return np.array([c.size for c in self.choices], np.int32)
+
+    @cached_property
+    def needs(self) -> np.ndarray:
+        """int32 ``[T, 2]``: column and least token that each decision needs; column -1 needs nothing."""
+        return np.array([c.needs or (-1, 0) for c in self.choices], np.int32).reshape(-1, 2)
+
+    def without_absent(self, tokens: Int[Array, "N T"]) -> Int[Array, "N T"]:
+        """The same tokens with -1 wherever a decision does not exist, given the earlier ones."""
+        columns = []
+        for t, c in enumerate(self.choices):
+            column = tokens[:, t]
+            if c.needs is not None:
+                column = jnp.where(columns[c.needs[0]] >= c.needs[1], column, ABSENT)
+            columns.append(column)
+        return jnp.stack(columns, axis=1)
+
+    def check(self, tokens) -> np.ndarray:
+        """``tokens`` as int32 ``[T]``, one sample.
+
+        Raises:
+            ValueError: another length, or a token that is no value of its decision.
+        """
+        tokens = np.asarray(tokens, np.int32)
+        if tokens.shape != (len(self),):
+            raise ValueError(f"{tokens.shape} tokens given: this space has {len(self)} decisions")
+        for token, c in zip(tokens.tolist(), self.choices, strict=True):
+            if not ABSENT <= token < c.size:
+                raise ValueError(f"token {token} of decision {c.name!r}: it must lie in 0..{c.size - 1}, or be -1 for absent")
+        return tokens

@@ -1,0 +1,40 @@
+"""Evaluators: where tokens become outcomes.
+
+Letters: N children, T decisions.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int
+
+from jaxnas.evaluators.population import Population
+from jaxnas.evaluators.train import SGD, Train
+from jaxnas.outcome import Outcome, Progress
+
+
+class Evaluate(Protocol):
+    """One round's children in, outcomes out, a group at a time as they are done."""
+
+    def __call__(
+        self,
+        tokens: Int[np.ndarray, "N T"],
+        trial_ids: Int[np.ndarray, " N"],
+        finished: Collection[int] = (),
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> Iterator[tuple[list[int], Outcome]]:
+        """Yields rows of ``tokens`` and their outcome; trials in ``finished`` are left out, each other row comes once."""
+
+    def describe(self, tokens: Int[np.ndarray, " T"]) -> dict:
+        """The architecture that tokens mean, as JSON values."""
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """A frozen dataclass of settings; `bind` reads the data and gives the function that evaluates."""
+
+    def bind(self, space, task, seed: int) -> Evaluate: ...
+
+
+__all__ = ["SGD", "Evaluate", "Evaluator", "Population", "Train"]

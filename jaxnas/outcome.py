@@ -1,0 +1,84 @@
+"""What an evaluation gives, and how far it has come.
+
+Letters: N children, E epochs.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+class Status(IntEnum):
+    """How the evaluation of one child ended. Only an `OK` child has a score."""
+
+    OK = 0
+    DIVERGED = 1
+    """NaN or Inf came up in its loss, its parameters or its statistics; it was frozen at that step."""
+    OUT_OF_MEMORY = 2
+    """It does not fit the device even alone."""
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an evaluator answers, one row a child.
+
+    Attributes:
+        status: values of `Status`, ``[N]``.
+        score: the task's score, higher is better, ``[N]``; NaN where the status is not `Status.OK`.
+        curve: score after each epoch, ``[N, E]``; NaN from the epoch on in which a child failed.
+        seconds: a child's share of its group's training time, compilation apart, ``[N]``.
+        parameters: trainable numbers of the unpadded child, ``[N]``.
+        multiply_adds: for one example through the unpadded child, forward, ``[N]``.
+        architectures: the children as JSON values, one dict each.
+    """
+
+    status: Int[np.ndarray, " N"]
+    score: Float[np.ndarray, " N"]
+    curve: Float[np.ndarray, "N E"]
+    seconds: Float[np.ndarray, " N"]
+    parameters: Int[np.ndarray, " N"]
+    multiply_adds: Int[np.ndarray, " N"]
+    architectures: tuple[dict, ...]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One evaluated sample, as the ledger keeps it. `score` is None where the child failed; `curve` likewise."""
+
+    trial_id: int
+    round: int
+    tokens: tuple[int, ...]
+    architecture: dict
+    status: str
+    score: float | None
+    reward: float
+    curve: tuple[float | None, ...]
+    parameters: int
+    multiply_adds: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A sign of life from an evaluator.
+
+    Attributes:
+        doing: what begins now, such as "compiling" or "training".
+        children: how many children the present group holds.
+        epoch: epochs of the group that are done, of ``epochs``.
+        programs: (envelope, group size) pairs compiled so far in this process.
+        compile_seconds: seconds spent in compiling them.
+    """
+
+    doing: str
+    children: int
+    epoch: int
+    epochs: int
+    programs: int
+    compile_seconds: float

@@ -1,0 +1,7 @@
+"""Reports: what a person sees. They read the ledger and never run JAX."""
+
+from jaxnas.report.draw import draw, pretty
+from jaxnas.report.live import Report, report_on
+from jaxnas.report.tables import final_lines, summary, trial_table
+
+__all__ = ["Report", "draw", "final_lines", "pretty", "report_on", "summary", "trial_table"]

@@ -1,0 +1,52 @@
+"""What the ledger holds, as tables and lines."""
+
+from pathlib import Path
+
+from rich.table import Table
+
+from jaxnas.ledger import Ledger
+from jaxnas.outcome import Trial
+from jaxnas.report.draw import draw, pretty
+
+
+def trial_table(trials: list[Trial], title: str) -> Table:
+    """Trials as rows: id, round, score, parameters, multiply-adds, seconds, architecture."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in ("trial", "round", "score", "reward", "parameters", "mult-adds", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("kernel height x width : filters", overflow="fold")
+    for t in trials:
+        score = t.status if t.score is None else f"{t.score:.4f}"
+        numbers = f"{t.reward:.4f}", f"{t.parameters:,}", f"{t.multiply_adds:,}", f"{t.seconds:.2f}"
+        table.add_row(str(t.trial_id), str(t.round), score, *numbers, pretty(t.architecture))
+    return table
+
+
+def summary(ledger: Ledger, workdir: Path) -> str:
+    """The end of a search: best architecture, the policy's favourite, where everything is, what to type next."""
+    trials, facts = ledger.trials(), ledger.facts()
+    lines = [f"{len(trials)} trials, {sum(t.status != 'ok' for t in trials)} failed."]
+    best = ledger.top(1)
+    if best:
+        lines += [
+            "",
+            f"Best: trial {best[0].trial_id}, validation score {best[0].score:.4f}, {best[0].parameters:,} parameters, "
+            f"{best[0].multiply_adds:,} multiply-adds",
+            "",
+            draw(best[0].architecture),
+        ]
+    if "most_likely" in facts:
+        lines += ["", f"The strategy's favourite now: {pretty(facts['most_likely']['architecture'])}"]
+    lines += ["", f"Ledger: {ledger.path}", "Next:"]
+    lines += [f"  python -m jaxnas final {workdir}       train the best from scratch, read its test score"]
+    lines += [f"  python -m jaxnas trials {workdir}      list the best trials"]
+    return "\n".join(lines)
+
+
+def final_lines(result: dict) -> str:
+    """A final training in words."""
+    head = f"Trial {result['trial_id']}, trained from scratch on {result['train_examples']:,} examples for {result['epochs']} epochs"
+    cost = f"{result['parameters']:,} parameters, {result['multiply_adds']:,} multiply-adds, {result['seconds']:.1f} seconds"
+    if result["test_score"] is None:
+        return f"{head}: it diverged, so there is no test score ({cost}). Lower the learning rate of `final`."
+    return f"{head}:\ntest score {result['test_score']:.4f} on {result['test_examples']:,} examples ({cost})"

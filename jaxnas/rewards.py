@@ -1,0 +1,53 @@
+"""Rewards: what a strategy is told of an outcome. One number a child, higher is better, always finite.
+
+A failed child gets the floor, which no child that learnt anything can fall below.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxnas.outcome import Outcome, Status
+
+
+@runtime_checkable
+class Reward(Protocol):
+    """outcome -> one finite float64 a child, ``[N]``."""
+
+    def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]: ...
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The score itself, an accuracy in [0, 1]; ``floor`` where a child failed."""
+
+    floor: float = 0.0
+
+    def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]:
+        return _power(outcome, 1, self.floor)
+
+
+@dataclass(frozen=True)
+class CubedAccuracy:
+    """The score's cube, which spreads the good children apart; ``floor`` where a child failed.
+
+    References:
+        Zoph & Le, Neural Architecture Search with Reinforcement Learning, 2017, section 4.1
+        (https://arxiv.org/abs/1611.01578).
+    """
+
+    floor: float = 0.0
+
+    def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]:
+        return _power(outcome, 3, self.floor)
+
+
+def _power(outcome: Outcome, exponent: int, floor: float) -> Float[np.ndarray, " N"]:
+    ok = outcome.status == Status.OK
+    return np.where(ok, np.where(ok, outcome.score, 0.0) ** exponent, floor)
+
+
+REWARDS = {"Accuracy": Accuracy, "CubedAccuracy": CubedAccuracy}
+"""Every reward of the library by name; the laws are tested over this table."""

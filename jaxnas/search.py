@@ -1,0 +1,70 @@
+"""The search: propose, evaluate, update, round after round. The ledger is read before anything is trained."""
+
+from typing import Protocol
+
+import jax
+import numpy as np
+
+from jaxnas.experiment import Experiment
+from jaxnas.ledger import Ledger
+from jaxnas.outcome import Outcome, Progress, Status, Trial
+from jaxnas.rng import key_for
+
+
+class Watch(Protocol):
+    """Who is told how the search goes."""
+
+    def progress(self, progress: Progress) -> None: ...
+
+    def trials(self, trials: list[Trial]) -> None: ...
+
+    def round_done(self, round: int, metrics: dict[str, float]) -> None: ...
+
+
+def search(experiment: Experiment, ledger: Ledger, watch: Watch) -> None:
+    """Run the rounds that the ledger does not hold yet.
+
+    The strategy's state is rebuilt by going through the finished rounds, so a resumed search is the unkilled one.
+
+    Raises:
+        ValueError: unusable data, or a ledger whose trials this experiment would not have proposed.
+    """
+    strategy, seed, n = experiment.strategy, experiment.seed, experiment.children
+    evaluate = experiment.evaluator.bind(experiment.space, experiment.task, seed)
+    propose, update = jax.jit(strategy.propose, static_argnames="n"), jax.jit(strategy.update)
+    state = strategy.init(experiment.space.decisions, key_for(seed, "strategy"))
+    for r in range(experiment.rounds):
+        tokens = np.asarray(propose(state, key_for(seed, "propose", r), n=n))
+        trial_ids = np.arange(r * n, (r + 1) * n)
+        done = {t.trial_id: t for t in ledger.trials(round=r)}
+        _check_same(done, tokens, r * n)
+        if len(done) < n:
+            for rows, outcome in evaluate(tokens, trial_ids, done, watch.progress):
+                trials = _trials(r, trial_ids[rows], tokens[rows], outcome, experiment.reward(outcome))
+                ledger.append(trials)
+                watch.trials(trials)
+        rewards = np.array([t.reward for t in ledger.trials(round=r)])
+        state, metrics = update(state, tokens, np.float32(rewards))
+        watch.round_done(r, {name: float(value) for name, value in metrics.items()})
+    if hasattr(strategy, "most_likely"):
+        favourite = np.asarray(strategy.most_likely(state))
+        ledger.record(most_likely={"rounds": experiment.rounds, "architecture": evaluate.describe(favourite)})
+
+
+def _check_same(done: dict[int, Trial], tokens, first: int) -> None:
+    """Raises ValueError where the ledger's tokens are not those proposed: another machine or version computes otherwise."""
+    for trial in done.values():
+        if trial.tokens != tuple(tokens[trial.trial_id - first].tolist()):
+            raise ValueError(f"trial {trial.trial_id} of the ledger has tokens {list(trial.tokens)}, but this machine proposes "
+                             f"{tokens[trial.trial_id - first].tolist()}: continue it with the versions and device that began it")  # fmt: skip
+
+
+def _trials(round: int, trial_ids, tokens, outcome: Outcome, rewards) -> list[Trial]:
+    """The rows of a group as the ledger keeps them: NaN becomes None."""
+    plain = lambda number: None if np.isnan(number) else float(number)
+    return [
+        Trial(int(trial_ids[i]), round, tuple(tokens[i].tolist()), outcome.architectures[i], Status(outcome.status[i]).label,
+              plain(outcome.score[i]), float(rewards[i]), tuple(map(plain, outcome.curve[i])), int(outcome.parameters[i]),
+              int(outcome.multiply_adds[i]), float(outcome.seconds[i]))
+        for i in range(len(trial_ids))
+    ]  # fmt: skip

@@ -1,0 +1,141 @@
+"""The space of convolutional chains.
+
+References:
+    Zoph & Le, Neural Architecture Search with Reinforcement Learning, 2017, sections 3.2 and 4.1
+    (https://arxiv.org/abs/1611.01578).
+
+Letters: T decisions.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Int
+
+from jaxnas.children.chain import Chain, ChainEnvelope, ConvLayer
+from jaxnas.children.chain_net import ChainChildren
+from jaxnas.decisions import ABSENT, Choice, Decisions
+
+DEPTH = "depth"
+
+
+@dataclass(frozen=True)
+class ChainCNN:
+    """Chains of convolutions: each layer decides filter height, filter width, number of filters and, where more than
+    one is listed, stride height and stride width.
+
+    Attributes:
+        layers: number of layers, or the greatest number where ``depths`` are given.
+        depths: the numbers of layers to choose from, ascending, ending in ``layers``; empty: always ``layers``. The
+            choice is the first decision, and those of layers that do not exist are absent.
+        kernel_heights: filter heights to choose from, in pixels.
+        kernel_widths: filter widths to choose from, in pixels.
+        filters: numbers of filters to choose from.
+        stride_heights: stride heights to choose from, in pixels.
+        stride_widths: stride widths to choose from, in pixels.
+        pool_after: the layers (the first is 1) that 2x2 max pooling follows.
+
+    Raises:
+        ValueError: an empty, repeated or non-positive list of values, a depth or pooling place outside the layers.
+    """
+
+    layers: int = 6
+    depths: tuple[int, ...] = ()
+    kernel_heights: tuple[int, ...] = (1, 3, 5, 7)
+    kernel_widths: tuple[int, ...] = (1, 3, 5, 7)
+    filters: tuple[int, ...] = (24, 36, 48, 64)
+    stride_heights: tuple[int, ...] = (1,)
+    stride_widths: tuple[int, ...] = (1,)
+    pool_after: tuple[int, ...] = ()
+
+    def __post_init__(self):
+        if self.layers < 1:
+            raise ValueError(f"layers={self.layers}: a chain needs at least 1 layer")
+        for name, values in self._values.items():
+            if not values or min(values) < 1 or len(set(values)) < len(values):
+                raise ValueError(f"{name.replace(' ', '_')}s={values}: give one or more different positive integers")
+        outside = [p for p in self.pool_after if not 1 <= p <= self.layers]
+        if outside or len(set(self.pool_after)) < len(self.pool_after):
+            raise ValueError(f"pool_after={self.pool_after}: give different layers from 1 to {self.layers}")
+        if self.depths and (self.depths[-1] != self.layers or self.depths[0] < 1 or any(b <= a for a, b in pairwise(self.depths))):
+            raise ValueError(f"depths={self.depths}: give ascending positive numbers that end in layers={self.layers}")
+
+    @property
+    def _values(self) -> dict[str, tuple[int, ...]]:
+        """The values of every kind of decision in a layer."""
+        return {
+            "kernel height": self.kernel_heights,
+            "kernel width": self.kernel_widths,
+            "filter": self.filters,
+            "stride height": self.stride_heights,
+            "stride width": self.stride_widths,
+        }
+
+    def _per_layer(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """The kinds that are decided in a layer: strides only where there is something to choose."""
+        for kind, values in self._values.items():
+            if not kind.startswith("stride") or len(values) > 1:
+                yield kind, values
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """Layer by layer: filter height, filter width, number of filters, stride height, stride width."""
+        choices = [Choice(DEPTH, DEPTH, len(self.depths))] if self.depths else []
+        for layer in range(1, self.layers + 1):
+            needs = (0, next(i for i, d in enumerate(self.depths) if d >= layer)) if self.depths else None
+            needs = None if needs and needs[1] == 0 else needs
+            choices += [Choice(f"layer {layer} {kind}", kind, len(values), needs) for kind, values in self._per_layer()]
+        return Decisions(tuple(choices))
+
+    def decode(self, tokens: Int[np.ndarray, " T"]) -> Chain:
+        """The chain that tokens mean. It ends at the first layer whose decisions are absent (-1).
+
+        Raises:
+            ValueError: tokens that this space does not have, or no layer at all.
+        """
+        tokens = self.decisions.check(tokens)[1 if self.depths else 0 :].reshape(self.layers, -1)
+        present = (tokens != ABSENT).all(1)
+        depth = self.layers if present.all() else int(present.argmin())
+        if depth == 0 or (tokens[depth:] != ABSENT).any():
+            raise ValueError(f"tokens {tokens.tolist()}: a chain has one or more whole layers and, after them, only -1")
+        return Chain(tuple(self._layer(i, tokens[i - 1]) for i in range(1, depth + 1)))
+
+    def _layer(self, number: int, tokens) -> ConvLayer:
+        values = {kind: v[0] for kind, v in self._values.items()}
+        values |= {kind: v[t] for (kind, v), t in zip(self._per_layer(), tokens.tolist(), strict=True)}
+        return ConvLayer(
+            (values["kernel height"], values["kernel width"]),
+            values["filter"],
+            (values["stride height"], values["stride width"]),
+            2 if number in self.pool_after else 1,
+        )
+
+    def encode(self, architecture: Chain) -> Int[np.ndarray, " T"]:
+        """The tokens of a chain: ``decode(encode(a)) == a``.
+
+        Raises:
+            ValueError: the chain is not in this space.
+        """
+        depth = len(architecture.layers)
+        tokens = [self.depths.index(depth)] if depth in self.depths else []
+        for layer in architecture.layers:
+            has = dict(zip(self._values, (*layer.kernel, layer.filters, *layer.stride), strict=True))
+            tokens += [values.index(has[kind]) if has[kind] in values else ABSENT for kind, values in self._per_layer()]
+        tokens = np.array(tokens + [ABSENT] * (len(self.decisions) - len(tokens)), np.int32)
+        if len(tokens) != len(self.decisions) or self.decode(tokens) != architecture:
+            raise ValueError(f"{architecture} is not in {self}")
+        return tokens
+
+    def children(self, input_shape: tuple[int, int, int], classes: int) -> ChainChildren:
+        """The chains of this space on images ``(height, width, channels)`` with so many labels."""
+        stride = (np.gcd.reduce(self.stride_heights), np.gcd.reduce(self.stride_widths))
+        widest = ConvLayer((max(self.kernel_heights), max(self.kernel_widths)), max(self.filters), tuple(map(int, stride)))
+        layers = tuple(
+            ConvLayer(widest.kernel, widest.filters, widest.stride, 2 if i in self.pool_after else 1) for i in range(1, self.layers + 1)
+        )
+        ragged = len(self.stride_heights) > 1 or len(self.stride_widths) > 1
+        full = ChainEnvelope(layers, self.depths or (self.layers,), ragged)
+        return ChainChildren(input_shape, classes, full)

@@ -1,0 +1,37 @@
+"""Strategies: one algorithm, one file. They see decisions, propose tokens and learn from rewards, nothing else.
+
+Letters: N samples, T decisions.
+"""
+
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+from jaxtyping import Array, Float, Int
+
+from jaxnas.decisions import Decisions
+from jaxnas.strategies.random import Random
+from jaxnas.strategies.reinforce import Reinforce
+
+STRATEGIES = {"Random": Random, "Reinforce": Reinforce}
+"""Every strategy of the library by name; the laws are tested over this table."""
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """A frozen dataclass of settings with three pure functions, jittable (``n`` is static).
+
+    The state is a pytree and the fold of history: replaying (tokens, rewards) through `update` rebuilds it. A strategy
+    that can name its favourite has also ``most_likely(state) -> tokens [T]``.
+    """
+
+    def init(self, decisions: Decisions, key: jax.Array) -> Any:
+        """The state before the first round; ``key`` is consumed."""
+
+    def propose(self, state: Any, key: jax.Array, n: int) -> Int[Array, "N T"]:
+        """Tokens of n samples; the state does not change and ``key`` is consumed."""
+
+    def update(self, state: Any, tokens: Int[Array, "N T"], rewards: Float[Array, " N"]) -> tuple[Any, dict[str, Array]]:
+        """The state after a round, and figures about it by name; rewards are finite, higher is better."""
+
+
+__all__ = ["STRATEGIES", "Random", "Reinforce", "Strategy"]

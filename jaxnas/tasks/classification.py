@@ -1,0 +1,127 @@
+"""Image classification: the data on the device, and what the compiled program does with a batch.
+
+Letters: M examples, B batch, H W C height, width and channels of an image, K classes.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, UInt8
+
+from jaxnas.rng import key_for
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["images", "labels"], meta_fields=[])
+@dataclass(frozen=True)
+class Examples:
+    """images: uint8 ``[M, H, W, C]``; labels: int32 ``[M]``. Numpy as read, JAX arrays once on the device."""
+
+    images: UInt8[np.ndarray | Array, "M H W C"]
+    labels: Int[np.ndarray | Array, " M"]
+
+    def __len__(self) -> int:
+        return self.labels.shape[0]
+
+    def __getitem__(self, index) -> "Examples":
+        return Examples(self.images[index], self.labels[index])
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["train", "held_out", "mean", "std"], meta_fields=["classes"])
+@dataclass(frozen=True)
+class Data:
+    """What one training reads: examples to learn from, others to be scored on, and how to normalise both.
+
+    Attributes:
+        train: the examples that children learn from.
+        held_out: validation data in a search, test data in final training.
+        mean: of each channel over ``train``, in grey levels 0..255, float32 ``[C]``.
+        std: its standard deviation, float32 ``[C]``; 1 where a channel is constant.
+        classes: how many labels there are.
+    """
+
+    train: Examples
+    held_out: Examples
+    mean: Float[np.ndarray | Array, " C"]
+    std: Float[np.ndarray | Array, " C"]
+    classes: int
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of an image."""
+        return self.train.images.shape[1:]
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random changes of a training batch, inside the compiled program; the whole group sees the same ones.
+
+    Attributes:
+        pad: zero pixels added on every side before a random crop of the old size; 0: no crop.
+        flip: mirror half of the images left to right.
+    """
+
+    pad: int = 0
+    flip: bool = False
+
+    def __post_init__(self):
+        if self.pad < 0:
+            raise ValueError(f"pad={self.pad}: give 0 or more pixels")
+
+    def __call__(self, x: Float[Array, "B H W C"], key: jax.Array) -> Float[Array, "B H W C"]:
+        if self.flip:
+            mirrored = jax.random.bernoulli(key_for(key, "flip"), shape=(x.shape[0], 1, 1, 1))
+            x = jnp.where(mirrored, x[:, :, ::-1], x)
+        if self.pad:
+            starts = jax.random.randint(key_for(key, "crop"), (x.shape[0], 2), 0, 2 * self.pad + 1)
+            padded = jnp.pad(x, ((0, 0), (self.pad,) * 2, (self.pad,) * 2, (0, 0)))
+            crop = lambda image, start: jax.lax.dynamic_slice(image, (start[0], start[1], 0), image_shape)
+            image_shape = x.shape[1:]
+            x = jax.vmap(crop)(padded, starts)
+        return x
+
+
+def prepare(images: UInt8[Array, "B H W C"], data: Data, augment: Augment, key: Array | None) -> Float[Array, "B H W C"]:
+    """Mean 0 and standard deviation 1 in each channel of the training data; augmented where a key is given."""
+    x = (images.astype(jnp.float32) - data.mean) / data.std
+    return x if key is None else augment(x, key)
+
+
+def cross_entropy(logits: Float[Array, "B K"], labels: Int[Array, " B"]) -> Float[Array, " B"]:
+    """Negative log-likelihood of the labels, in nats."""
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+
+def accuracy(logits: Float[Array, "B K"], labels: Int[Array, " B"]) -> Float[Array, " B"]:
+    """1 where the greatest logit is the label's, else 0."""
+    return (logits.argmax(-1) == labels).astype(jnp.float32)
+
+
+def assemble(train: Examples, held_out: Examples, classes: int) -> Data:
+    """The two sets with the normalisation of the first."""
+    pixels = train.images.reshape(-1, train.images.shape[-1])
+    mean = pixels.mean(0, dtype=np.float64)
+    std = pixels.std(0, dtype=np.float64)
+    return Data(train, held_out, np.float32(mean), np.float32(np.where(std > 0, std, 1.0)), classes)
+
+
+def split_validation(examples: Examples, fraction: float, seed: int, classes: int) -> Data:
+    """Training and validation data, drawn by ``seed``.
+
+    Args:
+        examples: all data that may be learnt from.
+        fraction: the validation data's share of it, in (0, 1).
+        seed: the experiment's; the same seed gives the same split.
+        classes: how many labels there are.
+
+    Raises:
+        ValueError: one of the two would be empty.
+    """
+    size = round(len(examples) * fraction)
+    if not 0 < size < len(examples):
+        raise ValueError(f"validation={fraction} of {len(examples)} examples is {size}: both sides need at least one")
+    order = np.asarray(jax.random.permutation(key_for(seed, "split"), len(examples)))
+    return assemble(examples[order[size:]], examples[order[:size]], classes)

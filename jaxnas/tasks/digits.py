@@ -1,0 +1,61 @@
+"""Handwritten digits, 8x8 pixels: the task that needs no download.
+
+References:
+    Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, 1998 (https://doi.org/10.24432/C50P49): the 1,797
+    images that scikit-learn ships as `sklearn.datasets.load_digits`.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from jaxnas.tasks.classification import Augment, Data, Examples, accuracy, assemble, cross_entropy, prepare, split_validation
+
+TEST_SHARE = 0.2
+TEST_SEED = 1611_01578
+"""The test data is the same in every experiment, so the permutation that draws it does not depend on the user's seed."""
+
+
+@dataclass(frozen=True)
+class Digits:
+    """The 1,797 digits: 1,438 to learn from, of which a share validates, and 359 for the test.
+
+    Attributes:
+        validation: share of the training data that a search holds out.
+        augment: changes of the training batches; none by default.
+    """
+
+    validation: float = 0.25
+    augment: Augment = field(default_factory=Augment)
+
+    def search_data(self, seed: int) -> Data:
+        """Training and validation data, split by ``seed``."""
+        return split_validation(_digits()[0], self.validation, seed, classes=10)
+
+    def final_data(self, seed: int) -> Data:
+        """All training data; held out: the test data, the same for every seed."""
+        del seed
+        return assemble(*_digits(), classes=10)
+
+    def inputs(self, images, data: Data, key=None):
+        """Normalised float32 ``[B, H, W, C]``; augmented where a key is given."""
+        return prepare(images, data, self.augment, key)
+
+    def loss(self, logits, labels):
+        """Cross-entropy of each example ``[B]``, in nats."""
+        return cross_entropy(logits, labels)
+
+    def score(self, logits, labels):
+        """1 for each example that is classified rightly, else 0, ``[B]``."""
+        return accuracy(logits, labels)
+
+
+def _digits() -> tuple[Examples, Examples]:
+    """Training and test examples; grey levels 0..16."""
+    from sklearn.datasets import load_digits  # scipy comes with it: not loaded where other data is used
+
+    images, labels = load_digits(return_X_y=True)
+    everything = Examples(images.reshape(-1, 8, 8, 1).astype(np.uint8), labels.astype(np.int32))
+    order = np.random.default_rng(TEST_SEED).permutation(len(everything))
+    tests = round(TEST_SHARE * len(everything))
+    return everything[order[tests:]], everything[order[:tests]]
