@@ -29,7 +29,10 @@ def main(arguments: Sequence[str]) -> int:
         print(f"jaxnas: {error}", file=sys.stderr)
         return USER_ERROR
     except (sqlite3.OperationalError, OSError) as error:
-        print(f"jaxnas: stopped, {error}. What the ledger holds is safe: mend the cause, then the same command goes on", file=sys.stderr)
+        print(
+            f"jaxnas: stopped, {error}. What the ledger holds is safe: mend the cause, then the same command goes on",
+            file=sys.stderr,
+        )
         return FAILED
     except KeyboardInterrupt:
         print("\njaxnas: interrupted. The same command goes on from here", file=sys.stderr)
@@ -40,14 +43,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m jaxnas", description="Neural architecture search on JAX.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = commands.add_parser("search", help="search, or go on with a search", add_help=False, allow_abbrev=False,
-                              usage="python -m jaxnas search CONFIG [--workdir DIR] [--final] [--SETTING VALUE ...]")  # fmt: skip
+    run = commands.add_parser(
+        "search",
+        help="search, or go on with a search",
+        add_help=False,
+        allow_abbrev=False,
+        usage="python -m jaxnas search CONFIG [--workdir DIR] [--final] [--SETTING VALUE ...]",
+    )
     run.add_argument("config", type=Path, help="a Python file that sets `experiment`")
     run.add_argument("--workdir", type=Path, help="where the ledger lies; default: runs/NAME-OF-THE-CONFIG")
     run.add_argument("--final", action="store_true", help="train the best at the end and read its test score")
     run.set_defaults(run=_search)
 
-    final = commands.add_parser("final", help="train the best (or a named) trial from scratch, read its test score once")
+    final = commands.add_parser(
+        "final", help="train the best (or a named) trial from scratch, read its test score once"
+    )
     final.add_argument("workdir", type=Path)
     final.add_argument("--trial", type=int, help="default: the best")
     final.set_defaults(run=_final)
@@ -75,7 +85,10 @@ def _search(options, overrides: list[str]) -> int:
         _begin(ledger, experiment, options.config, source, overrides, workdir)
         total, done = experiment.rounds * experiment.children, len(ledger)
         if done >= total and "finished" in ledger.facts():
-            console.print(f"This search is finished: {done} trials in {workdir}. More rounds continue it: --rounds N", soft_wrap=True)
+            console.print(
+                f"This search is finished: {done} trials in {workdir}. More rounds continue it: --rounds N",
+                soft_wrap=True,
+            )
         else:
             if done:
                 console.print(f"Continuing {workdir}: {done} of {total} trials are done.", soft_wrap=True)
@@ -93,10 +106,14 @@ def _begin(ledger: Ledger, experiment, config: Path, source: str, overrides: lis
         changed = differences(facts["configuration"], wanted)
         if changed:
             raise ValueError(
-                f"{workdir} holds another experiment:\n  " + "\n  ".join(changed) + "\ngive another --workdir, or the old settings"
+                f"{workdir} holds another experiment:\n  "
+                + "\n  ".join(changed)
+                + "\ngive another --workdir, or the old settings"
             )
         here = setup.machine()
-        moved = [f"{name} was {facts[name]}, is {here[name]}" for name in ("versions", "device") if facts[name] != here[name]]
+        moved = [
+            f"{name} was {facts[name]}, is {here[name]}" for name in ("versions", "device") if facts[name] != here[name]
+        ]
         for line in moved:
             print(f"jaxnas: note: {line}; results may differ in their last digits", file=sys.stderr)
     else:
@@ -127,7 +144,9 @@ def _train(ledger: Ledger, experiment, trial_id: int | None, console: Console) -
     if known is None:
         with console.status("") as status:
             epochs = experiment.final.train.epochs
-            tell = lambda doing, epoch: status.update(f"trial {trial.trial_id}: {doing}, {epoch} of {epochs} epochs done")
+            tell = lambda doing, epoch: status.update(
+                f"trial {trial.trial_id}: {doing}, {epoch} of {epochs} epochs done"
+            )
             known = train_final(experiment, trial, tell)
         ledger.record(**{name: known})
     else:
@@ -152,7 +171,8 @@ def _show(options, rest: list[str]) -> int:
     _no_more(rest)
     trial = Ledger(options.workdir).trial(options.trial)
     score = trial.status if trial.score is None else f"validation score {trial.score:.4f}"
-    print(f"Trial {trial.trial_id} of round {trial.round}: {score}, {trial.parameters:,} parameters, {trial.multiply_adds:,} multiply-adds")
+    cost = f"{trial.parameters:,} parameters, {trial.multiply_adds:,} multiply-adds"
+    print(f"Trial {trial.trial_id} of round {trial.round}: {score}, {cost}")
     print()
     print(report.draw(trial.architecture))
     curve = ", ".join("-" if v is None else f"{v:.4f}" for v in trial.curve)

@@ -48,9 +48,13 @@ class Decisions:
             if c.size < 1:
                 raise ValueError(f"decision {c.name!r} has {c.size} values: it needs at least one")
             if size_of.setdefault(c.kind, c.size) != c.size:
-                raise ValueError(f"decisions of kind {c.kind!r} have {size_of[c.kind]} and {c.size} values: one kind, one size")
+                raise ValueError(
+                    f"decisions of kind {c.kind!r} have {size_of[c.kind]} and {c.size} values: one kind, one size"
+                )
             if c.needs is not None and not 0 <= c.needs[0] < column:
-                raise ValueError(f"decision {c.name!r} in column {column} needs column {c.needs[0]}: only an earlier one will do")
+                raise ValueError(
+                    f"decision {c.name!r} in column {column} needs column {c.needs[0]}: only an earlier one will do"
+                )
         if len({c.name for c in self.choices}) < len(self.choices):
             raise ValueError("two decisions have the same name: give each its own")
 
@@ -98,5 +102,7 @@ class Decisions:
             raise ValueError(f"{tokens.shape} tokens given: this space has {len(self)} decisions")
         for token, c in zip(tokens.tolist(), self.choices, strict=True):
             if not ABSENT <= token < c.size:
-                raise ValueError(f"token {token} of decision {c.name!r}: it must lie in 0..{c.size - 1}, or be -1 for absent")
+                raise ValueError(
+                    f"token {token} of decision {c.name!r}: it must lie in 0..{c.size - 1}, or be -1 for absent"
+                )
         return tokens

@@ -44,7 +44,7 @@ def train_final(experiment, trial: Trial, on_epoch: Callable[[str, int], None]) 
         on_epoch: told what begins and how many epochs are done.
 
     Returns:
-        `FinalResult` as a dict. The test data is read after the last epoch only.
+        `FinalResult` as a dict. The test data is scored after the last epoch, once.
     """
     data = experiment.task.final_data(experiment.seed)
     children = experiment.space.children(data.input_shape, data.classes)

@@ -52,19 +52,31 @@ def search(experiment: Experiment, ledger: Ledger, watch: Watch) -> None:
 
 
 def _check_same(done: dict[int, Trial], tokens, first: int) -> None:
-    """Raises ValueError where the ledger's tokens are not those proposed: another machine or version computes otherwise."""
+    """Raises ValueError where the ledger's tokens are not those proposed, as on another machine or version."""
     for trial in done.values():
         if trial.tokens != tuple(tokens[trial.trial_id - first].tolist()):
-            raise ValueError(f"trial {trial.trial_id} of the ledger has tokens {list(trial.tokens)}, but this machine proposes "
-                             f"{tokens[trial.trial_id - first].tolist()}: continue it with the versions and device that began it")  # fmt: skip
+            raise ValueError(
+                f"trial {trial.trial_id} of the ledger has tokens {list(trial.tokens)}, but this machine proposes "
+                f"{tokens[trial.trial_id - first].tolist()}: continue it with the versions and device that began it"
+            )
 
 
 def _trials(round: int, trial_ids, tokens, outcome: Outcome, rewards) -> list[Trial]:
     """The rows of a group as the ledger keeps them: NaN becomes None."""
     plain = lambda number: None if np.isnan(number) else float(number)
     return [
-        Trial(int(trial_ids[i]), round, tuple(tokens[i].tolist()), outcome.architectures[i], Status(outcome.status[i]).label,
-              plain(outcome.score[i]), float(rewards[i]), tuple(map(plain, outcome.curve[i])), int(outcome.parameters[i]),
-              int(outcome.multiply_adds[i]), float(outcome.seconds[i]))
+        Trial(
+            int(trial_ids[i]),
+            round,
+            tuple(tokens[i].tolist()),
+            outcome.architectures[i],
+            Status(outcome.status[i]).label,
+            plain(outcome.score[i]),
+            float(rewards[i]),
+            tuple(map(plain, outcome.curve[i])),
+            int(outcome.parameters[i]),
+            int(outcome.multiply_adds[i]),
+            float(outcome.seconds[i]),
+        )
         for i in range(len(trial_ids))
-    ]  # fmt: skip
+    ]

@@ -1,4 +1,4 @@
-"""Chains of convolutions as facts: the architecture, the envelope that holds several, the genes that place one, the cost.
+"""Chains of convolutions as facts: architecture, envelope of several, genes that place one, cost.
 
 The network itself is in `chain_net`. Letters: F filters, KH KW kernel height and width.
 """
@@ -53,7 +53,8 @@ class ChainEnvelope:
         rest = self.layers[both:] or other.layers[both:]
         strides_differ = any(a.stride != b.stride for a, b in zip(self.layers[:both], other.layers[:both], strict=True))
         return ChainEnvelope(
-            tuple(_join(i, a, b) for i, (a, b) in enumerate(zip(self.layers[:both], other.layers[:both], strict=True))) + rest,
+            tuple(_join(i, a, b) for i, (a, b) in enumerate(zip(self.layers[:both], other.layers[:both], strict=True)))
+            + rest,
             tuple(sorted({*self.exits, *other.exits})),
             self.ragged or other.ragged or strides_differ,
         )
@@ -61,8 +62,10 @@ class ChainEnvelope:
 
 def _join(index: int, a: ConvLayer, b: ConvLayer) -> ConvLayer:
     if a.pool != b.pool:
-        raise ValueError(f"layer {index + 1} is followed by pooling {a.pool} in one chain and {b.pool} in another: "
-                         "chains that train together pool at the same places")  # fmt: skip
+        raise ValueError(
+            f"layer {index + 1} is followed by pooling {a.pool} in one chain and {b.pool} in another: "
+            "chains that train together pool at the same places"
+        )
     kernel = tuple(map(max, a.kernel, b.kernel))
     return ConvLayer(kernel, max(a.filters, b.filters), tuple(map(math.gcd, a.stride, b.stride)), a.pool)
 
@@ -89,7 +92,9 @@ class ChainGenes(NamedTuple):
     exit: np.ndarray
 
 
-def map_sizes(layers: Sequence[ConvLayer], input_shape: tuple[int, int, int]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+def map_sizes(
+    layers: Sequence[ConvLayer], input_shape: tuple[int, int, int]
+) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """Height and width of the map after each convolution, and after its pooling."""
     sizes, size = [], input_shape[:2]
     for layer in layers:

@@ -1,5 +1,5 @@
-"""Chains of convolutions as networks: convolution, batch normalisation, ReLU, optional max pooling, again and again; then
-global average pooling and a dense layer. Written for ONE child inside its envelope.
+"""Chains of convolutions as networks: convolution, batch normalisation, ReLU, optional max pooling, again and again;
+then global average pooling and a dense layer. Written for ONE child inside its envelope.
 
 Letters: B batch, H W map, C channels in, F filters, KH KW kernel height and width, K classes.
 """
@@ -48,9 +48,10 @@ class ChainChildren:
         return chain.envelope(architectures)
 
     def roof(self, architectures: Sequence[Chain]) -> ChainEnvelope:
-        """An envelope that holds these and all others of the space up to their depth: few roofs serve a whole search."""
+        """An envelope for all chains of the space as deep as these: few roofs serve a whole search."""
         depth = max(map(self.depth, architectures))
-        return ChainEnvelope(self.full.layers[:depth], tuple(e for e in self.full.exits if e <= depth), self.full.ragged)
+        exits = tuple(e for e in self.full.exits if e <= depth)
+        return ChainEnvelope(self.full.layers[:depth], exits, self.full.ragged)
 
     def depth(self, architecture: Chain) -> int:
         """Its number of layers."""
@@ -76,7 +77,9 @@ class ChainChildren:
 class ConvBlock(nnx.Module):
     """Convolution without bias, batch normalisation, ReLU, max pooling: one layer of the padded network."""
 
-    def __init__(self, kernel: Float[Array, "KH KW C F"], layer: ConvLayer, ragged: bool, norm: BatchNorm, genes: LayerGenes):
+    def __init__(
+        self, kernel: Float[Array, "KH KW C F"], layer: ConvLayer, ragged: bool, norm: BatchNorm, genes: LayerGenes
+    ):
         self.kernel = nnx.Param(kernel)
         self.scale = nnx.Param(jnp.asarray(genes.filters))
         self.bias = nnx.Param(jnp.zeros(layer.filters))

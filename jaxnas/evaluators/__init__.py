@@ -24,7 +24,7 @@ class Evaluate(Protocol):
         finished: Collection[int] = (),
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> Iterator[tuple[list[int], Outcome]]:
-        """Yields rows of ``tokens`` and their outcome; trials in ``finished`` are left out, each other row comes once."""
+        """Yields rows of ``tokens`` and their outcome; trials in ``finished`` are left out, all others come once."""
 
     def describe(self, tokens: Int[np.ndarray, " T"]) -> dict:
         """The architecture that tokens mean, as JSON values."""

@@ -79,7 +79,9 @@ class PopulationEvaluator:
         elif group.size <= self.trainer.mesh.size:
             yield rows, self._outcome([architectures[r] for r in rows], None)
         else:
-            half = Group(group.rows, group.inside, -(-group.size // 2 // self.trainer.mesh.size) * self.trainer.mesh.size)
+            half = Group(
+                group.rows, group.inside, -(-group.size // 2 // self.trainer.mesh.size) * self.trainer.mesh.size
+            )
             for part in (rows[: half.size], rows[half.size :]):
                 if part:
                     yield from self._train(half, part, architectures, trial_ids, on_progress)

@@ -28,7 +28,7 @@ class SGD:
         learning_rate: at the start.
         momentum: in [0, 1).
         weight_decay: added to the gradient, times the parameter; all parameters decay.
-        schedule: "cosine" brings the rate to 0 at the last step (https://arxiv.org/abs/1608.03983), "constant" keeps it.
+        schedule: "cosine" brings the rate to 0 at the last step (https://arxiv.org/abs/1608.03983); "constant".
     """
 
     learning_rate: float = 0.1
@@ -38,7 +38,9 @@ class SGD:
 
     def transformation(self, steps: int) -> optax.GradientTransformation:
         """The optax optimiser for a training of so many steps."""
-        rate = optax.cosine_decay_schedule(self.learning_rate, steps) if self.schedule == "cosine" else self.learning_rate
+        rate = (
+            optax.cosine_decay_schedule(self.learning_rate, steps) if self.schedule == "cosine" else self.learning_rate
+        )
         sgd = optax.sgd(rate, self.momentum, nesterov=True)
         return optax.chain(optax.add_decayed_weights(self.weight_decay), sgd)
 
@@ -109,7 +111,9 @@ class Trainer:
 
     def __init__(self, children, task, data, train: Train, seed: int, devices: int | None = None):
         if len(data.train) < train.batch_size:
-            raise ValueError(f"batch_size={train.batch_size}, but there are only {len(data.train)} training examples: lower it")
+            raise ValueError(
+                f"batch_size={train.batch_size}, but there are only {len(data.train)} training examples: lower it"
+            )
         self.children, self.task, self.train = children, task, train
         self.steps = len(data.train) // train.batch_size
         self.optimiser = train.optimiser.transformation(self.steps * train.epochs)
@@ -165,7 +169,9 @@ class Trainer:
         one = Child(self, inside, genes[0])
         n = len(genes)
         spread = mesh.along_children(self.mesh)
-        start_all = lambda genes, keys: lax.map(lambda child: one.start(*child), (genes, keys))  # compiles twice as fast as vmap
+        start_all = lambda genes, keys: lax.map(
+            lambda child: one.start(*child), (genes, keys)
+        )  # compiles twice as fast as vmap
         keys = jax.eval_shape(lambda: jax.random.split(self.root, n))
         states = mesh.shapes(jax.eval_shape(start_all, _stack(genes), keys), spread)
         stacked, keys = mesh.shapes(_stack(genes), spread), mesh.shapes(keys, spread)
@@ -242,7 +248,9 @@ class Child:
             examples = data.held_out[jnp.minimum(rows, count - 1)]
             x = self.trainer.task.inputs(examples.images, data)
             shared = (None, None, None)
-            return totals + jax.vmap(total, in_axes=(0, 0, *shared))(states, genes, x, examples.labels, rows < count), None
+            return totals + jax.vmap(total, in_axes=(0, 0, *shared))(
+                states, genes, x, examples.labels, rows < count
+            ), None
 
         return lax.scan(batch, jnp.zeros(states.alive.shape), rows)[0]
 

@@ -4,7 +4,7 @@ BAR = 24
 
 
 def draw(architecture: dict) -> str:
-    """The network from the image downwards, a line a layer: kernel, filters, map, parameters, and a bar for the filters.
+    """The network from the image downwards, a line a layer: kernel, map, parameters, and a bar for the filters.
 
     Raises:
         ValueError: a type of architecture that has no drawing.

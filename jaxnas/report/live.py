@@ -18,7 +18,7 @@ from jaxnas.report.draw import pretty
 class Standing:
     """How far a search has come; the clock starts when it is made.
 
-    rounds, total: of the whole search; done: trials finished, those of earlier processes included; trained: in this one.
+    rounds, total: of the whole search; done: trials finished, by whatever process; trained: those of this one.
     """
 
     rounds: int
@@ -96,8 +96,10 @@ class Report:
         s.round, s.metrics = round + 1, metrics
         if s.trained:
             figures = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-            self._say(f"round {s.round}/{s.rounds}  children {s.done}/{s.total}  best {s.best_words}  {figures}  "
-                      f"{s.per_hour:,.0f} children/h  left {s.left}  {s.compiled}")  # fmt: skip
+            self._say(
+                f"round {s.round}/{s.rounds}  children {s.done}/{s.total}  best {s.best_words}  {figures}  "
+                f"{s.per_hour:,.0f} children/h  left {s.left}  {s.compiled}"
+            )
 
     def _say(self, line: str) -> None:
         self.console.print(line, soft_wrap=True, highlight=False, markup=False)

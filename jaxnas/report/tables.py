@@ -45,8 +45,9 @@ def summary(ledger: Ledger, workdir: Path) -> str:
 
 def final_lines(result: dict) -> str:
     """A final training in words."""
-    head = f"Trial {result['trial_id']}, trained from scratch on {result['train_examples']:,} examples for {result['epochs']} epochs"
-    cost = f"{result['parameters']:,} parameters, {result['multiply_adds']:,} multiply-adds, {result['seconds']:.1f} seconds"
-    if result["test_score"] is None:
+    r = result
+    head = f"Trial {r['trial_id']}, trained from scratch on {r['train_examples']:,} examples for {r['epochs']} epochs"
+    cost = f"{r['parameters']:,} parameters, {r['multiply_adds']:,} multiply-adds, {r['seconds']:.1f} seconds"
+    if r["test_score"] is None:
         return f"{head}: it diverged, so there is no test score ({cost}). Lower the learning rate of `final`."
-    return f"{head}:\ntest score {result['test_score']:.4f} on {result['test_examples']:,} examples ({cost})"
+    return f"{head}:\ntest score {r['test_score']:.4f} on {r['test_examples']:,} examples ({cost})"

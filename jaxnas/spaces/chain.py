@@ -60,7 +60,9 @@ class ChainCNN:
         outside = [p for p in self.pool_after if not 1 <= p <= self.layers]
         if outside or len(set(self.pool_after)) < len(self.pool_after):
             raise ValueError(f"pool_after={self.pool_after}: give different layers from 1 to {self.layers}")
-        if self.depths and (self.depths[-1] != self.layers or self.depths[0] < 1 or any(b <= a for a, b in pairwise(self.depths))):
+        if self.depths and (
+            self.depths[-1] != self.layers or self.depths[0] < 1 or any(b <= a for a, b in pairwise(self.depths))
+        ):
             raise ValueError(f"depths={self.depths}: give ascending positive numbers that end in layers={self.layers}")
 
     @property
@@ -132,9 +134,12 @@ class ChainCNN:
     def children(self, input_shape: tuple[int, int, int], classes: int) -> ChainChildren:
         """The chains of this space on images ``(height, width, channels)`` with so many labels."""
         stride = (np.gcd.reduce(self.stride_heights), np.gcd.reduce(self.stride_widths))
-        widest = ConvLayer((max(self.kernel_heights), max(self.kernel_widths)), max(self.filters), tuple(map(int, stride)))
+        widest = ConvLayer(
+            (max(self.kernel_heights), max(self.kernel_widths)), max(self.filters), tuple(map(int, stride))
+        )
         layers = tuple(
-            ConvLayer(widest.kernel, widest.filters, widest.stride, 2 if i in self.pool_after else 1) for i in range(1, self.layers + 1)
+            ConvLayer(widest.kernel, widest.filters, widest.stride, 2 if i in self.pool_after else 1)
+            for i in range(1, self.layers + 1)
         )
         ragged = len(self.stride_heights) > 1 or len(self.stride_widths) > 1
         full = ChainEnvelope(layers, self.depths or (self.layers,), ragged)

@@ -30,7 +30,9 @@ class Strategy(Protocol):
     def propose(self, state: Any, key: jax.Array, n: int) -> Int[Array, "N T"]:
         """Tokens of n samples; the state does not change and ``key`` is consumed."""
 
-    def update(self, state: Any, tokens: Int[Array, "N T"], rewards: Float[Array, " N"]) -> tuple[Any, dict[str, Array]]:
+    def update(
+        self, state: Any, tokens: Int[Array, "N T"], rewards: Float[Array, " N"]
+    ) -> tuple[Any, dict[str, Array]]:
         """The state after a round, and figures about it by name; rewards are finite, higher is better."""
 
 

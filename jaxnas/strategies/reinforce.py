@@ -82,8 +82,8 @@ class Reinforce:
     def update(self, state: ReinforceState, tokens: Int[Array, "N T"], rewards: Float[Array, " N"]):
         """One ascent along mean_k [grad log P(tokens_k) (R_k - b)], b the average of *earlier* rewards (equation 4).
 
-        In the first round there are none, and its own mean reward stands in. Metrics: "mean reward", "baseline" (the one
-        subtracted), "entropy" (of the policy before the step, mean over samples, nats).
+        In the first round there are none, and its own mean reward stands in. Metrics: "mean reward", "baseline" (the
+        one subtracted), "entropy" (of the policy before the step, mean over samples, nats).
         """
         chex.assert_equal_shape_prefix([tokens, rewards], 1)
         rewards = rewards.astype(jnp.float32)

@@ -9,11 +9,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from jaxnas.tasks.classification import Augment, Data, Examples, accuracy, assemble, cross_entropy, prepare, split_validation
+from jaxnas.tasks.classification import (
+    Augment,
+    Data,
+    Examples,
+    accuracy,
+    assemble,
+    check_validation,
+    cross_entropy,
+    prepare,
+    split_validation,
+)
 
 TEST_SHARE = 0.2
 TEST_SEED = 1611_01578
-"""The test data is the same in every experiment, so the permutation that draws it does not depend on the user's seed."""
+"""The test data is the same in every experiment, so what draws it does not depend on the user's seed."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,9 @@ class Digits:
 
     validation: float = 0.25
     augment: Augment = field(default_factory=Augment)
+
+    def __post_init__(self):
+        check_validation(self.validation)
 
     def search_data(self, seed: int) -> Data:
         """Training and validation data, split by ``seed``."""

@@ -3,7 +3,17 @@
 from dataclasses import dataclass, field
 
 from jaxnas.tasks import readers
-from jaxnas.tasks.classification import Augment, Data, accuracy, assemble, cross_entropy, prepare, split_validation
+from jaxnas.tasks.classification import (
+    Augment,
+    Data,
+    Examples,
+    accuracy,
+    assemble,
+    check_validation,
+    cross_entropy,
+    prepare,
+    split_validation,
+)
 
 
 @dataclass(frozen=True)
@@ -16,7 +26,7 @@ class Images:
         validation: share of the training data that a search holds out.
         augment: changes of the training batches.
         tfds_dir: where TensorFlow Datasets keeps its sets; None: its own default.
-        limit: use only the first so many training examples; None: all.
+        limit: learn from and validate on the first so many training examples only; None: all.
     """
 
     source: str
@@ -25,26 +35,41 @@ class Images:
     tfds_dir: str | None = None
     limit: int | None = None
 
+    def __post_init__(self):
+        check_validation(self.validation)
+        if self.limit is not None and self.limit < 2:
+            raise ValueError(
+                f"limit={self.limit}: give at least 2 examples (one to learn from, one to validate), or None"
+            )
+
     def search_data(self, seed: int) -> Data:
         """Training and validation data, split by ``seed``; the test data is not read.
 
         Raises:
             ValueError: no such data, or data of an unusable form; the message says what was found and what is needed.
         """
-        train = self._train()
-        return split_validation(train, self.validation, seed, readers.classes(train, self.source))
+        train, classes = self._train()
+        return split_validation(train, self.validation, seed, classes)
 
     def final_data(self, seed: int) -> Data:
         """All training data; held out: the test data. Raises ValueError as `search_data` does."""
         del seed
-        train = self._train()
+        train, classes = self._train()
         test = readers.read(self.source, "test", self.tfds_dir)
-        readers.check_alike(train, test, self.source)
-        return assemble(train, test, readers.classes(train, self.source))
+        readers.check_alike(train, test, classes, self.source)
+        return assemble(train, test, classes)
 
-    def _train(self):
+    def _train(self) -> tuple[Examples, int]:
+        """The examples to learn from and the number of classes, which ``limit`` leaves as it is."""
         train = readers.read(self.source, "train", self.tfds_dir)
-        return train if self.limit is None else train[: self.limit]
+        classes = readers.classes(train, self.source)
+        some = train[: self.limit]
+        if (some.labels == some.labels[0]).all():
+            raise ValueError(
+                f"{self.source}: the first {len(some)} examples (limit={self.limit}) all have label {some.labels[0]}: "
+                "give a greater limit, or a file whose examples are shuffled"
+            )
+        return some, classes
 
     def inputs(self, images, data: Data, key=None):
         """Normalised float32 ``[B, H, W, C]``; augmented where a key is given."""
