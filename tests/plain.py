@@ -1,4 +1,4 @@
-"""Chains as anyone would write them with Flax: the independent implementation that the padded network is held against."""
+"""Chains as anyone would write them with Flax: the independent network that the padded one is held against."""
 
 import jax
 import jax.numpy as jnp

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXIS = "children"
 
@@ -11,7 +11,7 @@ AXIS = "children"
 def over_children(count: int | None = None) -> Mesh:
     """The first ``count`` local devices in a row; None: all."""
     devices = jax.local_devices()[:count]
-    return jax.make_mesh((len(devices),), (AXIS,), devices=devices)
+    return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def along_children(mesh: Mesh) -> NamedSharding:
