@@ -1,7 +1,15 @@
-"""Two CPU devices, so that every test runs with children spread over devices."""
+"""Two CPU devices, so that every test runs with children spread over devices; and each program compiled once a run."""
 
-import jax
+import os
+import tempfile
+
 import pytest
+
+COMPILED = tempfile.TemporaryDirectory(prefix="jaxnas-tests-")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name  # the processes that tests start read it too
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+
+import jax  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 2)
 

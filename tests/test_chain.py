@@ -19,7 +19,9 @@ CHAINS = {
     "one by one": Chain((ConvLayer((1, 1), 8), ConvLayer((1, 1), 4, pool=2), ConvLayer((1, 1), 4))),
     "shallow": Chain((ConvLayer((3, 5), 6), ConvLayer((5, 5), 4, pool=2))),
     "even kernels": Chain((ConvLayer((2, 4), 4), ConvLayer((4, 2), 6, pool=2), ConvLayer((2, 2), 8))),
-    "strides": Chain((ConvLayer((3, 3), 4, (2, 1)), ConvLayer((5, 3), 8, (1, 2), pool=2), ConvLayer((3, 3), 6, (3, 2)))),
+    "strides": Chain(
+        (ConvLayer((3, 3), 4, (2, 1)), ConvLayer((5, 3), 8, (1, 2), pool=2), ConvLayer((3, 3), 6, (3, 2)))
+    ),
     "kernels beyond the map": Chain((ConvLayer((5, 5), 8), ConvLayer((3, 3), 4, (3, 3), pool=2), ConvLayer((5, 5), 8))),
 }
 SPACE = ChainCNN(
@@ -75,7 +77,9 @@ def assert_close(found, expected):
     """1e-5, relative to the largest number of each array."""
     assert found.keys() == expected.keys()
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-5 * max(1e-3, np.abs(value).max()), err_msg=name)
+        np.testing.assert_allclose(
+            found[name], value, rtol=1e-5, atol=1e-5 * max(1e-3, np.abs(value).max()), err_msg=name
+        )
 
 
 @pytest.fixture(scope="module")

@@ -126,8 +126,9 @@ class ChainCNN:
         for layer in architecture.layers:
             has = dict(zip(self._values, (*layer.kernel, layer.filters, *layer.stride), strict=True))
             tokens += [values.index(has[kind]) if has[kind] in values else ABSENT for kind, values in self._per_layer()]
+        known = ABSENT not in tokens and len(tokens) <= len(self.decisions)
         tokens = np.array(tokens + [ABSENT] * (len(self.decisions) - len(tokens)), np.int32)
-        if len(tokens) != len(self.decisions) or self.decode(tokens) != architecture:
+        if not known or self.decode(tokens) != architecture:
             raise ValueError(f"{architecture} is not in {self}")
         return tokens
 

@@ -5,6 +5,7 @@ Letters: M examples, H W C height, width and channels of an image.
 
 import gzip
 import math
+import os
 import tokenize
 import zipfile
 import zlib
@@ -15,12 +16,11 @@ import numpy as np
 from jaxnas.tasks import tfds
 from jaxnas.tasks.classification import Examples
 
+TFDS = "tfds:"
 IDX_STEMS = {"train": "train", "test": "t10k"}
 NPZ = "numpy.savez_compressed(path, x_train=..., y_train=..., x_test=..., y_test=...) writes one"
 DAMAGED = zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError, EOFError, OSError, ValueError, RuntimeError
 """What zipfile and numpy raise for an archive in which bytes are missing or changed, or that holds pickled objects."""
-
-TFDS = "tfds:"
 
 
 def read(source: str, part: str, tfds_dir: str | None = None) -> Examples:
@@ -34,7 +34,7 @@ def read(source: str, part: str, tfds_dir: str | None = None) -> Examples:
     Raises:
         ValueError: nothing there, or not of this form.
     """
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if source.startswith(TFDS):
         images, labels = tfds.read(source.removeprefix(TFDS), part, tfds_dir)
     elif path.is_dir():
@@ -61,7 +61,7 @@ def classes(train: Examples, source: str) -> int:
     missing = np.flatnonzero(counts == 0)
     if len(missing):
         raise ValueError(
-            f"{source}: training labels run from 0 to {len(counts) - 1}, but {missing[:5].tolist()} never occur: "
+            f"{source}: training labels go up to {len(counts) - 1}, but {missing[:5].tolist()} never occur: "
             "number the classes 0, 1, 2, ... without gaps"
         )
     return len(counts)

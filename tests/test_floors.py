@@ -1,0 +1,77 @@
+"""The house: imports point downwards only, rooms keep their size, no cupboard."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).parent.parent / "jaxnas"
+FLOORS = {
+    "decisions": 0, "outcome": 0, "rng": 0,
+    "children": 1,
+    "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2,
+    "evaluators": 3, "strategies": 3, "report": 3,
+    "experiment": 4, "final": 4, "search": 4,
+    "setup": 5, "cli": 5, "__main__": 5,
+}  # fmt: skip
+ONLY = {"strategies": {"decisions"}, "report": {"ledger", "outcome"}}
+SAME_FLOOR = {("search", "experiment"), ("experiment", "final"), ("cli", "setup"), ("__main__", "cli")}
+FILES = sorted(HOUSE.rglob("*.py"))
+
+
+def room(file: Path) -> str:
+    return file.relative_to(HOUSE).with_suffix("").parts[0]
+
+
+def imported_rooms(tree: ast.Module) -> set[str]:
+    """The rooms that a module imports, wherever in it the import stands."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names |= {f"{node.module}.{alias.name}" if node.module == "jaxnas" else node.module for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("jaxnas.")}
+
+
+def allowed(source: str, target: str) -> bool:
+    if source == target or (source, target) in SAME_FLOOR:
+        return True
+    return FLOORS[target] < FLOORS[source] and target in ONLY.get(source, FLOORS)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(HOUSE)))
+def test_no_room_reaches_upward(file):
+    if file.name == "__init__.py" and file.parent == HOUSE:
+        return
+    tree = ast.parse(file.read_text())
+    upward = [target for target in imported_rooms(tree) if not allowed(room(file), target)]
+    assert upward == [], f"{file.name} on floor {FLOORS[room(file)]} may not import {upward}"
+
+
+def test_the_rule_itself_can_say_no():
+    assert not allowed("children", "evaluators")
+    assert not allowed("strategies", "spaces")
+    assert not allowed("report", "search")
+    assert imported_rooms(ast.parse("def f():\n    from jaxnas import search\n    import jaxnas.cli")) == {
+        "search",
+        "cli",
+    }
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(HOUSE)))
+def test_files_and_functions_stay_small(file):
+    text = file.read_text()
+    assert text.count("\n") <= 300
+    assert file.stem not in ("utils", "common", "helpers", "core")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            doc = ast.get_docstring(node) or ""
+            assert node.end_lineno - node.lineno - doc.count("\n") <= 40, node.name
+
+
+def test_the_loop_stays_short():
+    tree = ast.parse((HOUSE / "search.py").read_text())
+    [loop] = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "search"]
+    assert loop.end_lineno - loop.lineno <= 60

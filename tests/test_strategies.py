@@ -1,0 +1,253 @@
+"""The laws of strategies, over all of them: valid tokens, purity, replay, true log-probabilities, learning."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from jaxnas.decisions import Choice, Decisions
+from jaxnas.rng import key_for
+from jaxnas.strategies import STRATEGIES, Random, Reinforce
+from jaxnas.strategies.controller import Controller
+
+TINY = Decisions(
+    (
+        Choice("depth", "depth", 2),
+        Choice("height 1", "height", 3),
+        Choice("filters 1", "filters", 2),
+        Choice("height 2", "height", 3, needs=(0, 1)),
+        Choice("filters 2", "filters", 2, needs=(0, 1)),
+    )
+)
+EVERYTHING = np.unique(
+    np.asarray(TINY.without_absent(np.array(list(itertools.product(*(range(s) for s in TINY.sizes)))))), axis=0
+)
+FAST = {"Random": Random(), "Reinforce": Reinforce(learning_rate=0.02)}
+
+
+def table(tokens) -> jax.Array:
+    """A toy benchmark: the share of present decisions that are 1, so that depth 1 and all ones are best."""
+    return (tokens == 1).sum(1) / TINY.sizes.shape[0]
+
+
+def run(strategy, rounds, n=8, seed=0, reward=table):
+    """States after each round, the tokens and the rewards."""
+    propose, update = jax.jit(strategy.propose, static_argnames="n"), jax.jit(strategy.update)
+    state, history = strategy.init(TINY, key_for(seed, "strategy")), []
+    for r in range(rounds):
+        tokens = propose(state, key_for(seed, "propose", r), n=n)
+        rewards = reward(tokens)
+        state, _ = update(state, tokens, rewards)
+        history.append((tokens, rewards))
+    return state, history
+
+
+def same(a, b) -> bool:
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return all(np.array_equal(x, y) for x, y in pairs)
+
+
+def test_every_strategy_is_tested():
+    assert FAST.keys() == STRATEGIES.keys()
+
+
+@pytest.mark.parametrize("strategy", FAST.values(), ids=FAST)
+class TestEveryStrategy:
+    def test_tokens_lie_in_the_space(self, strategy):
+        known = {tuple(row) for row in EVERYTHING.tolist()}
+        _, history = run(strategy, rounds=4, n=32)
+        for tokens, _ in history:
+            assert tokens.dtype == jnp.int32
+            assert {tuple(row) for row in tokens.tolist()} <= known
+
+    def test_propose_changes_nothing_and_follows_its_key(self, strategy):
+        state, _ = run(strategy, rounds=2)
+        before = jax.tree.map(jnp.copy, state)
+        propose = jax.jit(strategy.propose, static_argnums=2)
+        first, again, other = (propose(state, key_for(i, "propose"), 16) for i in (5, 5, 6))
+        assert same(state, before)
+        np.testing.assert_array_equal(first, again)
+        assert (first != other).any()
+
+    def test_replay_rebuilds_the_state_bit_for_bit(self, strategy):
+        state, history = run(strategy, rounds=5)
+        replayed, update = strategy.init(TINY, key_for(0, "strategy")), jax.jit(strategy.update)
+        for tokens, rewards in history:
+            stored = np.asarray(tokens).tolist(), [float(r) for r in rewards]  # as the ledger keeps them
+            replayed, _ = update(replayed, np.array(stored[0], np.int32), np.array(stored[1], np.float32))
+        assert same(state, replayed)
+
+    def test_a_whole_search_is_one_program_over_seeds(self, strategy):
+        def search(key):
+            state = strategy.init(TINY, key_for(key, "strategy"))
+
+            def step(state, r):
+                tokens = strategy.propose(state, key_for(key, "propose", r), 4)
+                rewards = table(tokens)
+                return strategy.update(state, tokens, rewards)[0], rewards.mean()
+
+            return jax.lax.scan(step, state, jnp.arange(3))[1]
+
+        rewards = jax.jit(jax.vmap(search))(jax.random.split(jax.random.key(0), 5))
+        assert rewards.shape == (5, 3)
+        assert len(np.unique(rewards)) > 3
+
+    def test_settings_survive_hashing(self, strategy):
+        assert hash(strategy) == hash(type(strategy)(**vars(strategy)))
+
+
+# Law 6: log-probabilities are true.
+
+
+@pytest.fixture(scope="module")
+def trained():
+    strategy = FAST["Reinforce"]
+    return strategy, run(strategy, rounds=4)[0]
+
+
+def test_probabilities_sum_to_one(trained):
+    strategy, state = trained
+    p = np.exp(strategy.log_prob(state, EVERYTHING))
+    assert len(p) == 6 + 36
+    np.testing.assert_allclose(p.sum(), 1, atol=1e-5)
+    assert p.max() > 2 * p.min()  # training has made it uneven, so the sum says something
+
+
+def test_frequencies_agree_with_probabilities(trained):
+    strategy, state = trained
+    n = 20_000
+    drawn = np.asarray(strategy.propose(state, key_for(1, "propose"), n))
+    p = np.exp(strategy.log_prob(state, EVERYTHING))
+    counts = (drawn[:, None] == EVERYTHING).all(-1).sum(0)
+    assert counts.sum() == n
+    deviation = (counts - n * p) / np.sqrt(n * p)
+    assert np.abs(deviation).max() < 4.5  # standard deviations, 42 outcomes
+
+
+def test_a_sample_is_scored_with_the_value_it_was_drawn_with():
+    controller = Controller(TINY, units=8, layers=2, scale=0.5, rngs=nnx.Rngs(0))
+    drawn = jax.vmap(controller.sample)(jax.random.split(jax.random.key(0), 50))
+    scored = jax.vmap(controller.score)(drawn.tokens)
+    for a, b in zip(drawn, scored, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    assert (drawn.tokens[:, 3] == -1).any()
+
+
+def test_absent_decisions_add_nothing():
+    """A shallow architecture has the log-probability that the shorter list of decisions gives it."""
+    controller = Controller(TINY, units=8, layers=2, scale=0.5, rngs=nnx.Rngs(0))
+    short = Controller(Decisions(TINY.choices[:3]), units=8, layers=2, scale=0.5, rngs=nnx.Rngs(0))
+    nnx.update(short, nnx.state(controller))
+    full, cut = controller.score(np.array([0, 2, 1, -1, -1])), short.score(np.array([0, 2, 1]))
+    np.testing.assert_allclose(full.log_prob, cut.log_prob, rtol=1e-6)
+    np.testing.assert_allclose(full.entropy, cut.entropy, rtol=1e-6)
+
+
+def test_the_controller_is_that_of_the_paper():
+    controller = Controller(TINY, units=35, layers=2, scale=0.08, rngs=nnx.Rngs(0))
+    leaves = jax.tree.leaves(nnx.state(controller, nnx.Param))
+    values = np.concatenate([np.ravel(leaf) for leaf in leaves])
+    assert np.abs(values).max() <= 0.08
+    np.testing.assert_allclose(values.std(), 0.16 / np.sqrt(12), rtol=0.02)  # uniform
+    assert len(controller.cells) == 2
+    assert controller.embeddings.shape == (3, 3, 35)  # one a kind, not one a decision: 3 kinds among 5 decisions
+    assert controller.softmax.shape == (3, 35, 3)
+    assert Reinforce().learning_rate == 6e-4
+
+
+def test_the_most_likely_architecture_is_found_by_argmax(trained):
+    strategy, state = trained
+    best = EVERYTHING[np.argmax(strategy.log_prob(state, EVERYTHING))]
+    np.testing.assert_array_equal(strategy.most_likely(state), best)
+    assert best[0] == 1  # what the toy rewards
+
+
+# REINFORCE.
+
+
+def test_the_gradient_is_that_of_the_expected_reward():
+    """Summed over all architectures instead of sampled: the enumerated policy gradient is the exact gradient."""
+    strategy = Reinforce(units=6)
+    state = strategy.init(TINY, key_for(0, "strategy"))
+    rewards = table(EVERYTHING)
+
+    def expected(parameters):
+        return (jnp.exp(strategy._score(state, parameters, EVERYTHING).log_prob) * rewards).sum()
+
+    def surrogate(parameters):
+        log_prob = strategy._score(state, parameters, EVERYTHING).log_prob
+        p = jnp.exp(jax.lax.stop_gradient(log_prob))
+        return (p * log_prob * (rewards - 0.3)).sum()  # any baseline gives the same
+
+    for a, b in zip(
+        *map(jax.tree.leaves, (jax.grad(expected)(state.parameters), jax.grad(surrogate)(state.parameters))),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_the_baseline_by_hand():
+    strategy = Reinforce(baseline_decay=0.75, units=4)
+    state = strategy.init(TINY, key_for(0, "strategy"))
+    tokens, seen = EVERYTHING[:2], []
+    for rewards in ([0.2, 0.4], [0.5, 0.7], [1.0, 1.0]):
+        state, metrics = jax.jit(strategy.update)(state, tokens, np.float32(rewards))
+        seen.append(float(metrics["baseline"]))
+    np.testing.assert_allclose(seen, [0.3, 0.3, 0.75 * 0.3 + 0.25 * 0.6], rtol=1e-6)
+    np.testing.assert_allclose(state.baseline, 0.75 * 0.375 + 0.25, rtol=1e-6)
+
+
+def test_an_update_by_hand():
+    """One step of plain Adam along the mean of grad log p (R - b)."""
+    strategy = Reinforce(learning_rate=0.01, units=4)
+    state = strategy.init(TINY, key_for(0, "strategy"))
+    tokens, rewards = EVERYTHING[[3, 20, 41]], np.float32([0.1, 0.9, 0.4])
+    new, _ = jax.jit(strategy.update)(state, tokens, rewards)
+    loss = lambda p: -(strategy._score(state, p, tokens).log_prob * (rewards - rewards.mean())).mean()
+    steps, _ = optax.adam(0.01).update(jax.grad(loss)(state.parameters), optax.adam(0.01).init(state.parameters))
+    for a, b in zip(*map(jax.tree.leaves, (new.parameters, optax.apply_updates(state.parameters, steps))), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_the_entropy_bonus_keeps_the_policy_broad():
+    entropy = {}
+    for weight in (0.0, 0.3):
+        strategy = Reinforce(learning_rate=0.02, entropy_weight=weight)
+        state, _ = run(strategy, rounds=40)
+        entropy[weight] = float(jax.jit(strategy.update)(state, EVERYTHING, table(EVERYTHING))[1]["entropy"])
+    assert entropy[0.3] > entropy[0.0] + 0.5
+
+
+def test_reinforce_beats_random_on_a_table():
+    """32 seeds, 30 rounds of 8: mean reward of the last ten rounds, by a margin of a quarter of the scale."""
+
+    def late(strategy, key):
+        state = strategy.init(TINY, key_for(key, "strategy"))
+
+        def step(state, r):
+            tokens = strategy.propose(state, key_for(key, "propose", r), 8)
+            return strategy.update(state, tokens, table(tokens))[0], table(tokens).mean()
+
+        return jax.lax.scan(step, state, jnp.arange(30))[1][-10:].mean()
+
+    keys = jax.random.split(jax.random.key(1), 32)
+    means = {name: float(jax.jit(jax.vmap(lambda k, s=s: late(s, k)))(keys).mean()) for name, s in FAST.items()}
+    assert means["Reinforce"] > means["Random"] + 0.25
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"baseline_decay": 1.0}, "baseline_decay=1.0"),
+        ({"learning_rate": 0.0}, "learning_rate=0.0"),
+        ({"units": 0}, "units=0"),
+        ({"entropy_weight": -1.0}, "entropy_weight=-1.0"),
+    ],
+)
+def test_impossible_settings_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Reinforce(**settings)
