@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Does the controller learn? The search of a config with its own strategy and with random search, over several seeds.
 
-    python benchmarks/controller_against_random.py [configs/digits.py] [--seeds 5] [--rounds N]
+    python benchmarks/controller_against_random.py CONFIG [--seeds 5] [--SETTING VALUE ...]
 
-Prints, for each seed and strategy: the best validation score, the mean reward of all children, and that of the first and
-the last quarter of the rounds; then means over the seeds and the wins in pairs. Both train the same number of children.
+Prints, for each seed and strategy: the best validation score, the mean reward of all children, and that of the first
+and the last quarter of the rounds; then means over the seeds and the wins in pairs. Both train as many children.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def figures(experiment) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path, nargs="?", default=Path("configs/digits.py"))
+    parser.add_argument("config", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
     options, overrides = parser.parse_known_args()
     setup.use_all_cores()

@@ -2,6 +2,8 @@
 
 import sys
 
+from jaxnas import setup
 from jaxnas.cli import main
 
+setup.use_all_cores()
 sys.exit(main(sys.argv[1:]))

@@ -75,7 +75,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _search(options, overrides: list[str]) -> int:
-    setup.use_all_cores()
     experiment, source = setup.load(options.config, overrides)
     setup.set_flags(experiment)
     workdir = options.workdir or Path("runs") / options.config.stem
@@ -128,7 +127,9 @@ def _final(options, rest: list[str]) -> int:
     Ledger(workdir).close()  # says so, and makes nothing, where there is no search
     with locked(workdir):
         ledger = Ledger(workdir, write=True)
-        origin = ledger.facts()["origin"]
+        origin = ledger.facts().get("origin")
+        if origin is None:
+            raise ValueError(f"{workdir} records no experiment: it was not made by `python -m jaxnas search`")
         experiment = setup.restore(origin["source"], Path(origin["config"]), origin["overrides"])
         setup.set_flags(experiment)
         return _train(ledger, experiment, options.trial, Console())

@@ -71,6 +71,8 @@ class Ledger:
                 self._db.executescript(SCHEMA)
             self._db.execute(f"SELECT {', '.join(COLUMNS)} FROM trials LIMIT 1")
         except sqlite3.DatabaseError as error:
+            if write and isinstance(error, sqlite3.OperationalError):
+                raise  # a full disk, say
             raise ValueError(f"{self.path} cannot be used as a ledger ({error})") from error
 
     def close(self) -> None:

@@ -5,7 +5,6 @@ Letters: T decisions.
 
 from typing import Protocol, runtime_checkable
 
-from jaxnas.decisions import Decisions
 from jaxnas.spaces.chain import ChainCNN
 
 SPACES = {"ChainCNN": ChainCNN}
@@ -14,10 +13,10 @@ SPACES = {"ChainCNN": ChainCNN}
 
 @runtime_checkable
 class Space(Protocol):
-    """A frozen dataclass of settings with these functions; see `ChainCNN`."""
+    """A frozen dataclass of settings with these functions and ``decisions``, a `Decisions`; see `ChainCNN`.
 
-    @property
-    def decisions(self) -> Decisions: ...
+    (``decisions`` is not declared here: the command line follows only protocols whose members are all functions.)
+    """
 
     def decode(self, tokens):
         """tokens ``[T]`` -> architecture."""
