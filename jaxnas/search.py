@@ -1,6 +1,6 @@
 """The search: propose, evaluate, update, round after round. The ledger is read before anything is trained."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -11,6 +11,7 @@ from jaxnas.outcome import Outcome, Progress, Status, Trial
 from jaxnas.rng import key_for
 
 
+@runtime_checkable
 class Watch(Protocol):
     """Who is told how the search goes."""
 

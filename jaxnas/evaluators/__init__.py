@@ -14,6 +14,7 @@ from jaxnas.evaluators.train import SGD, Train
 from jaxnas.outcome import Outcome, Progress
 
 
+@runtime_checkable
 class Evaluate(Protocol):
     """One round's children in, outcomes out, a group at a time as they are done."""
 
