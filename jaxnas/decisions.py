@@ -8,9 +8,12 @@ from functools import cached_property
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 ABSENT = -1
+Tokens = Int[Array | np.ndarray, "N T"]
+"""Tokens of N samples; a ledger's come as numpy arrays."""
+Rewards = Float[Array | np.ndarray, " N"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Decisions:
         """int32 ``[T, 2]``: column and least token that each decision needs; column -1 needs nothing."""
         return np.array([c.needs or (-1, 0) for c in self.choices], np.int32).reshape(-1, 2)
 
-    def without_absent(self, tokens: Int[Array, "N T"]) -> Int[Array, "N T"]:
+    def without_absent(self, tokens: Tokens) -> Int[Array, "N T"]:
         """The same tokens with -1 wherever a decision does not exist, given the earlier ones."""
         columns = []
         for t, c in enumerate(self.choices):

@@ -92,10 +92,14 @@ def machine() -> dict:
 
 
 def _revision() -> str:
-    """The checked-out revision of jaxnas, "-dirty" where files differ from it; "none" outside a checkout."""
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    with contextlib.suppress(OSError):
-        answer = subprocess.run(git, capture_output=True, text=True, check=False)
-        if answer.returncode == 0:
-            return answer.stdout.strip()
+    """The checked-out revision of jaxnas, "-dirty" where files differ from it; "none" where it is no checkout."""
+    here = Path(__file__)
+    with contextlib.suppress(OSError):  # no git on this machine
+        for command in (["ls-files", "--error-unmatch", here.name], ["describe", "--always", "--dirty", "--abbrev=40"]):
+            answer = subprocess.run(
+                ["git", "-C", str(here.parent), *command], capture_output=True, text=True, check=False
+            )
+            if answer.returncode != 0:
+                return "none"
+        return answer.stdout.strip()
     return "none"

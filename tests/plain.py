@@ -17,7 +17,7 @@ class PlainChain(nnx.Module):
         rngs, self.chain = nnx.Rngs(0), chain
         self.convs, self.norms = nnx.List([]), nnx.List([])
         for layer in chain.layers:
-            padding = [around(side) for side in layer.kernel]
+            padding = tuple(around(side) for side in layer.kernel)
             conv = {"strides": layer.stride, "padding": padding, "use_bias": False}
             self.convs.append(nnx.Conv(channels, layer.filters, layer.kernel, **conv, rngs=rngs))
             norm = {"momentum": 0.9, "epsilon": 1e-5, "use_fast_variance": False}

@@ -1,5 +1,7 @@
 """Law 1: a padded child is the same child, and in its tight envelope it is the ordinary network."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,23 +45,13 @@ def build(chain, inside):
     return CHILDREN.build(inside, genes, key_for(7, "child")), genes
 
 
-def train(net, forward):
+def train(net, *genes):
     """Four steps of SGD: the changed network, the same with its last gradients as parameters, and the losses."""
     optimiser = optax.chain(optax.add_decayed_weights(1e-2), optax.sgd(0.05, 0.9, nesterov=True))
     graph, parameters, rest = nnx.split(net, nnx.Param, ...)
     state, losses = optimiser.init(parameters), []
-
-    @jax.jit
-    def gradient(parameters, rest, x, y):
-        def loss(parameters):
-            net = nnx.merge(graph, parameters, rest, copy=True)
-            logits = forward(net, x)
-            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean(), nnx.state(net, nnx.BatchStat)
-
-        return jax.value_and_grad(loss, has_aux=True)(parameters)
-
     for step in range(STEPS):
-        (value, statistics), g = gradient(parameters, rest, *batch(step))
+        (value, statistics), g = gradient(graph, parameters, rest, genes, *batch(step))
         updates, state = optimiser.update(g, state, parameters)
         parameters = optax.apply_updates(parameters, updates)
         rest = nnx.merge_state(rest, statistics)
@@ -67,10 +59,25 @@ def train(net, forward):
     return nnx.merge(graph, parameters, rest), nnx.merge(graph, g, rest), losses
 
 
+@partial(jax.jit, static_argnums=0)
+def gradient(graph, parameters, rest, genes, x, y):
+    def loss(parameters):
+        net = nnx.merge(graph, parameters, rest, copy=True)
+        logits = net(x, *genes, training=True)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean(), nnx.state(net, nnx.BatchStat)
+
+    return jax.value_and_grad(loss, has_aux=True)(parameters)
+
+
+@partial(nnx.jit, static_argnums=3)
+def output(net, x, genes, training):
+    return net(x, *genes, training=training)
+
+
 def train_padded(chain, inside):
     net, genes = build(chain, inside)
-    net, gradients, losses = train(net, lambda net, x: net(x, genes, training=True))
-    return net, gradients, losses, np.asarray(net(batch(9)[0], genes))
+    net, gradients, losses = train(net, genes)
+    return net, gradients, losses, np.asarray(output(net, batch(9)[0], (genes,), False))
 
 
 def assert_close(found, expected):
@@ -93,13 +100,13 @@ def test_the_tight_envelope_is_the_ordinary_network(name, tight):
     chain = CHAINS[name]
     start, _ = build(chain, envelope([chain]))
     plain = load(PlainChain(chain, SHAPE[2], CLASSES), live_numbers(start, chain, SHAPE[2]))
-    plain, gradients, losses = train(plain, lambda net, x: net(x, training=True))
+    plain, gradients, losses = train(plain)
     net, tight_gradients, tight_losses, logits = tight[name]
     np.testing.assert_allclose(tight_losses, losses, rtol=1e-5)
     assert losses[0] != losses[-1]
     assert_close(live_numbers(net, chain, SHAPE[2]), numbers(plain))
     assert_close(live_numbers(tight_gradients, chain, SHAPE[2]), numbers(gradients))
-    np.testing.assert_allclose(logits, plain(batch(9)[0]), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(logits, output(plain, batch(9)[0], (), False), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", CHAINS)
@@ -116,7 +123,7 @@ def test_a_padded_child_is_the_same_child(name, company, tight):
     assert_close(live_numbers(gradients, chain, SHAPE[2]), live_numbers(expected_gradients, chain, SHAPE[2]))
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_any_chain_of_the_space_computes_the_same_in_any_company(seed):
     rng = np.random.default_rng(seed)
     tokens = SPACE.decisions.without_absent(rng.integers(0, SPACE.decisions.sizes, (3, len(SPACE.decisions))))
@@ -125,7 +132,7 @@ def test_any_chain_of_the_space_computes_the_same_in_any_company(seed):
     outputs = []
     for inside in (envelope([chain]), envelope([chain, *others]), CHILDREN.full):
         net, genes = build(chain, inside)
-        outputs.append(net(x, genes, training=True))
+        outputs.append(output(net, x, (genes,), True))
     for padded in outputs[1:]:
         np.testing.assert_allclose(padded, outputs[0], rtol=1e-5, atol=1e-5)
 

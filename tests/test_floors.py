@@ -15,7 +15,13 @@ FLOORS = {
     "setup": 5, "cli": 5, "__main__": 5,
 }  # fmt: skip
 ONLY = {"strategies": {"decisions"}, "report": {"ledger", "outcome"}}
-SAME_FLOOR = {("search", "experiment"), ("experiment", "final"), ("cli", "setup"), ("__main__", "cli")}
+SAME_FLOOR = {
+    ("search", "experiment"),
+    ("experiment", "final"),
+    ("cli", "setup"),
+    ("__main__", "cli"),
+    ("__main__", "setup"),
+}
 FILES = sorted(HOUSE.rglob("*.py"))
 
 

@@ -99,14 +99,12 @@ def test_reading_beside_a_writer_changes_nothing(ledger, tmp_path):
 def test_one_process_a_directory(tmp_path):
     holder = "import pathlib, sys\nfrom jaxnas.ledger import locked\n"
     holder += "with locked(pathlib.Path(sys.argv[1])):\n print('held', flush=True)\n sys.stdin.read()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", holder, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "held\n"
-    with pytest.raises(ValueError, match="another process works in"), locked(tmp_path):
-        pass
-    process.kill()
-    process.wait()
+    command = [sys.executable, "-c", holder, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(ValueError, match="another process works in"), locked(tmp_path):
+            pass
+        process.kill()
     with locked(tmp_path):
         pass
 

@@ -71,7 +71,8 @@ def _correlate(x, w, stride, pads: Pads):
     if w.shape[:2] == (1, 1):
         return x[:, :: stride[0], :: stride[1]] @ w[0, 0]
     if _by_matrix_product(x, w.shape):
-        return _patches(x, w.shape[:2], stride, pads) @ w.reshape(-1, w.shape[3])
+        rows = _patches(x, w.shape[:2], stride, pads)
+        return sum(row @ w[i].reshape(-1, w.shape[3]) for i, row in enumerate(rows))
     return lax.conv_general_dilated(x, w, stride, pads, dimension_numbers=LAYOUT)
 
 
@@ -83,16 +84,19 @@ def _weight_gradient(x, dy, kernel, pads: Pads):
             x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3), (1, 1), pads, dimension_numbers=LAYOUT
         )
         return dw.transpose(1, 2, 0, 3)
-    return jnp.einsum("bhwk,bhwf->kf", _patches(x, kernel, (1, 1), pads), dy).reshape(shape)
+    rows = [jnp.einsum("bhwk,bhwf->kf", row, dy) for row in _patches(x, kernel, (1, 1), pads)]
+    return jnp.stack(rows).reshape(shape)
 
 
-def _patches(x, kernel, stride, pads: Pads):
-    """The inputs under each position of the kernel: ``[B, H2, W2, KH * KW * C]``."""
+def _patches(x, kernel, stride, pads: Pads) -> list:
+    """The inputs under each row of the kernel, at each position: KH arrays ``[B, H2, W2, KW * C]``.
+
+    Row by row, because all of them at once would take KH times the memory for no more speed.
+    """
     (h, w), (sh, sw) = x.shape[1:3], stride
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-    return jnp.concatenate(
-        [x[:, i : i + h : sh, j : j + w : sw] for i in range(kernel[0]) for j in range(kernel[1])], -1
-    )
+    wide = jnp.concatenate([x[:, :, j : j + w : sw] for j in range(kernel[1])], -1)
+    return [wide[:, i : i + h : sh] for i in range(kernel[0])]
 
 
 def _on_cpu() -> bool:

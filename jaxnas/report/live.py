@@ -63,6 +63,11 @@ class Standing:
         return f"{self.progress.programs} program{'s' * (self.progress.programs != 1)}, {share:.0%} of the time"
 
     @property
+    def ordered_metrics(self) -> list[tuple[str, float]]:
+        """The strategy's figures, the mean reward first."""
+        return sorted(self.metrics.items(), key=lambda item: (item[0] != "mean reward", item[0]))
+
+    @property
     def best_words(self) -> str:
         return "none yet" if self.best is None else f"{self.best.score:.4f} (trial {self.best.trial_id})"
 
@@ -95,7 +100,7 @@ class Report:
         s = self.standing
         s.round, s.metrics = round + 1, metrics
         if s.trained:
-            figures = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+            figures = "  ".join(f"{name} {value:.4g}" for name, value in s.ordered_metrics)
             self._say(
                 f"round {s.round}/{s.rounds}  children {s.done}/{s.total}  best {s.best_words}  {figures}  "
                 f"{s.per_hour:,.0f} children/h  left {s.left}  {s.compiled}"
@@ -121,8 +126,8 @@ class LiveReport(Report):
 
     def _panel(self) -> Panel:
         s, grid = self.standing, Table.grid(padding=(0, 2))
-        now = Text("starting") if s.progress is None else _now(s.progress)
-        metrics = [(name, f"{value:.4g}") for name, value in s.metrics.items()]
+        now = Text("starting") if s.progress is None else _now(s.progress) if s.done < s.total else Text("")
+        metrics = [(name, f"{value:.4g}") for name, value in s.ordered_metrics]
         facts = [
             ("round", f"{s.round} of {s.rounds} done"),
             ("children", f"{s.done} of {s.total}"),
@@ -135,7 +140,8 @@ class LiveReport(Report):
         for name, value in facts:
             grid.add_row(Text(name, style="dim"), value)
         best = Text(f"best: {pretty(s.best.architecture)}", style="green") if s.best else Text("")
-        bar = ProgressBar(total=s.total, completed=s.done, width=60)
+        bar = Table.grid()  # a cell, because a bar alone does not end its line
+        bar.add_row(ProgressBar(total=s.total, completed=s.done, width=60))
         return Panel(Group(grid, bar, now, best), title="jaxnas search", width=84)
 
 

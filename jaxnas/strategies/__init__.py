@@ -6,9 +6,9 @@ Letters: N samples, T decisions.
 from typing import Any, Protocol, runtime_checkable
 
 import jax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
-from jaxnas.decisions import Decisions
+from jaxnas.decisions import Decisions, Rewards, Tokens
 from jaxnas.strategies.random import Random
 from jaxnas.strategies.reinforce import Reinforce
 
@@ -30,9 +30,7 @@ class Strategy(Protocol):
     def propose(self, state: Any, key: jax.Array, n: int) -> Int[Array, "N T"]:
         """Tokens of n samples; the state does not change and ``key`` is consumed."""
 
-    def update(
-        self, state: Any, tokens: Int[Array, "N T"], rewards: Float[Array, " N"]
-    ) -> tuple[Any, dict[str, Array]]:
+    def update(self, state: Any, tokens: Tokens, rewards: Rewards) -> tuple[Any, dict[str, Array]]:
         """The state after a round, and figures about it by name; rewards are finite, higher is better."""
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
@@ -59,7 +60,7 @@ class Controller(nnx.Module):
         keys = jax.random.split(key, len(self.decisions))
         return self._walk(keys, lambda logits, key: jax.random.categorical(key, logits))
 
-    def score(self, tokens: Int[Array, " T"]) -> Walk:
+    def score(self, tokens: Int[Array | np.ndarray, " T"]) -> Walk:
         """A given architecture."""
         return self._walk(tokens, lambda logits, token: token)
 
@@ -67,7 +68,7 @@ class Controller(nnx.Module):
         """The greatest probability at each decision in turn."""
         return self._walk(jnp.zeros(len(self.decisions)), lambda logits, _: logits.argmax())
 
-    def _walk(self, given: Array, choose: Callable[[Array, Array], Array]) -> Walk:
+    def _walk(self, given: Array | np.ndarray, choose: Callable[[Array, Array], Array]) -> Walk:
         """Decide T times: ``choose(logits [V], given[t])`` is the token. The one scan behind all three."""
         d = self.decisions
         steps = (given, jnp.arange(len(d)), jnp.asarray(d.kind_index), jnp.asarray(d.sizes), jnp.asarray(d.needs))

@@ -12,9 +12,9 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
-from jaxnas.decisions import Decisions
+from jaxnas.decisions import Decisions, Rewards, Tokens
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=["decisions"])
@@ -39,7 +39,7 @@ class Random:
         sizes = jnp.asarray(state.decisions.sizes)
         return state.decisions.without_absent(jax.random.randint(key, (n, len(sizes)), 0, sizes))
 
-    def update(self, state: RandomState, tokens: Int[Array, "N T"], rewards: Float[Array, " N"]):
+    def update(self, state: RandomState, tokens: Tokens, rewards: Rewards):
         """The same state, and the mean reward."""
         del tokens
         return state, {"mean reward": jnp.mean(rewards)}

@@ -17,7 +17,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from jaxnas.decisions import Decisions
+from jaxnas.decisions import Decisions, Rewards, Tokens
 from jaxnas.strategies.controller import Controller, Walk
 
 
@@ -79,7 +79,7 @@ class Reinforce:
         controller = self._restore(state, state.parameters)
         return jax.vmap(lambda k: controller.sample(k).tokens)(jax.random.split(key, n))
 
-    def update(self, state: ReinforceState, tokens: Int[Array, "N T"], rewards: Float[Array, " N"]):
+    def update(self, state: ReinforceState, tokens: Tokens, rewards: Rewards):
         """One ascent along mean_k [grad log P(tokens_k) (R_k - b)], b the average of *earlier* rewards (equation 4).
 
         In the first round there are none, and its own mean reward stands in. Metrics: "mean reward", "baseline" (the
@@ -101,7 +101,7 @@ class Reinforce:
         metrics = {"mean reward": rewards.mean(), "baseline": baseline, "entropy": entropy}
         return ReinforceState(parameters, optimiser, moved, state.rounds + 1, state.decisions), metrics
 
-    def log_prob(self, state: ReinforceState, tokens: Int[Array, "N T"]) -> Float[Array, " N"]:
+    def log_prob(self, state: ReinforceState, tokens: Tokens) -> Float[Array, " N"]:
         """Natural logarithm of the policy's probability of each sample."""
         return self._score(state, state.parameters, tokens).log_prob
 
@@ -120,6 +120,6 @@ class Reinforce:
         graph = nnx.graphdef(nnx.eval_shape(lambda: self._controller(state.decisions, jax.random.key(0))))
         return nnx.merge(graph, parameters)
 
-    def _score(self, state: ReinforceState, parameters: nnx.State, tokens: Int[Array, "N T"]) -> Walk:
+    def _score(self, state: ReinforceState, parameters: nnx.State, tokens: Tokens) -> Walk:
         """`Walk` with a leading axis N."""
         return jax.vmap(self._restore(state, parameters).score)(tokens)
