@@ -82,6 +82,11 @@ def start(config: Path, workdir: Path, *more: str) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def kill(process: subprocess.Popen) -> None:
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
 def count(workdir: Path) -> int:
     try:
         with sqlite3.connect(f"file:{workdir / 'ledger.sqlite'}?mode=ro", uri=True) as db:
@@ -97,8 +102,7 @@ def kill_when(process: subprocess.Popen, workdir: Path, trials: int) -> int:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    kill(process)
     return count(workdir)
 
 
@@ -144,8 +148,7 @@ def test_a_second_process_in_the_directory_is_refused(config, tmp_path):
         time.sleep(0.01)
     second = start(config, workdir)
     _, err = second.communicate(timeout=60)
-    os.kill(first.pid, signal.SIGKILL)
-    first.wait()
+    kill(first)
     assert second.returncode == 2
     assert f"another process works in {workdir}" in err
 

@@ -69,7 +69,7 @@ class PopulationEvaluator:
         genes = [self.children.place(architectures[r], group.inside) for r in filled]
         tell = lambda doing, epoch: on_progress(self._progress(doing, len(rows), epoch))
         try:
-            result = self.trainer.run(group.inside, genes, [trial_ids[r] for r in filled], tell)
+            result = self.trainer.run(group.inside, genes, [int(trial_ids[r]) for r in filled], tell)
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise

@@ -9,6 +9,7 @@ Letters: N samples (the paper's m), T decisions.
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import chex
 import jax
@@ -28,12 +29,12 @@ from jaxnas.strategies.controller import Controller, Walk
 )
 @dataclass(frozen=True)
 class ReinforceState:
-    """parameters: the controller's; optimiser: optax's state; baseline: float32 ``[]``; rounds: int32 ``[]``."""
+    """parameters: an `nnx.State`; optimiser: optax's state; baseline: float32 ``[]``; rounds: int32 ``[]``."""
 
-    parameters: nnx.State
-    optimiser: optax.OptState
-    baseline: Array
-    rounds: Array
+    parameters: Any
+    optimiser: Any
+    baseline: Any
+    rounds: Any
     decisions: Decisions
 
 
