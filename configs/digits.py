@@ -3,7 +3,7 @@
     python -m jaxnas search configs/digits.py --final
 
 About 2 minutes on 2 CPU cores. Expected: best validation accuracy 0.98 or more, test accuracy 0.99 after final
-training; the mean reward rises from 0.8 in the first rounds to 0.96 in the last.
+training; the mean reward rises from 0.88 in the first quarter of the rounds to 0.96 in the last.
 """
 
 from jaxnas.evaluators import Population, Train

@@ -1,6 +1,7 @@
 """The command line: ``python -m jaxnas search | final | trials | show``."""
 
 import argparse
+import contextlib
 import os
 import sqlite3
 import sys
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     except ValueError as error:
         if "JAXNAS_DEBUG" in os.environ:
             raise
-        print(f"jaxnas: {error}", file=sys.stderr)
+        print(f"jaxnas: {error}\n(JAXNAS_DEBUG=1 shows where this comes from)", file=sys.stderr)
         return USER_ERROR
     except (sqlite3.OperationalError, OSError) as error:
         print(
@@ -83,14 +84,11 @@ def _search(options, overrides: list[str]) -> int:
         ledger = Ledger(workdir, write=True)
         _begin(ledger, experiment, options.config, source, overrides, workdir)
         total, done = experiment.rounds * experiment.children, len(ledger)
-        if done >= total and "finished" in ledger.facts():
-            console.print(
-                f"This search is finished: {done} trials in {workdir}. More rounds continue it: --rounds N",
-                soft_wrap=True,
-            )
+        if done >= total and ledger.facts().get("finished", 0) >= experiment.rounds:
+            print(f"This search is finished: {done} trials in {workdir}. More rounds continue it: --rounds N")
         else:
             if done:
-                console.print(f"Continuing {workdir}: {done} of {total} trials are done.", soft_wrap=True)
+                print(f"Continuing {workdir}: {done} of {total} trials are done.")
             with report.report_on(console, experiment.rounds, total, done, next(iter(ledger.top(1)), None)) as watch:
                 search(experiment, ledger, watch)
             ledger.record(finished=experiment.rounds)
@@ -101,7 +99,7 @@ def _search(options, overrides: list[str]) -> int:
 def _begin(ledger: Ledger, experiment, config: Path, source: str, overrides: list[str], workdir: Path) -> None:
     """Record what runs here; refuse a directory that another experiment has used."""
     facts, wanted = ledger.facts(), describe(experiment)
-    if "configuration" in facts:
+    if len(ledger):  # before the first trial nothing is lost by another configuration
         changed = differences(facts["configuration"], wanted)
         if changed:
             raise ValueError(
@@ -111,19 +109,22 @@ def _begin(ledger: Ledger, experiment, config: Path, source: str, overrides: lis
             )
         here = setup.machine()
         moved = [
-            f"{name} was {facts[name]}, is {here[name]}" for name in ("versions", "device") if facts[name] != here[name]
+            f"{name} was {facts[name]}, is {here[name]}"
+            for name in ("versions", "device", "flags")
+            if facts[name] != here[name]
         ]
         for line in moved:
             print(f"jaxnas: note: {line}; results may differ in their last digits", file=sys.stderr)
     else:
-        ledger.record(configuration=wanted, seed=experiment.seed, **setup.machine())
-    origin = {"config": str(config.absolute()), "source": source, "overrides": overrides}
-    ledger.record(origin=origin)  # rounds and final settings may change on the way: the newest hold
+        ledger.record(seed=experiment.seed, **setup.machine())
+    # rounds and settings of `final` may change on the way: the newest hold
+    origin = {"config": str(config.absolute()), "directory": str(Path.cwd()), "source": source, "overrides": overrides}
+    ledger.record(configuration=wanted, origin=origin)
 
 
 def _final(options, rest: list[str]) -> int:
     _no_more(rest)
-    workdir = options.workdir
+    workdir = options.workdir.absolute()
     Ledger(workdir).close()  # says so, and makes nothing, where there is no search
     with locked(workdir):
         ledger = Ledger(workdir, write=True)
@@ -132,7 +133,9 @@ def _final(options, rest: list[str]) -> int:
             raise ValueError(f"{workdir} records no experiment: it was not made by `python -m jaxnas search`")
         experiment = setup.restore(origin["source"], Path(origin["config"]), origin["overrides"])
         setup.set_flags(experiment)
-        return _train(ledger, experiment, options.trial, Console())
+        begun = origin["directory"]  # where the config's relative paths were meant
+        with contextlib.chdir(begun if Path(begun).is_dir() else "."):
+            return _train(ledger, experiment, options.trial, Console())
 
 
 def _train(ledger: Ledger, experiment, trial_id: int | None, console: Console) -> int:
@@ -142,12 +145,11 @@ def _train(ledger: Ledger, experiment, trial_id: int | None, console: Console) -
     trial = ledger.top(1)[0] if trial_id is None else ledger.trial(trial_id)
     name = f"final:{trial.trial_id}"
     known = ledger.facts().get(name)
-    if known is None:
+    if known is None or known["test_score"] is None:  # of a training that diverged nothing has been read
+        epochs = experiment.final.train.epochs
+        print(f"Final training of trial {trial.trial_id}: {epochs} epochs on all training data", flush=True)
         with console.status("") as status:
-            epochs = experiment.final.train.epochs
-            tell = lambda doing, epoch: status.update(
-                f"trial {trial.trial_id}: {doing}, {epoch} of {epochs} epochs done"
-            )
+            tell = lambda doing, epoch: status.update(f"{doing}, {epoch} of {epochs} epochs done")
             known = train_final(experiment, trial, tell)
         ledger.record(**{name: known})
     else:

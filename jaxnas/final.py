@@ -22,7 +22,9 @@ class Final:
 
 @dataclass(frozen=True)
 class FinalResult:
-    """test_score: in [0, 1], None where training diverged; test_examples: how many; seconds: of training."""
+    """test_score: in [0, 1], None where training diverged; test_examples: how many; seconds: of training;
+    settings: the `Final` it came from.
+    """
 
     trial_id: int
     status: str
@@ -30,6 +32,7 @@ class FinalResult:
     test_examples: int
     train_examples: int
     epochs: int
+    settings: dict
     parameters: int
     multiply_adds: int
     seconds: float
@@ -63,6 +66,7 @@ def train_final(experiment, trial: Trial, on_epoch: Callable[[str, int], None]) 
             test_examples=len(data.held_out),
             train_examples=len(data.train),
             epochs=train.epochs,
+            settings=asdict(experiment.final),
             parameters=cost.parameters,
             multiply_adds=cost.multiply_adds,
             seconds=result.seconds,

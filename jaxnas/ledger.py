@@ -63,9 +63,8 @@ class Ledger:
         if not write and not self.path.is_file():
             raise ValueError(f"{workdir} has no {FILE}: it is no directory of a search")
         try:
-            self._db = sqlite3.connect(
-                self.path if write else f"file:{self.path.absolute()}?mode=ro", uri=not write, timeout=30
-            )
+            uri = f"{self.path.absolute().as_uri()}?mode={'rwc' if write else 'ro'}"
+            self._db = sqlite3.connect(uri, uri=True, timeout=30)
             if write:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.executescript(SCHEMA)

@@ -17,7 +17,7 @@ class Status(IntEnum):
     DIVERGED = 1
     """NaN or Inf came up in its loss, its parameters or its statistics; it was frozen at that step."""
     OUT_OF_MEMORY = 2
-    """It does not fit the device even alone."""
+    """It does not fit even in the smallest group, one child a device."""
 
     @property
     def label(self) -> str:

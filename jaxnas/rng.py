@@ -1,4 +1,4 @@
-"""Random keys: `key_for` is the only way a key is made, so that every number drawn has one known origin."""
+"""Random keys: all that a search draws begins with `key_for`, so that every number has one known origin."""
 
 import zlib
 

@@ -41,7 +41,8 @@ def search(experiment: Experiment, ledger: Ledger, watch: Watch) -> None:
         _check_same(done, tokens, r * n)
         if len(done) < n:
             for rows, outcome in evaluate(tokens, trial_ids, done, watch.progress):
-                trials = _trials(r, trial_ids[rows], tokens[rows], outcome, experiment.reward(outcome))
+                rewards = _finite(experiment.reward(outcome), len(rows))
+                trials = _trials(r, trial_ids[rows], tokens[rows], outcome, rewards)
                 ledger.append(trials)
                 watch.trials(trials)
         rewards = np.array([t.reward for t in ledger.trials(round=r)])
@@ -60,6 +61,14 @@ def _check_same(done: dict[int, Trial], tokens, first: int) -> None:
                 f"trial {trial.trial_id} of the ledger has tokens {list(trial.tokens)}, but this machine proposes "
                 f"{tokens[trial.trial_id - first].tolist()}: continue it with the versions and device that began it"
             )
+
+
+def _finite(rewards, n: int) -> np.ndarray:
+    """Raises ValueError where a reward does not give one finite number a child."""
+    rewards = np.asarray(rewards, np.float64)
+    if rewards.shape != (n,) or not np.isfinite(rewards).all():
+        raise ValueError(f"the reward gave {rewards} for {n} children: one finite number each is needed")
+    return rewards
 
 
 def _trials(round: int, trial_ids, tokens, outcome: Outcome, rewards) -> list[Trial]:

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import jax
@@ -51,25 +52,30 @@ def load(config: Path, overrides: list[str]) -> tuple[Experiment, str]:
 
 def restore(source: str, config: Path, overrides: list[str]) -> Experiment:
     """As `load`, from the text of a config; ``config`` is where it lay."""
-    space = {"__name__": "jaxnas_config", "__file__": str(config)}
+    module = types.ModuleType("jaxnas_config")
+    module.__file__ = str(config)
+    sys.modules[module.__name__] = module  # where dataclasses look up the annotations of a config's own classes
     folder = str(config.absolute().parent)
     sys.path.insert(0, folder)  # a config may import what lies beside it
     try:
-        exec(compile(source, str(config), "exec"), space)
+        exec(compile(source, str(config), "exec"), vars(module))
     except Exception as error:
         raise ValueError(f"{config} does not run: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(folder)
-    if not isinstance(space.get("experiment"), Experiment):
+    experiment = getattr(module, "experiment", None)
+    if not isinstance(experiment, Experiment):
         raise ValueError(f"{config} sets no `experiment`: it needs a line `experiment = Experiment(...)`")
-    return _override(space["experiment"], overrides, config)
+    return _override(experiment, overrides, config)
 
 
 def _override(experiment: Experiment, overrides: list[str], config: Path) -> Experiment:
     valid = [n for n in flatten(describe(experiment)) if n.split(".")[-1] != "type"]
     for argument in overrides:
         name = argument.removeprefix("--").split("=")[0].replace("-", "_")
-        if argument.startswith("--") and name not in (*valid, "help"):
+        parent, dot, last = name.rpartition(".")
+        switched_off = f"{parent}{dot}{last.removeprefix('no_')}"  # --task.augment.no-flip
+        if argument.startswith("--") and not {name, switched_off} & {*valid, "help"}:
             near = difflib.get_close_matches(name, valid, 1, 0.5)
             hint = f" (did you mean --{near[0].replace('_', '-')}?)" if near else ""
             names = ", ".join(n.replace("_", "-") for n in valid)

@@ -12,6 +12,7 @@ prepare() {
     # installed already, from these very files?
     wanted="$extras $(cat pyproject.toml requirements.txt | cksum)"
     if [ ! -f .venv/installed ] || ! grep -qxF "$wanted" .venv/installed; then
+        echo "installing jaxnas${extras:+ with $extras} into .venv ..."
         if [ -n "$extras" ]; then
             .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".[$extras]"
         else

@@ -9,11 +9,12 @@ COMPILED = tempfile.TemporaryDirectory(prefix="jaxnas-tests-")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name  # the processes that tests start read it too
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
-import jax  # noqa: E402
+os.environ["JAX_NUM_CPU_DEVICES"] = "2"
+os.environ["JAX_PLATFORMS"] = "cpu"
 
-jax.config.update("jax_num_cpu_devices", 2)
+import jax  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def two_devices():
-    assert jax.local_device_count() == 2, "unset JAX_PLATFORMS and XLA_FLAGS: these tests want two CPU devices"
+    assert jax.local_device_count() == 2, "unset XLA_FLAGS: it overrules the two CPU devices of these tests"

@@ -10,6 +10,7 @@ import pytest
 from flax import nnx
 from plain import PlainChain, live_numbers, load, numbers, padding_is_zero
 
+from jaxnas.children import masked
 from jaxnas.children.chain import Chain, ChainEnvelope, ConvLayer, envelope, map_sizes, place
 from jaxnas.rng import key_for
 from jaxnas.spaces import ChainCNN
@@ -80,12 +81,12 @@ def train_padded(chain, inside):
     return net, gradients, losses, np.asarray(output(net, batch(9)[0], (genes,), False))
 
 
-def assert_close(found, expected):
-    """1e-5, relative to the largest number of each array."""
+def assert_close(found, expected, tolerance=1e-5):
+    """Relative to the largest number of each array."""
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(
-            found[name], value, rtol=1e-5, atol=1e-5 * max(1e-3, np.abs(value).max()), err_msg=name
+            found[name], value, rtol=tolerance, atol=tolerance * max(1e-3, np.abs(value).max()), err_msg=name
         )
 
 
@@ -121,6 +122,32 @@ def test_a_padded_child_is_the_same_child(name, company, tight):
     assert_close(live_numbers(net, chain, SHAPE[2]), live_numbers(expected, chain, SHAPE[2]))
     assert padding_is_zero(net, chain)
     assert_close(live_numbers(gradients, chain, SHAPE[2]), live_numbers(expected_gradients, chain, SHAPE[2]))
+
+
+@pytest.mark.parametrize("engine", ["one by one", "products"])
+def test_vmapped_children_have_the_gradients_they_have_alone(engine, monkeypatch):
+    """Both ways in which a group's convolutions run: that of CPU, and the batched matrix products of other devices."""
+    chains, (x, y) = list(CHAINS.values()), batch(0)
+    monkeypatch.setattr(masked, "_on_cpu", lambda: engine == "one by one")
+
+    def gradients(graph, parameters, rest, genes):
+        def loss(parameters):
+            logits = nnx.merge(graph, parameters, rest, copy=True)(x, genes, training=True)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+        return jax.grad(loss)(parameters)
+
+    nets, genes = zip(*(build(chain, CHILDREN.full) for chain in chains), strict=True)
+    graph, parameters, rest = zip(*(nnx.split(net, nnx.Param, ...) for net in nets), strict=True)
+    stack = lambda trees: jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+    together = jax.jit(jax.vmap(partial(gradients, graph[0])))(stack(parameters), stack(rest), stack(genes))
+    for i, chain in enumerate(chains):
+        net, own = build(chain, envelope([chain]))
+        parts = nnx.split(net, nnx.Param, ...)
+        alone = nnx.merge(parts[0], jax.jit(partial(gradients, parts[0]))(*parts[1:], own), parts[2])
+        padded = nnx.merge(graph[i], jax.tree.map(lambda a, i=i: a[i], together), rest[i])
+        tolerance = 1e-5 if engine == "one by one" else 1e-4  # sums in another order
+        assert_close(live_numbers(padded, chain, SHAPE[2]), live_numbers(alone, chain, SHAPE[2]), tolerance)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -165,10 +192,10 @@ def _products(jaxpr) -> int:
 def test_joining_envelopes_by_hand():
     a = Chain((ConvLayer((1, 5), 8, (2, 2)), ConvLayer((3, 3), 4, (3, 3))))
     b = Chain((ConvLayer((3, 3), 4, (2, 4)),))
-    joined = ChainEnvelope((ConvLayer((3, 5), 8, (2, 2)), ConvLayer((3, 3), 4, (3, 3))), (1, 2), ragged=True)
+    joined = ChainEnvelope((ConvLayer((3, 5), 8, (2, 2)), ConvLayer((3, 3), 4, (3, 3))), (1, 2), maps_differ=True)
     assert envelope([a, b]) == envelope([b, a]) == joined
     assert joined | joined == joined
-    assert not envelope([a]).ragged
+    assert not envelope([a]).maps_differ
 
 
 def test_sizes_by_hand():

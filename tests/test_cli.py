@@ -5,12 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jaxnas.cli import main
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Trial
 from jaxnas.report import draw, pretty
+from jaxnas.setup import load
+from jaxnas.tasks import Digits
 
 CONFIG = """
 from jaxnas.evaluators import Population, Train
@@ -136,6 +139,35 @@ def test_a_mistake_gets_one_clear_message_and_status_2(place, arguments, message
     assert len(Ledger(place / "runs" / "mine")) == 8
 
 
+def test_a_directory_without_trials_takes_any_configuration(place, tmp_path, monkeypatch, capsys):
+    """A first start that fails on its data does not bind the directory to the wrong settings."""
+    monkeypatch.chdir(place)
+    images = CONFIG.replace("task=Digits()", "task=Images('nowhere.npz')").replace("import Digits", "import Images")
+    (place / "images.py").write_text(images)
+    assert main(["search", "images.py", "--workdir", str(tmp_path / "a # b?"), "--task.augment.no-flip"]) == 2
+    assert "nowhere.npz" in capsys.readouterr().err
+    digits = Digits().search_data(0).train
+    arrays = {"x_train": digits.images, "y_train": digits.labels, "x_test": digits.images, "y_test": digits.labels}
+    np.savez("somewhere.npz", **arrays)
+    assert main(["search", "images.py", "--workdir", str(tmp_path / "a # b?"), "--task.source", "somewhere.npz"]) == 0
+    monkeypatch.chdir(tmp_path)  # `final` finds the relative path all the same
+    assert main(["final", "a # b?"]) == 0
+    assert "test score 0." in capsys.readouterr().out
+
+
+def test_a_config_may_define_classes_of_its_own(tmp_path):
+    own = "from __future__ import annotations\nfrom dataclasses import dataclass\n" + CONFIG.replace(
+        "Digits()", "Mine()"
+    )
+    own = own.replace(
+        "experiment = ", "@dataclass(frozen=True)\nclass Mine(Digits):\n    width: int = 3\n\n\nexperiment = "
+    )
+    (tmp_path / "own.py").write_text(own)
+    experiment, _ = load(tmp_path / "own.py", ["--task.width", "7", "--no-deterministic"])
+    assert experiment.task.width == 7
+    assert experiment.deterministic is False
+
+
 def test_a_full_disk_stops_with_one_line_and_the_search_goes_on_later(place, tmp_path):
     """The file may grow no further (RLIMIT_FSIZE): the same error from SQLite as a full disk gives."""
     limit = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
@@ -176,8 +208,6 @@ def test_every_setting_can_be_given(place):
     "config", sorted((Path(__file__).parent.parent / "configs").glob("*.py")), ids=lambda p: p.stem
 )
 def test_every_config_loads_and_tells_command_time_and_result(config):
-    from jaxnas.setup import load
-
     experiment, source = load(config, ["--seed", "7"])
     assert experiment.seed == 7
     head = source.split('"""')[1]

@@ -142,7 +142,7 @@ def test_a_killed_search_resumes_to_the_same_ledger(config, unkilled, tmp_path):
 
 def test_a_second_process_in_the_directory_is_refused(config, tmp_path):
     workdir = tmp_path / "run"
-    first = start(config, workdir)
+    first = start(config, workdir, "--rounds", "1000")
     while not (workdir / "ledger.sqlite").exists():
         assert first.poll() is None, first.communicate()
         time.sleep(0.01)

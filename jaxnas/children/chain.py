@@ -41,12 +41,12 @@ class ChainEnvelope:
     Attributes:
         layers: per layer the greatest kernel sides and filters, and the greatest common divisor of the strides.
         exits: the depths of the chains inside, ascending; the network's output can be read after each.
-        ragged: strides differ inside, so the chains' maps differ in size.
+        maps_differ: strides differ inside, so the chains' maps differ in size.
     """
 
     layers: tuple[ConvLayer, ...]
     exits: tuple[int, ...]
-    ragged: bool = False
+    maps_differ: bool = False
 
     def __or__(self, other: "ChainEnvelope") -> "ChainEnvelope":
         both = min(len(self.layers), len(other.layers))
@@ -56,7 +56,7 @@ class ChainEnvelope:
             tuple(_join(i, a, b) for i, (a, b) in enumerate(zip(self.layers[:both], other.layers[:both], strict=True)))
             + rest,
             tuple(sorted({*self.exits, *other.exits})),
-            self.ragged or other.ragged or strides_differ,
+            self.maps_differ or other.maps_differ or strides_differ,
         )
 
 

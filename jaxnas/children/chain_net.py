@@ -51,7 +51,7 @@ class ChainChildren:
         """An envelope for all chains of the space as deep as these: few roofs serve a whole search."""
         depth = max(map(self.depth, architectures))
         exits = tuple(e for e in self.full.exits if e <= depth)
-        return ChainEnvelope(self.full.layers[:depth], exits, self.full.ragged)
+        return ChainEnvelope(self.full.layers[:depth], exits, self.full.maps_differ)
 
     def depth(self, architecture: Chain) -> int:
         """Its number of layers."""
@@ -78,19 +78,19 @@ class ConvBlock(nnx.Module):
     """Convolution without bias, batch normalisation, ReLU, max pooling: one layer of the padded network."""
 
     def __init__(
-        self, kernel: Float[Array, "KH KW C F"], layer: ConvLayer, ragged: bool, norm: BatchNorm, genes: LayerGenes
+        self, kernel: Float[Array, "KH KW C F"], layer: ConvLayer, maps_differ: bool, norm: BatchNorm, genes: LayerGenes
     ):
         self.kernel = nnx.Param(kernel)
         self.scale = nnx.Param(jnp.asarray(genes.filters))
         self.bias = nnx.Param(jnp.zeros(layer.filters))
         self.mean = nnx.BatchStat(jnp.zeros(layer.filters))
         self.variance = nnx.BatchStat(jnp.ones(layer.filters))
-        self.layer, self.ragged, self.norm = layer, ragged, norm
+        self.layer, self.maps_differ, self.norm = layer, maps_differ, norm
 
     def __call__(self, x: Float[Array, "B H W C"], genes: LayerGenes, training: bool) -> Float[Array, "B H2 W2 F"]:
         x = masked.conv(x, self.kernel[...] * genes.taps[:, :, None, None], self.layer.stride)
         live = None
-        if self.ragged:
+        if self.maps_differ:
             x = masked.stride_over(x, genes.step)
             live = masked.pixels(genes.size[0], x.shape[1:3])
         x = self._normalise(x, live, genes.filters, training)
@@ -126,7 +126,7 @@ class ChainNet(nnx.Module):
             block = jax.random.normal(key_for(key, "layer", i), (*full.kernel, full_in, full.filters))
             kernel = _middle(block, (*layer.kernel, cin, layer.filters)) * g.spread
             kernel *= g.taps[:, :, None, None] * entering[:, None] * g.filters
-            blocks.append(ConvBlock(kernel, layer, inside.ragged, spec.norm, g))
+            blocks.append(ConvBlock(kernel, layer, inside.maps_differ, spec.norm, g))
             full_in, cin, entering = full.filters, layer.filters, g.filters
         self.blocks, self.exits = nnx.List(blocks), inside.exits
         widest, live = max(inside.layers[e - 1].filters for e in inside.exits), self._exit_filters(inside, genes)
@@ -140,7 +140,7 @@ class ChainNet(nnx.Module):
         for depth, (block, g) in enumerate(zip(self.blocks, genes.layers, strict=True), 1):
             x = block(x, g, training)
             if depth in self.exits:
-                live = masked.pixels(g.size[1], x.shape[1:3]) if block.ragged else None
+                live = masked.pixels(g.size[1], x.shape[1:3]) if block.maps_differ else None
                 features.append(masked.global_average(x, live))
         return self._at_exit(features, genes.exit) @ self.dense[...] + self.dense_bias[...]
 

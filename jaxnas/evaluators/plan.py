@@ -21,7 +21,7 @@ class Group:
 
 
 def plan(architectures: Sequence, children, group_size: int, devices: int = 1) -> list[Group]:
-    """Cut a round into groups of nearly equal size, children of similar depth together.
+    """Cut a round into as few groups as possible, children of similar depth together.
 
     Each group runs in the space's own envelope, cut to its deepest child (`roof`), so that a whole search needs no more
     programs than its space has depths. The result depends on the arguments alone: a resumed round is cut as it was.

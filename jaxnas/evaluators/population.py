@@ -21,7 +21,8 @@ class Population:
 
     Attributes:
         train: how a child is trained.
-        group_size: the greatest number of children that train together in one program; more need more memory.
+        group_size: the greatest number of children that train together in one program (rounded up to a multiple of
+            the devices); more need more memory.
     """
 
     train: Train = field(default_factory=Train)
@@ -43,7 +44,8 @@ class PopulationEvaluator:
         data = task.search_data(seed)
         self.settings, self.space = settings, space
         self.children = space.children(data.input_shape, data.classes)
-        self.trainer = Trainer(self.children, task, data, settings.train, seed)
+        devices = min(jax.local_device_count(), settings.group_size)
+        self.trainer = Trainer(self.children, task, data, settings.train, seed, devices)
 
     def __call__(
         self,

@@ -145,15 +145,15 @@ class Trainer:
         genes = jax.device_put(_stack(genes), spread)
         keys = jnp.stack([key_for(self.root, "child", i) for i in trial_ids])
         began, curve = time.perf_counter(), np.full((len(trial_ids), self.train.epochs), np.nan)
-        states = program.start(genes, jax.device_put(keys, spread))
+        states, alive = program.start(genes, jax.device_put(keys, spread)), np.ones(len(trial_ids), bool)
         for epoch in range(self.train.epochs):
             on_epoch("training", epoch)
             states = program.epoch(states, genes, self.data, self.root, np.int32(epoch))
             if scored is None or epoch in scored:
                 total = np.asarray(program.evaluate(states, genes, self.data), np.float64)
-                curve[:, epoch] = np.where(np.asarray(states.alive), total / len(self.data.held_out), np.nan)
-        alive = np.asarray(states.alive)
-        return Result(curve, alive, time.perf_counter() - began, states)
+                alive &= np.asarray(states.alive) & np.isfinite(total)
+                curve[:, epoch] = np.where(alive, total / len(self.data.held_out), np.nan)
+        return Result(curve, alive & np.asarray(states.alive), time.perf_counter() - began, states)
 
     def _program(self, inside, genes, on_epoch) -> Program:
         """The compiled program of this envelope and group size; compiles it at the first call alone."""
@@ -166,7 +166,7 @@ class Trainer:
         return self.programs[name]
 
     def _compile(self, inside, genes) -> Program:
-        one = Child(self, inside, genes[0])
+        one = ChildFunctions(self, inside, genes[0])
         n = len(genes)
         spread = mesh.along_children(self.mesh)
         start_all = lambda genes, keys: lax.map(
@@ -185,7 +185,7 @@ class Trainer:
         )
 
 
-class Child:
+class ChildFunctions:
     """The functions of one child in one envelope, and their like for a whole group.
 
     Args:
@@ -235,14 +235,16 @@ class Child:
         return lax.scan(step, states, (jnp.arange(self.trainer.steps), batches))[0]
 
     def evaluate(self, states: ChildState, genes, data) -> Float[Array, " N"]:
-        """Sum of the scores of all held-out examples, for each of N children."""
+        """Sum of the scores of all held-out examples, for each of N children; NaN where an output is not finite."""
         size = self.trainer.train.batch_size
         count = len(data.held_out)
         rows = jnp.arange(-(-count // size) * size).reshape(-1, size)
 
         def total(state, genes, x, labels, weights):
             net = nnx.merge(self.graph, state.parameters, state.statistics)
-            return (self.trainer.task.score(net(x, genes), labels) * weights).sum()
+            outputs = net(x, genes)
+            scores = jnp.where(jnp.isfinite(outputs).all(), self.trainer.task.score(outputs, labels), jnp.nan)
+            return (scores * weights).sum()
 
         def batch(totals, rows):
             examples = data.held_out[jnp.minimum(rows, count - 1)]

@@ -39,7 +39,7 @@ def summary(ledger: Ledger, workdir: Path) -> str:
         lines += ["", f"The strategy's favourite now: {pretty(facts['most_likely']['architecture'])}"]
     lines += ["", f"Ledger: {ledger.path}", "Next:"]
     lines += [f"  python -m jaxnas final {workdir}       train the best from scratch, read its test score"]
-    lines += [f"  python -m jaxnas trials {workdir}      list the best trials"]
+    lines += [f"  python -m jaxnas trials {workdir} --top 10"]
     return "\n".join(lines)
 
 
@@ -49,5 +49,5 @@ def final_lines(result: dict) -> str:
     head = f"Trial {r['trial_id']}, trained from scratch on {r['train_examples']:,} examples for {r['epochs']} epochs"
     cost = f"{r['parameters']:,} parameters, {r['multiply_adds']:,} multiply-adds, {r['seconds']:.1f} seconds"
     if r["test_score"] is None:
-        return f"{head}: it diverged, so there is no test score ({cost}). Lower the learning rate of `final`."
+        return f"{head}: it diverged, so there is no test score ({cost}). Try --final.train.optimiser.learning-rate."
     return f"{head}:\ntest score {r['test_score']:.4f} on {r['test_examples']:,} examples ({cost})"

@@ -142,6 +142,6 @@ class ChainCNN:
             ConvLayer(widest.kernel, widest.filters, widest.stride, 2 if i in self.pool_after else 1)
             for i in range(1, self.layers + 1)
         )
-        ragged = len(self.stride_heights) > 1 or len(self.stride_widths) > 1
-        full = ChainEnvelope(layers, self.depths or (self.layers,), ragged)
+        maps_differ = len(self.stride_heights) > 1 or len(self.stride_widths) > 1
+        full = ChainEnvelope(layers, self.depths or (self.layers,), maps_differ)
         return ChainChildren(input_shape, classes, full)
