@@ -3,7 +3,7 @@
     python -m jaxnas search configs/cifar10.py --final --task.source FILE
 
 FILE: an .npz in Keras's layout, or `tfds:cifar10` where TensorFlow Datasets has prepared it. Made for a GPU: on two CPU
-cores one child's epoch takes minutes, so try it there with a smoke run (half a minute; 0.2 accuracy, where chance is 0.1):
+cores one child's epoch takes minutes, so try it there with a smoke run (half a minute; accuracy 0.2, chance is 0.1):
 
     python -m jaxnas search configs/cifar10.py --task.source FILE --workdir runs/smoke --rounds 1 --children 2 \
         --task.limit 2000 --space.layers 3 --space.pool-after 1 2 --evaluator.train.epochs 1
