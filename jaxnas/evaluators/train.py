@@ -169,9 +169,10 @@ class Trainer:
         one = ChildFunctions(self, inside, genes[0])
         n = len(genes)
         spread = mesh.along_children(self.mesh)
-        start_all = lambda genes, keys: lax.map(
-            lambda child: one.start(*child), (genes, keys)
-        )  # compiles twice as fast as vmap
+
+        def start_all(genes, keys):  # a loop, because it compiles twice as fast as vmap
+            return lax.map(lambda child: one.start(*child), (genes, keys))
+
         keys = jax.eval_shape(lambda: jax.random.split(self.root, n))
         states = mesh.shapes(jax.eval_shape(start_all, _stack(genes), keys), spread)
         stacked, keys = mesh.shapes(_stack(genes), spread), mesh.shapes(keys, spread)

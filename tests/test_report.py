@@ -1,0 +1,76 @@
+"""What the live display shows, and the figures behind it."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from jaxnas.outcome import Progress, Trial
+from jaxnas.report import report_on
+from jaxnas.report.live import LiveReport, Report, Standing
+
+LAYER = {"kernel": [3, 5], "filters": 8, "stride": [1, 1], "pool": 1, "map": [8, 8], "parameters": 136}
+
+
+def trial(i, score):
+    architecture = {"type": "chain", "input": [8, 8, 1], "layers": [LAYER]}
+    return Trial(i, 0, (0,), architecture, "ok" if score else "diverged", score, score or 0.0, (score,), 1, 1, 1.0)
+
+
+@pytest.fixture
+def standing(monkeypatch):
+    """A search of 4 rounds of 5, of which 5 trials were done before; 100 seconds ago this process began."""
+    s = Standing(rounds=4, total=20, done=5, best=trial(0, 0.5))
+    monkeypatch.setattr(Standing, "seconds", 100.0)
+    return s
+
+
+def test_figures_by_hand(standing):
+    assert (standing.left, standing.compiled) == ("?", "0 programs")
+    standing.add([trial(5, 0.4), trial(6, None), trial(7, 0.75), trial(8, 0.75), trial(9, 0.1)])
+    standing.progress = Progress("training", 5, 1, 3, programs=2, compile_seconds=25.0)
+    assert standing.per_hour == 180  # 5 in 100 seconds
+    assert standing.left == "3:20"  # 10 more
+    assert standing.best_words == "0.7500 (trial 7)"
+    assert standing.compiled == "2 programs, 25% of the time"
+
+
+def show(report) -> str:
+    report.console.print(report._panel())
+    return report.console.file.getvalue()
+
+
+def test_the_panel_shows_every_figure(standing):
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
+    report = LiveReport(console, standing)
+    report.progress(Progress("compiling", 5, 0, 3, 0, 0.0))
+    assert "compiling a program for 5 children" in show(report)
+    report.progress(Progress("training", 5, 1, 3, 1, 10.0))
+    report.trials([trial(i, 0.6 + i / 100) for i in range(5, 10)])
+    report.round_done(1, {"baseline": 0.25, "entropy": 12.5, "mean reward": 0.875})
+    text = show(report)
+    for figure in (
+        "2 of 4 done",
+        "10 of 20",
+        "0.6900 (trial 9)",
+        "0.25",
+        "12.5",
+        "0.875",
+        "180",
+        "1:40 gone, 3:20 left",
+    ):
+        assert figure in text
+    for figure in ("1 program, 10% of the time", "training 5 different children in one program: epoch 2 of 3", "3x5:8"):
+        assert figure in text
+
+
+def test_a_terminal_gets_the_panel_and_a_pipe_gets_lines():
+    terminal, pipe = (Console(file=io.StringIO(), force_terminal=f, width=100) for f in (True, False))
+    assert type(report_on(terminal, 1, 1, 0, None)) is LiveReport
+    lines = report_on(pipe, 2, 4, 2, None)
+    assert type(lines) is Report
+    lines.round_done(0, {"entropy": 1.0})  # replayed: nothing is said of it
+    assert pipe.file.getvalue() == ""
+    lines.trials([trial(2, 0.5), trial(3, 0.25)])
+    lines.round_done(1, {"entropy": 1.0})
+    assert pipe.file.getvalue().startswith("round 2/2  children 4/4  best 0.5000 (trial 2)  entropy 1  ")
