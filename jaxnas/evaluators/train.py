@@ -28,7 +28,8 @@ class SGD:
         learning_rate: at the start.
         momentum: in [0, 1).
         weight_decay: added to the gradient, times the parameter; all parameters decay.
-        schedule: "cosine" brings the rate to 0 at the last step (https://arxiv.org/abs/1608.03983); "constant".
+        schedule: "cosine" brings the rate to 0 at the last step (https://arxiv.org/abs/1608.03983);
+            "constant" keeps it.
     """
 
     learning_rate: float = 0.1

@@ -126,7 +126,7 @@ class LiveReport(Report):
 
     def _panel(self) -> Panel:
         s, grid = self.standing, Table.grid(padding=(0, 2))
-        now = Text("starting") if s.progress is None else _now(s.progress) if s.done < s.total else Text("")
+        now = Text("") if s.done >= s.total else _now(s.progress)
         metrics = [(name, f"{value:.4g}") for name, value in s.ordered_metrics]
         facts = [
             ("round", f"{s.round} of {s.rounds} done"),
@@ -150,7 +150,9 @@ def report_on(console: Console, rounds: int, total: int, done: int, best: Trial 
     return (LiveReport if console.is_terminal else Report)(console, Standing(rounds, total, done, best))
 
 
-def _now(p: Progress) -> Text:
+def _now(p: Progress | None) -> Text:
+    if p is None:
+        return Text("starting")
     if p.doing == "compiling":
         return Text(f"compiling a program for {p.children} children ...", style="yellow")
     return Text(f"training {p.children} different children in one program: epoch {p.epoch + 1} of {p.epochs}")
