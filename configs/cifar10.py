@@ -25,7 +25,7 @@ experiment = Experiment(
     task=Images("tfds:cifar10", validation=0.1, augment=Augment(pad=4, flip=True)),  # 45,000 and 5,000
     strategy=Reinforce(learning_rate=0.01),  # a hundred updates, where the paper's rate 6e-4 has 1,600
     reward=CubedAccuracy(),
-    evaluator=Population(Train(epochs=10, batch_size=128), group_size=8),
+    evaluator=Population(Train(epochs=10, batch_size=128)),
     final=Final(Train(epochs=100, batch_size=128)),
     rounds=100,
     children=8,

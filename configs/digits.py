@@ -20,7 +20,7 @@ experiment = Experiment(
     task=Digits(),
     # 24 updates, not the paper's 1,600: they need a rate 50 times the paper's 6e-4, and a baseline that keeps up
     strategy=Reinforce(learning_rate=0.03, baseline_decay=0.7),
-    evaluator=Population(Train(epochs=3), group_size=8),
+    evaluator=Population(Train(epochs=3)),
     final=Final(Train(epochs=30)),
     rounds=24,
     children=8,

@@ -22,7 +22,7 @@ experiment = Experiment(
     ),
     task=Images("fashion_mnist.npz", validation=1 / 12, augment=Augment(pad=2, flip=True)),
     strategy=Reinforce(learning_rate=0.03, baseline_decay=0.7),
-    evaluator=Population(Train(epochs=1, batch_size=128), group_size=8),
+    evaluator=Population(Train(epochs=1, batch_size=128)),
     final=Final(Train(epochs=15, batch_size=128)),
     rounds=4,
     children=8,

@@ -1,10 +1,11 @@
-"""The command line: ``python -m jaxnas search | final | trials | show``."""
+"""The command line: ``python -m jaxnas search | plan | final | trials | show``."""
 
 import argparse
 import contextlib
 import os
 import sqlite3
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from jaxnas import report, setup
 from jaxnas.experiment import describe, differences
 from jaxnas.final import train_final
 from jaxnas.ledger import Ledger, locked
-from jaxnas.search import search
+from jaxnas.search import first_proposal, search
 
 USER_ERROR, FAILED, INTERRUPTED = 2, 1, 130
 
@@ -44,17 +45,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m jaxnas", description="Neural architecture search on JAX.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = commands.add_parser(
-        "search",
-        help="search, or go on with a search",
-        add_help=False,
-        allow_abbrev=False,
-        usage="python -m jaxnas search CONFIG [--workdir DIR] [--final] [--SETTING VALUE ...]",
-    )
-    run.add_argument("config", type=Path, help="a Python file that sets `experiment`")
+    run = _on_config(commands, "search", "search, or go on with a search", " [--workdir DIR] [--final]")
     run.add_argument("--workdir", type=Path, help="where the ledger lies; default: runs/NAME-OF-THE-CONFIG")
     run.add_argument("--final", action="store_true", help="train the best at the end and read its test score")
     run.set_defaults(run=_search)
+
+    plan = _on_config(commands, "plan", "show how a round would be trained, without training")
+    plan.set_defaults(run=_plan)
 
     final = commands.add_parser(
         "final", help="train the best (or a named) trial from scratch, read its test score once"
@@ -72,6 +69,14 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("workdir", type=Path)
     show.add_argument("trial", type=int)
     show.set_defaults(run=_show)
+    return parser
+
+
+def _on_config(commands, name: str, help: str, more: str = "") -> argparse.ArgumentParser:
+    """A command that takes a config; what it does not know itself are the experiment's settings."""
+    usage = f"python -m jaxnas {name} CONFIG{more} [--SETTING VALUE ...]"
+    parser = commands.add_parser(name, help=help, add_help=False, allow_abbrev=False, usage=usage)
+    parser.add_argument("config", type=Path, help="a Python file that sets `experiment`")
     return parser
 
 
@@ -94,6 +99,20 @@ def _search(options, overrides: list[str]) -> int:
             ledger.record(finished=experiment.rounds)
         print(report.summary(ledger, workdir))
         return _train(ledger, experiment, None, console) if options.final else 0
+
+
+def _plan(options, overrides: list[str]) -> int:
+    experiment, _ = setup.load(options.config, overrides)
+    setup.set_flags(experiment)
+    trials = experiment.rounds * experiment.children
+    evaluate = experiment.evaluator.bind(experiment.space, experiment.task, experiment.seed, trials)
+    if not hasattr(evaluate, "plan"):
+        raise ValueError(f"{type(experiment.evaluator).__name__} trains nothing: there is no plan to show")
+    tokens = first_proposal(experiment)
+    began = time.perf_counter()
+    plan = evaluate.plan(tokens)
+    report.print_plan(Console(), plan, time.perf_counter() - began)
+    return 0
 
 
 def _begin(ledger: Ledger, experiment, config: Path, source: str, overrides: list[str], workdir: Path) -> None:

@@ -50,7 +50,7 @@ def train_final(experiment, trial: Trial, on_epoch: Callable[[str, int], None]) 
         `FinalResult` as a dict. The test data is scored after the last epoch, once.
     """
     data = experiment.task.final_data(experiment.seed)
-    children = experiment.space.children(data.input_shape, data.classes)
+    children = experiment.space.children(data.input_shape, data.classes, experiment.final.train.dtype)
     architecture = experiment.space.decode(np.array(trial.tokens, np.int32))
     inside = children.envelope([architecture])
     train = experiment.final.train

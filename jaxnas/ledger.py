@@ -20,7 +20,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS trials(
     trial_id INTEGER PRIMARY KEY, round INTEGER NOT NULL, tokens TEXT NOT NULL, architecture TEXT NOT NULL,
     status TEXT NOT NULL, score REAL, reward REAL NOT NULL, curve TEXT NOT NULL, parameters INTEGER NOT NULL,
-    multiply_adds INTEGER NOT NULL, seconds REAL NOT NULL);
+    multiply_adds INTEGER NOT NULL, seconds REAL NOT NULL, places INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS run(key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 COLUMNS = tuple(f.name for f in fields(Trial))

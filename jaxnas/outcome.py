@@ -11,17 +11,23 @@ from jaxtyping import Float, Int
 
 
 class Status(IntEnum):
-    """How the evaluation of one child ended. Only an `OK` child has a score."""
+    """How the evaluation of one child ended. Only an `OK` and a `STOPPED` child have a score."""
 
     OK = 0
     DIVERGED = 1
     """NaN or Inf came up in its loss, its parameters or its statistics; it was frozen at that step."""
     OUT_OF_MEMORY = 2
     """It does not fit even in the smallest group, one child a device."""
+    STOPPED = 3
+    """It was among the worst of its round at a rung of early stopping; its score is that of its last epochs."""
 
     @property
     def label(self) -> str:
         return self.name.lower()
+
+    @property
+    def failed(self) -> bool:
+        return self in (Status.DIVERGED, Status.OUT_OF_MEMORY)
 
 
 @dataclass(frozen=True)
@@ -30,9 +36,10 @@ class Outcome:
 
     Attributes:
         status: values of `Status`, ``[N]``.
-        score: the task's score, higher is better, ``[N]``; NaN where the status is not `Status.OK`.
-        curve: score after each epoch, ``[N, E]``; NaN from the epoch on in which a child failed.
+        score: the task's score, higher is better, ``[N]``; NaN where a child failed.
+        curve: score after each epoch, ``[N, E]``; NaN from the epoch on in which a child failed or was stopped.
         seconds: a child's share of its group's training time, compilation apart, ``[N]``.
+        places: of the program that it was trained in; fewer than were planned where memory did not suffice, ``[N]``.
         parameters: trainable numbers of the unpadded child, ``[N]``.
         multiply_adds: for one example through the unpadded child, forward, ``[N]``.
         architectures: the children as JSON values, one dict each.
@@ -42,6 +49,7 @@ class Outcome:
     score: Float[np.ndarray, " N"]
     curve: Float[np.ndarray, "N E"]
     seconds: Float[np.ndarray, " N"]
+    places: Int[np.ndarray, " N"]
     parameters: Int[np.ndarray, " N"]
     multiply_adds: Int[np.ndarray, " N"]
     architectures: tuple[dict, ...]
@@ -62,6 +70,7 @@ class Trial:
     parameters: int
     multiply_adds: int
     seconds: float
+    places: int
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,8 @@ class CubedAccuracy:
 
 
 def _power(outcome: Outcome, exponent: int, floor: float) -> Float[np.ndarray, " N"]:
-    ok = outcome.status == Status.OK
-    return np.where(ok, np.where(ok, outcome.score, 0.0) ** exponent, floor)
+    scored = np.array([not Status(s).failed for s in outcome.status])
+    return np.where(scored, np.where(scored, outcome.score, 0.0) ** exponent, floor)
 
 
 REWARDS = {"Accuracy": Accuracy, "CubedAccuracy": CubedAccuracy}

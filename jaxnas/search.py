@@ -4,6 +4,7 @@ from typing import Protocol, runtime_checkable
 
 import jax
 import numpy as np
+from jaxtyping import Int
 
 from jaxnas.experiment import Experiment
 from jaxnas.ledger import Ledger
@@ -31,7 +32,7 @@ def search(experiment: Experiment, ledger: Ledger, watch: Watch) -> None:
         ValueError: unusable data, or a ledger whose trials this experiment would not have proposed.
     """
     strategy, seed, n = experiment.strategy, experiment.seed, experiment.children
-    evaluate = experiment.evaluator.bind(experiment.space, experiment.task, seed)
+    evaluate = experiment.evaluator.bind(experiment.space, experiment.task, seed, experiment.rounds * n)
     propose, update = jax.jit(strategy.propose, static_argnames="n"), jax.jit(strategy.update)
     state = strategy.init(experiment.space.decisions, key_for(seed, "strategy"))
     for r in range(experiment.rounds):
@@ -39,18 +40,24 @@ def search(experiment: Experiment, ledger: Ledger, watch: Watch) -> None:
         trial_ids = np.arange(r * n, (r + 1) * n)
         done = {t.trial_id: t for t in ledger.trials(round=r)}
         _check_same(done, tokens, r * n)
-        if len(done) < n:
-            for rows, outcome in evaluate(tokens, trial_ids, done, watch.progress):
-                rewards = _finite(experiment.reward(outcome), len(rows))
-                trials = _trials(r, trial_ids[rows], tokens[rows], outcome, rewards)
-                ledger.append(trials)
-                watch.trials(trials)
+        for rows, outcome in evaluate(tokens, trial_ids, done, watch.progress):  # what is done, it only takes note of
+            rewards = _finite(experiment.reward(outcome), len(rows))
+            trials = _trials(r, trial_ids[rows], tokens[rows], outcome, rewards)
+            ledger.append(trials)
+            watch.trials(trials)
         rewards = np.array([t.reward for t in ledger.trials(round=r)])
         state, metrics = update(state, tokens, np.float32(rewards))
         watch.round_done(r, {name: float(value) for name, value in metrics.items()})
     if hasattr(strategy, "most_likely"):
         favourite = np.asarray(strategy.most_likely(state))
         ledger.record(most_likely={"rounds": experiment.rounds, "architecture": evaluate.describe(favourite)})
+
+
+def first_proposal(experiment: Experiment) -> Int[np.ndarray, "N T"]:
+    """The tokens of the first round."""
+    strategy, seed = experiment.strategy, experiment.seed
+    state = strategy.init(experiment.space.decisions, key_for(seed, "strategy"))
+    return np.asarray(strategy.propose(state, key_for(seed, "propose", 0), n=experiment.children))
 
 
 def _check_same(done: dict[int, Trial], tokens, first: int) -> None:
@@ -87,6 +94,7 @@ def _trials(round: int, trial_ids, tokens, outcome: Outcome, rewards) -> list[Tr
             int(outcome.parameters[i]),
             int(outcome.multiply_adds[i]),
             float(outcome.seconds[i]),
+            int(outcome.places[i]),
         )
         for i in range(len(trial_ids))
     ]

@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 import types
+import zlib
 from pathlib import Path
 
 import jax
@@ -27,6 +28,25 @@ def use_all_cores() -> None:
     if not flagged and "JAX_NUM_CPU_DEVICES" not in os.environ:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         jax.config.update("jax_num_cpu_devices", min(cores, MOST_CPU_DEVICES))
+
+
+def keep_programs() -> None:
+    """JAX's persistent compilation cache in the user's cache directory, unless the user has set one.
+
+    A directory for each kind of processor: a home may be shared by machines, and code for one is no code for another.
+    """
+    if jax.config.jax_compilation_cache_dir is None:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "jaxnas" / _processor()))
+
+
+def _processor() -> str:
+    """A short name for the kind of processor."""
+    with contextlib.suppress(OSError):  # no such file but on Linux
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        kind = "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+        return f"{platform.machine()}-{zlib.crc32(kind.encode()):08x}"
+    return platform.machine()
 
 
 def set_flags(experiment: Experiment) -> None:

@@ -18,7 +18,7 @@ def trial(i, score=0.5, status="ok", **more):
         "architecture": {"type": "chain", "layers": []},
         "reward": score or 0.0,
     }
-    values |= {"curve": (0.1, score), "parameters": 7, "multiply_adds": 9, "seconds": 0.25} | more
+    values |= {"curve": (0.1, score), "parameters": 7, "multiply_adds": 9, "seconds": 0.25, "places": 4} | more
     return Trial(trial_id=i, status=status, score=score, **values)
 
 
@@ -47,7 +47,7 @@ def test_the_table_is_the_documented_one(ledger):
         assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     assert columns == [
         "trial_id", "round", "tokens", "architecture", "status", "score", "reward", "curve", "parameters",
-        "multiply_adds", "seconds",
+        "multiply_adds", "seconds", "places",
     ]  # fmt: skip
     assert json.loads(tokens) == [3, -1]
     assert json.loads(curve) == [0.1, 0.5]

@@ -14,7 +14,7 @@ LAYER = {"kernel": [3, 5], "filters": 8, "stride": [1, 1], "pool": 1, "map": [8,
 
 def trial(i, score):
     architecture = {"type": "chain", "input": [8, 8, 1], "layers": [LAYER]}
-    return Trial(i, 0, (0,), architecture, "ok" if score else "diverged", score, score or 0.0, (score,), 1, 1, 1.0)
+    return Trial(i, 0, (0,), architecture, "ok" if score else "diverged", score, score or 0.0, (score,), 1, 1, 1.0, 1)
 
 
 @pytest.fixture

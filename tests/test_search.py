@@ -224,7 +224,7 @@ def test_the_final_score_is_that_of_the_test_data(tmp_path):
     experiment = replace(EXPERIMENT, final=Final(Train(epochs=12, batch_size=32)))
     data, scores = Digits().search_data(0), {}
     run(replace(experiment, rounds=1), tmp_path / "run")
-    trial = Ledger(tmp_path / "run").top(1)[0]
+    trial = max(Ledger(tmp_path / "run").trials(), key=lambda t: t.parameters)
     for shift in (0, 1):
         path = tmp_path / f"{shift}.npz"
         x, y = data.train.images, data.train.labels
@@ -242,9 +242,9 @@ def test_the_final_score_is_that_of_the_test_data(tmp_path):
 def test_rewards_are_finite_and_rise_with_the_score(name):
     n = 4
     outcome = Outcome(
-        status=np.array([Status.OK, Status.OK, Status.DIVERGED, Status.OUT_OF_MEMORY], np.int32),
+        status=np.array([Status.OK, Status.STOPPED, Status.DIVERGED, Status.OUT_OF_MEMORY], np.int32),
         score=np.array([0.5, 0.9, np.nan, np.nan]), curve=np.full((n, 1), np.nan), seconds=np.ones(n),
-        parameters=np.ones(n, int), multiply_adds=np.ones(n, int), architectures=({},) * n,
+        places=np.ones(n, int), parameters=np.ones(n, int), multiply_adds=np.ones(n, int), architectures=({},) * n,
     )  # fmt: skip
     found = REWARDS[name]()(outcome)
     power = {"Accuracy": 1, "CubedAccuracy": 3}[name]

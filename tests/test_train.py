@@ -1,5 +1,7 @@
 """Laws 2, 5 and 7 for the training of groups, on real digits."""
 
+from contextlib import ExitStack
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,9 +11,9 @@ from flax import nnx
 from plain import PlainChain, live_numbers, load, numbers
 
 from jaxnas.children.chain import envelope
-from jaxnas.evaluators import SGD, Population, Train
+from jaxnas.children.engines import Padded
+from jaxnas.evaluators import Train, programs
 from jaxnas.evaluators.train import Trainer
-from jaxnas.outcome import Status
 from jaxnas.rng import key_for
 from jaxnas.spaces import ChainCNN
 from jaxnas.tasks import Digits
@@ -27,112 +29,131 @@ SPACE = ChainCNN(
     stride_heights=(1, 2),
     pool_after=(1,),
 )
-TRAIN = Train(epochs=2, batch_size=128)
+TASK = Digits(augment=Augment(pad=1, flip=True))
+DATA = TASK.search_data(SEED)
+CHILDREN = SPACE.children(DATA.input_shape, DATA.classes)
+BRANCHING, PADDED = CHILDREN.whole(CHILDREN.branching((4, 8))), CHILDREN.whole(Padded())
+TRAIN = Train(epochs=6, batch_size=32)
+STEPS = 1078 // 32
 rng = np.random.default_rng(0)
-TOKENS = np.asarray(SPACE.decisions.without_absent(rng.integers(0, SPACE.decisions.sizes, (N, len(SPACE.decisions)))))
-ALONE, TOGETHER = 1, 4
+TOKENS = SPACE.decisions.without_absent(rng.integers(0, SPACE.decisions.sizes, (2 * N, len(SPACE.decisions))))
+CHAINS = [SPACE.decode(row) for row in np.asarray(TOKENS)]
 
 
-def evaluator(train=TRAIN, group_size=TOGETHER, task=None):
-    return Population(train, group_size).bind(SPACE, task or Digits(), SEED)
+def run(trainer, inside=BRANCHING, chains=CHAINS[:N], trials=range(N), **more):
+    return trainer.run(inside, [CHILDREN.place(chain, inside) for chain in chains], list(trials), **more)
 
 
-def curves(evaluate, tokens, trial_ids, **more):
-    """The curves in the order of ``tokens``, and the statuses."""
-    found, status = np.full((len(tokens), evaluate.settings.train.epochs), -1.0), np.full(len(tokens), -1)
-    for rows, outcome in evaluate(np.asarray(tokens), np.asarray(trial_ids), **more):
-        assert (found[rows] == -1).all(), "a row came twice"
-        found[rows], status[rows] = outcome.curve, outcome.status
-    return found, status
+def read(trainer, inside, chain, result, i):
+    """The live numbers of child i."""
+    functions = programs.Functions(trainer, inside, CHILDREN.place(chain, inside))
+    return live_numbers(functions.network(result.one(i).states), chain, 1)
 
 
 @pytest.fixture(scope="module")
-def together():
-    evaluate = evaluator()
-    return evaluate, curves(evaluate, TOKENS, range(N))[0]
+def trainer(two_devices):
+    return Trainer(CHILDREN, TASK, DATA, TRAIN, SEED)
 
 
-def test_children_learn_digits():
-    found, status = curves(evaluator(Train(epochs=8, batch_size=32)), TOKENS, range(N))
-    assert (status == Status.OK).all()
-    assert found[:, -1].max() > 0.8  # ten classes: chance is 0.1
-    assert len(set(found[:, -1])) > 1
+@pytest.fixture(scope="module")
+def together(trainer):
+    """The first chains as one group over two devices, in the one program of most of these tests."""
+    return run(trainer)
+
+
+def assert_same(found, i, expected, j):
+    """Child i of one result and child j of another, by one program: bit for bit."""
+    leaves = (jax.tree.leaves(r._replace(seconds=0.0)) for r in (found.one(i), expected.one(j)))
+    for a, b in zip(*leaves, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def assert_close(found, expected):
+    """Of numbers by two programs."""
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-3, atol=1e-4 * np.abs(value).max(), err_msg=name)
+
+
+def test_children_learn_digits(together):
+    curve = together.curve
+    assert together.alive.all()
+    assert curve[:, -1].max() > 0.6  # ten classes, and half of the training images are mirrored: chance is 0.1
+    assert len(set(curve[:, -1])) == N
+    np.testing.assert_allclose(curve * 360, (curve * 360).round(), atol=1e-9)  # the share of 360 images
 
 
 # Law 2: a child's result depends on (seed, trial id, tokens) only.
 
 
-def test_alone_as_in_company(together):
-    alone, _ = curves(evaluator(group_size=ALONE), TOKENS, range(N))
-    np.testing.assert_allclose(alone, together[1], atol=0.006)  # at most two of the 360 images tip over
+def test_alone_as_in_company(trainer, together, monkeypatch):
+    """On one device, by another engine, its batches made seven at a time, the last row of them not full."""
+    monkeypatch.setattr(programs, "BATCHES_BYTES", 7 * 32 * 8 * 8 * 4)
+    alone = Trainer(CHILDREN, TASK, DATA, TRAIN, SEED, devices=1)
+    for i, chain in enumerate(CHAINS[:N]):
+        found = run(alone, PADDED, [chain], [i])
+        np.testing.assert_allclose(found.curve[0], together.curve[i], atol=0.006)  # two of the images may tip over
+        assert_close(read(alone, PADDED, chain, found, 0), read(trainer, BRANCHING, chain, together, i))
 
 
-def test_neither_order_nor_neighbours_count(together):
-    evaluate, expected = together
+def test_children_under_vmap_as_in_turn(trainer, together, monkeypatch):
+    """As on other devices than CPU."""
+    monkeypatch.setattr(programs, "in_turn", lambda inside: False)
+    mapped = Trainer(CHILDREN, TASK, DATA, TRAIN, SEED)
+    found = run(mapped, PADDED)
+    np.testing.assert_allclose(found.curve, together.curve, atol=0.006)
+    for i, chain in enumerate(CHAINS[:N]):
+        assert_close(read(mapped, PADDED, chain, found, i), read(trainer, BRANCHING, chain, together, i))
+
+
+def test_neither_order_nor_neighbours_count(trainer, together):
     order = [2, 0, 3, 1]
-    found, _ = curves(evaluate, TOKENS[order], order)
-    np.testing.assert_array_equal(found, expected[order])
-    others = np.concatenate([TOKENS[:1], SPACE.decisions.without_absent(np.ones((N - 1, TOKENS.shape[1]), int))])
-    found, _ = curves(evaluate, others, range(N))
-    np.testing.assert_array_equal(found[0], expected[0])
+    found = run(trainer, chains=[CHAINS[i] for i in order], trials=order)
+    for place, i in enumerate(order):
+        assert_same(found, place, together, i)
+    found = run(trainer, chains=[CHAINS[0], *CHAINS[N : 2 * N - 1]], trials=[0, 11, 12, 13])
+    assert_same(found, 0, together, 0)
 
 
-def test_the_number_of_devices_does_not_count(together, two_devices):
-    evaluate, _ = together
-    group, genes = _group(evaluate, TOKENS)
-    runs = []
-    for devices in (1, 2):
-        trainer = Trainer(evaluate.children, Digits(), evaluate.trainer.data, TRAIN, SEED, devices)
-        runs.append(trainer.run(group, genes, list(range(N))))
-    np.testing.assert_allclose(*(r.curve for r in runs), atol=0.003)
-    for a, b in zip(*(jax.tree.leaves(r.states.parameters) for r in runs), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+def test_the_trial_id_counts(trainer, together):
+    found = run(trainer, trials=range(N, 2 * N))
+    assert (found.curve != together.curve).any(1).all()
 
 
-def test_the_trial_id_counts(together):
-    evaluate, expected = together
-    found, _ = curves(evaluate, TOKENS, range(N, 2 * N))
-    assert (found != expected).any(1).all()
+def test_places_that_are_not_live_cost_nothing_and_change_nothing(trainer, together):
+    found = run(trainer, live=[True, False, True, True])
+    assert found.alive.tolist() == [True, False, True, True]
+    assert np.isnan(found.curve[1]).all()
+    np.testing.assert_array_equal(found.one(1).states.optimiser[1][1].count, 0)
+    for i in (0, 2, 3):
+        assert_same(found, i, together, i)
 
 
-def test_finished_trials_are_left_out(together):
-    evaluate, expected = together
-    found, _ = curves(evaluate, TOKENS, range(N), finished={1, 3})
-    np.testing.assert_array_equal(found[[0, 2]], expected[[0, 2]])
-    assert (found[[1, 3]] == -1).all()
+def test_training_goes_on_where_it_was_left(trainer, together):
+    """In another order; and epochs that need not be scored are trained the same."""
+    first = run(trainer, epochs=range(2))
+    order = [3, 1, 0, 2]
+    chains, since = [CHAINS[i] for i in order], [first.one(i) for i in order]
+    rest = run(trainer, chains=chains, trials=order, epochs=range(2, 6), since=since, scored={4, 5})
+    expected = together.curve.copy()
+    expected[:, 2:4] = np.nan
+    np.testing.assert_array_equal(rest.curve, expected[order])
+    for place, i in enumerate(order):
+        assert_same(rest._replace(curve=together.curve[order]), place, together, i)
 
 
-def _group(evaluate, tokens):
-    chains = [SPACE.decode(row) for row in tokens]
-    inside = evaluate.children.roof(chains)
-    return inside, [evaluate.children.place(c, inside) for c in chains]
+def test_a_trained_group_is_its_children_trained_by_plain_flax(trainer):
+    """After the first epoch (momentum, decay, cosine schedule, augmentation), against a loop without jaxnas."""
+    found = run(trainer, epochs=range(1))
+    for i in (1, 3):  # two layers with strides, and one layer
+        expected = _plain_epoch(trainer, CHAINS[i], key_for(trainer.root, "child", i))
+        assert_close(read(trainer, BRANCHING, CHAINS[i], found, i), expected)
 
 
-def test_a_trained_group_is_its_children_trained_by_plain_flax():
-    """Parameters after an epoch of 11 steps (momentum, decay, cosine schedule), against a loop without jaxnas."""
-    train = Train(epochs=1, batch_size=96, optimiser=SGD(learning_rate=0.01))
-    evaluate = evaluator(train, task=Digits(augment=Augment(pad=1, flip=True)))
-    trainer = evaluate.trainer
-    inside, genes = _group(evaluate, TOKENS)
-    states = trainer.run(inside, genes, list(range(N))).states
-    for i, tokens in enumerate(TOKENS):
-        chain = SPACE.decode(tokens)
-        expected = _plain_epoch(evaluate, chain, key_for(trainer.root, "child", i))
-        mine = jax.tree.map(lambda a, i=i: a[i], (states.parameters, states.statistics))
-        graph = nnx.graphdef(evaluate.children.build(inside, genes[i], trainer.root))
-        found = live_numbers(nnx.merge(graph, *mine), chain, 1)
-        for name, value in expected.items():
-            atol = 1e-5 * np.abs(value).max()
-            np.testing.assert_allclose(found[name], value, rtol=2e-4, atol=10 * atol, err_msg=f"{name} of child {i}")
-
-
-def _plain_epoch(evaluate, chain, key):
-    trainer, data = evaluate.trainer, evaluate.trainer.data
+def _plain_epoch(trainer, chain, key):
     tight = envelope([chain])
-    start = evaluate.children.build(tight, evaluate.children.place(chain, tight), key)
+    start = CHILDREN.build(tight, CHILDREN.place(chain, tight), key)
     net = load(PlainChain(chain, 1, 10), live_numbers(start, chain, 1))
-    steps = len(data.train) // trainer.train.batch_size
-    rate = lambda count: 0.01 * 0.5 * (1 + jnp.cos(jnp.pi * count / steps))
+    rate = lambda count: 0.1 * 0.5 * (1 + jnp.cos(jnp.pi * count / (6 * STEPS)))
     optimiser = nnx.Optimizer(
         net, optax.chain(optax.add_decayed_weights(1e-4), optax.sgd(rate, 0.9, nesterov=True)), wrt=nnx.Param
     )
@@ -142,11 +163,11 @@ def _plain_epoch(evaluate, chain, key):
         loss = lambda net: optax.softmax_cross_entropy_with_integer_labels(net(x, training=True), y).mean()
         optimiser.update(net, nnx.grad(loss)(net))
 
-    order = jax.random.permutation(key_for(trainer.root, "order", 0), len(data.train))
-    for number in range(steps):
-        rows = order[number * trainer.train.batch_size :][: trainer.train.batch_size]
-        x = trainer.task.inputs(data.train.images[rows], data, key_for(trainer.root, "augment", 0, number))
-        step(net, optimiser, x, data.train.labels[rows])
+    order = jax.random.permutation(key_for(trainer.root, "order", 0), len(DATA.train))
+    for number in range(STEPS):
+        rows = order[32 * number : 32 * number + 32]
+        x = TASK.inputs(trainer.data.train.images[rows], trainer.data, key_for(trainer.root, "augment", 0, number))
+        step(net, optimiser, x, trainer.data.train.labels[rows])
     return numbers(net)
 
 
@@ -154,94 +175,76 @@ def _plain_epoch(evaluate, chain, key):
 
 
 @pytest.mark.parametrize("poison", [np.inf, np.nan, 1e30])
-def test_a_diverging_child_is_frozen_and_its_neighbours_do_not_notice(together, poison):
-    evaluate, expected = together
-    inside, genes = _group(evaluate, TOKENS)
+def test_a_child_that_begins_with_bad_numbers_is_frozen_and_its_neighbours_do_not_notice(trainer, together, poison):
+    genes = [CHILDREN.place(chain, BRANCHING) for chain in CHAINS[:N]]
     first = genes[1].layers[0]
     genes[1] = genes[1]._replace(layers=(first._replace(spread=np.float32(poison)), *genes[1].layers[1:]))
-    result = evaluate.trainer.run(inside, genes, list(range(N)))
-    assert result.alive.tolist() == [True, False, True, True]
-    assert np.isnan(result.curve[1]).all()
-    np.testing.assert_array_equal(result.curve[[0, 2, 3]], expected[[0, 2, 3]])
+    found = trainer.run(BRANCHING, genes, list(range(N)))
+    assert found.alive.tolist() == [True, False, True, True]
+    assert np.isnan(found.curve[1]).all()
+    np.testing.assert_array_equal(found.one(1).states.optimiser[1][1].count, 0)
+    for i in (0, 2, 3):
+        assert_same(found, i, together, i)
 
 
-def test_a_child_that_diverges_on_the_way_keeps_its_last_finite_numbers():
-    """At this rate the loss explodes within the first steps; what stays behind is finite, and the status tells."""
-    evaluate = evaluator(Train(epochs=2, batch_size=128, optimiser=SGD(learning_rate=1e18, schedule="constant")))
-    inside, genes = _group(evaluate, TOKENS)
-    result = evaluate.trainer.run(inside, genes, list(range(N)))
-    assert not result.alive.any()
-    assert all(
-        np.isfinite(leaf).all() for leaf in jax.tree.leaves((result.states.parameters, result.states.statistics))
-    )
-    found, status = curves(evaluate, TOKENS, range(N))
-    assert np.isnan(found).all()
-    assert (status == Status.DIVERGED).all()
+def test_a_child_that_diverges_on_the_way_keeps_its_last_finite_numbers(trainer, together):
+    """A momentum of 1e30 throws the second epoch's first step far away, whence the second step finds no way."""
+    first = run(trainer, epochs=range(1))
+    since, huge = [first.one(i) for i in range(N)], lambda a: np.full_like(a, 1e30) if a.dtype == np.float32 else a
+    states = since[1].states
+    since[1] = since[1]._replace(states=states._replace(optimiser=jax.tree.map(huge, states.optimiser)))
+    found = run(trainer, epochs=range(1, 6), since=since)
+    assert found.alive.tolist() == [True, False, True, True]
+    np.testing.assert_array_equal(np.isnan(found.curve[1]), [False] + [True] * 5)
+    last = found.one(1).states
+    assert np.isfinite(last.parameters).all()
+    assert np.isfinite(last.statistics).all()
+    assert np.abs(last.parameters).max() > 1e28
+    assert last.optimiser[1][1].count == STEPS + 1
+    for i in (0, 2, 3):
+        assert_same(found, i, together, i)
 
 
-def test_out_of_memory_halves_the_group_and_goes_on(together, monkeypatch):
-    evaluate, expected = together
-    monkeypatch.setattr(evaluate.trainer, "run", _with_room_for(2, evaluate.trainer.run))
-    found, status = curves(evaluate, TOKENS, range(N))
-    np.testing.assert_allclose(found, expected, atol=0.006)
-    assert (status == Status.OK).all()
+# Law 7: a known envelope compiles nothing; and the epochs' loop moves nothing.
 
 
-def test_a_child_without_room_even_alone_fails_alone(together, monkeypatch):
-    evaluate, _ = together
-    monkeypatch.setattr(evaluate.trainer, "run", _with_room_for(0, evaluate.trainer.run))
-    found, status = curves(evaluate, TOKENS, range(N))
-    assert np.isnan(found).all()
-    assert (status == Status.OUT_OF_MEMORY).all()
-
-
-def _with_room_for(most, run):
-    """A device that has memory for so many children: the error is the one XLA raises, the rest is the real thing."""
-
-    def limited(inside, genes, trial_ids, *more):
-        if len(genes) > most:
-            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 1 bytes.")
-        return run(inside, genes, trial_ids, *more)
-
-    return limited
-
-
-# Law 7: a known envelope compiles nothing.
-
-
-def test_a_second_round_compiles_nothing(together):
-    evaluate, _ = together
-    programs, compiled = len(evaluate.trainer.programs), []
-    curves(evaluate, TOKENS[::-1], range(8, 12))  # whatever small things a first call compiles are known after this
+def test_a_second_group_compiles_nothing(trainer, together):
+    compiled = []
     jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: compiled.append(event))
-    curves(evaluate, TOKENS, range(20, 24))
-    jax.monitoring.clear_event_listeners()
-    assert len(evaluate.trainer.programs) == programs
+    try:
+        run(trainer, chains=CHAINS[N:], trials=range(20, 20 + N))
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert len(trainer.programs) == 1
     assert [e for e in compiled if "backend_compile" in e] == []
 
 
-def test_a_space_needs_no_more_programs_than_it_has_depths():
-    evaluate = evaluator(Train(epochs=1, batch_size=512), group_size=2)
-    draw = np.random.default_rng(1)
-    for r in range(3):
-        tokens = draw.integers(0, SPACE.decisions.sizes, (6, len(SPACE.decisions)))
-        curves(evaluate, SPACE.decisions.without_absent(tokens), range(6 * r, 6 * r + 6))
-    assert 1 <= len(evaluate.trainer.programs) <= len(SPACE.depths)
+def test_the_loop_over_epochs_moves_nothing_to_the_device(trainer, together):
+    """Except the epoch's number and whether it is scored, which it says itself (`jax.device_put`)."""
+
+    def guarded(trainer):
+        with ExitStack() as guards:
+
+            def on_epoch(doing, epoch):
+                if epoch == 0:  # all that comes before has been moved
+                    guards.enter_context(jax.transfer_guard_host_to_device("disallow"))
+                    guards.enter_context(jax.transfer_guard_device_to_device("disallow"))
+
+            return run(trainer, on_epoch=on_epoch)
+
+    assert_same(guarded(trainer), 0, together, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "data", jax.tree.map(np.asarray, trainer.data))
+        with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"):
+            guarded(trainer)
 
 
 def test_a_batch_larger_than_the_data_is_refused():
     with pytest.raises(ValueError, match="batch_size=5000, but there are only 1078 training examples"):
-        evaluator(Train(batch_size=5000))
+        Trainer(CHILDREN, TASK, DATA, Train(batch_size=5000), SEED)
 
 
 @pytest.mark.parametrize("bad", [{"epochs": 0}, {"batch_size": 0}, {"best_of_last": 0}])
 def test_impossible_settings_are_refused(bad):
     with pytest.raises(ValueError, match="=0: give 1 or more"):
         Train(**bad)
-
-
-def test_the_score_is_the_best_of_the_last_epochs():
-    evaluate = evaluator(Train(epochs=3, batch_size=64, best_of_last=2))
-    [(_, outcome)] = list(evaluate(TOKENS, np.arange(N)))
-    np.testing.assert_array_equal(outcome.score, outcome.curve[:, 1:].max(1))
-    assert (outcome.curve * 360 % 1 < 1e-9).all()

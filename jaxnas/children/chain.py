@@ -13,8 +13,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from jaxnas.children.convolution import reach
 from jaxnas.children.cost import Cost
-from jaxnas.children.masked import reach
+from jaxnas.children.engines import Engine, Padded, Shape
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,13 @@ class ChainEnvelope:
         layers: per layer the greatest kernel sides and filters, and the greatest common divisor of the strides.
         exits: the depths of the chains inside, ascending; the network's output can be read after each.
         maps_differ: strides differ inside, so the chains' maps differ in size.
+        engine: how the convolutions run.
     """
 
     layers: tuple[ConvLayer, ...]
     exits: tuple[int, ...]
     maps_differ: bool = False
+    engine: Engine = Padded()
 
     def __or__(self, other: "ChainEnvelope") -> "ChainEnvelope":
         both = min(len(self.layers), len(other.layers))
@@ -57,7 +60,30 @@ class ChainEnvelope:
             + rest,
             tuple(sorted({*self.exits, *other.exits})),
             self.maps_differ or other.maps_differ or strides_differ,
+            self.engine,
         )
+
+    def shapes(self, channels: int) -> list[Shape]:
+        """The padded convolution of each layer on images of so many channels."""
+        return convolutions(self.layers, channels)
+
+
+def convolutions(layers: Sequence[ConvLayer], channels: int) -> list[Shape]:
+    """Kernel, channels in and filters of each layer on images of so many channels."""
+    entering = [channels, *(layer.filters for layer in layers[:-1])]
+    return [Shape(layer.kernel, c, layer.filters) for layer, c in zip(layers, entering, strict=True)]
+
+
+def stages(layers: Sequence[ConvLayer], channels: int) -> list[tuple[int, int]]:
+    """The runs of equal layers that also leave the map's shape as it was, as (first, end); each other layer alone."""
+    found, keeps = [], []
+    for i, (layer, shape) in enumerate(zip(layers, convolutions(layers, channels), strict=True)):
+        keeps.append(i > 0 and layer.stride == (1, 1) and layer.pool == 1 and shape.channels == shape.filters)
+        if keeps[i] and keeps[i - 1] and layers[i - 1] == layer:
+            found[-1] = found[-1][0], i + 1
+        else:
+            found.append((i, i + 1))
+    return found
 
 
 def _join(index: int, a: ConvLayer, b: ConvLayer) -> ConvLayer:
@@ -75,7 +101,8 @@ class LayerGenes(NamedTuple):
 
     taps: 1 where the child's kernel lies, ``[KH, KW]``; filters: 1 for the child's filters, ``[F]``; step: the child's
     stride divided by the envelope's, ``[2]``; size: height and width of its map before and after pooling, ``[2, 2]``;
-    spread: standard deviation of its initial weights, ``[]``.
+    spread: standard deviation of its initial weights, ``[]``; branch: which of the engine's branches serves
+    it, ``[]`` or what the engine wants.
     """
 
     taps: np.ndarray
@@ -83,6 +110,7 @@ class LayerGenes(NamedTuple):
     step: np.ndarray
     size: np.ndarray
     spread: np.ndarray
+    branch: np.ndarray
 
 
 class ChainGenes(NamedTuple):
@@ -117,29 +145,43 @@ def place(architecture: Chain, inside: ChainEnvelope, input_shape: tuple[int, in
     """
     if inside | envelope([architecture]) != inside:
         raise ValueError(f"{architecture} does not fit into {inside}: join its own envelope to it first")
-    sizes, cin, layers = map_sizes(architecture.layers, input_shape), input_shape[2], []
-    for layer, size, outer in zip(architecture.layers, sizes, inside.layers, strict=False):
-        fan_in = layer.kernel[0] * layer.kernel[1] * cin
-        layers.append(_layer_genes(layer, outer, size, math.sqrt(2 / fan_in)))
-        cin = layer.filters
-    for outer in inside.layers[len(architecture.layers) :]:
-        layers.append(jax.tree.map(np.zeros_like, _layer_genes(outer, outer, ((1, 1), (1, 1)), 0.0)))
+    sizes, padded = map_sizes(architecture.layers, input_shape), inside.shapes(input_shape[2])
+    layers, own = [], convolutions(architecture.layers, input_shape[2])
+    for i, layer in enumerate(architecture.layers):
+        branch = inside.engine.branch(padded[i], own[i], i == 0)
+        layers.append(_layer_genes(layer, inside.layers[i], own[i].channels, sizes[i], branch))
+    for outer, shape in list(zip(inside.layers, padded, strict=True))[len(layers) :]:
+        absent = inside.engine.branch(shape, None, False)
+        nothing = jax.tree.map(np.zeros_like, _layer_genes(outer, outer, 1, ((1, 1), (1, 1)), 0))
+        layers.append(nothing._replace(branch=np.asarray(absent, np.int32)))
     return ChainGenes(tuple(layers), np.array([e == len(architecture.layers) for e in inside.exits], np.float32))
 
 
-def _layer_genes(layer: ConvLayer, outer: ConvLayer, size, spread: float) -> LayerGenes:
+def _layer_genes(layer: ConvLayer, outer: ConvLayer, channels: int, size, branch: int | Sequence[int]) -> LayerGenes:
     def tap(side, outer_side):
         offset = np.arange(outer_side) - reach(outer_side)[0]
         before, after = reach(side)
         return ((offset >= -before) & (offset <= after)).astype(np.float32)
 
     return LayerGenes(
-        np.outer(tap(layer.kernel[0], outer.kernel[0]), tap(layer.kernel[1], outer.kernel[1])),
-        (np.arange(outer.filters) < layer.filters).astype(np.float32),
-        np.array([layer.stride[i] // outer.stride[i] for i in (0, 1)], np.int32),
-        np.array(size, np.int32),
-        np.float32(spread),
+        taps=np.outer(tap(layer.kernel[0], outer.kernel[0]), tap(layer.kernel[1], outer.kernel[1])),
+        filters=(np.arange(outer.filters) < layer.filters).astype(np.float32),
+        step=np.array([layer.stride[i] // outer.stride[i] for i in (0, 1)], np.int32),
+        size=np.array(size, np.int32),
+        spread=np.float32(math.sqrt(2 / (layer.kernel[0] * layer.kernel[1] * channels))),
+        branch=np.asarray(branch, np.int32),
     )
+
+
+def executed(architecture: Chain, inside: ChainEnvelope, input_shape: tuple[int, int, int], classes: int) -> int:
+    """Multiply-adds that run forward for one example of a chain inside an envelope, its dense layer included."""
+    own = [*convolutions(architecture.layers, input_shape[2]), *[None] * len(inside.layers)]
+    total = max(inside.layers[e - 1].filters for e in inside.exits) * classes
+    size = input_shape[:2]
+    for i, (layer, shape) in enumerate(zip(inside.layers, inside.shapes(input_shape[2]), strict=True)):
+        total += inside.engine.executed(size, shape, own[i], layer.stride, i == 0)
+        size = map_sizes([layer], (*size, 1))[0][1]
+    return total
 
 
 def layer_costs(architecture: Chain, input_shape: tuple[int, int, int]) -> list[Cost]:

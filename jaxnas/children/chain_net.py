@@ -5,16 +5,19 @@ Letters: B batch, H W map, C channels in, F filters, KH KW kernel height and wid
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxnas.children import chain, masked
 from jaxnas.children.chain import Chain, ChainEnvelope, ChainGenes, ConvLayer, LayerGenes
+from jaxnas.children.convolution import reach
 from jaxnas.children.cost import Cost
+from jaxnas.children.engines import Branching, Engine
+from jaxnas.children.masked import Statistics
 from jaxnas.rng import key_for
 
 
@@ -35,23 +38,47 @@ class ChainChildren:
         classes: how many labels there are.
         full: the envelope of the whole space. Initial weights are drawn in it, whatever the group's own envelope, so
             that a child starts from the same numbers in any company.
+        kernels: all pairs of kernel sides in the space.
+        filters: all numbers of filters in the space, ascending.
         norm: settings of batch normalisation.
+        dtype: of a convolution's operands, "float32" or "bfloat16"; sums and parameters are float32.
     """
 
     input_shape: tuple[int, int, int]
     classes: int
     full: ChainEnvelope
+    kernels: tuple[tuple[int, int], ...]
+    filters: tuple[int, ...]
     norm: BatchNorm = field(default_factory=BatchNorm)
+    dtype: str = "float32"
 
     def envelope(self, architectures: Sequence[Chain]) -> ChainEnvelope:
         """The smallest static shape that holds them all."""
         return chain.envelope(architectures)
 
-    def roof(self, architectures: Sequence[Chain]) -> ChainEnvelope:
+    def roof(self, architectures: Sequence[Chain], engine: Engine) -> ChainEnvelope:
         """An envelope for all chains of the space as deep as these: few roofs serve a whole search."""
         depth = max(map(self.depth, architectures))
         exits = tuple(e for e in self.full.exits if e <= depth)
-        return ChainEnvelope(self.full.layers[:depth], exits, self.full.maps_differ)
+        return ChainEnvelope(self.full.layers[:depth], exits, self.full.maps_differ, engine)
+
+    def whole(self, engine: Engine) -> ChainEnvelope:
+        """The envelope for every chain of the space."""
+        return replace(self.full, engine=engine)
+
+    def occupied(self, inside: ChainEnvelope) -> Cost:
+        """The cost of an envelope: that of a chain which fills it."""
+        return self.cost(Chain(inside.layers))
+
+    def branches(self, inside: ChainEnvelope) -> int:
+        """How many convolutions its program compiles: those of equal layers in a row once."""
+        shapes = inside.shapes(self.input_shape[2])
+        starts = (start for start, _ in chain.stages(inside.layers, self.input_shape[2]))
+        return sum(inside.engine.branches(shapes[start], start == 0) for start in starts)
+
+    def branching(self, filters: tuple[int, ...]) -> Branching:
+        """The engine with an exact branch for all of the space's kernels, and these classes of filters."""
+        return Branching(self.kernels, filters)
 
     def depth(self, architecture: Chain) -> int:
         """Its number of layers."""
@@ -61,6 +88,12 @@ class ChainChildren:
         """The arrays that place one chain in an envelope. Raises ValueError where it does not fit."""
         return chain.place(architecture, inside, self.input_shape)
 
+    def draw(self, key: jax.Array) -> Float[Array, "L KH KW C F"]:
+        """Standard normal numbers for the weights of all layers of the space, each layer from a key of its own."""
+        kernel, channels = self.full.layers[0].kernel, max(self.input_shape[2], *self.filters)
+        one = lambda i: jax.random.normal(key_for(key, "layer", i), (*kernel, channels, max(self.filters)))
+        return jax.lax.map(one, jnp.arange(len(self.full.layers)))  # vmap takes three times as long to compile
+
     def build(self, inside: ChainEnvelope, genes: ChainGenes, key: jax.Array) -> "ChainNet":
         """The padded network of one chain with its initial weights; ``key`` is consumed."""
         return ChainNet(inside, self, genes, key)
@@ -69,46 +102,58 @@ class ChainChildren:
         """Exact cost of the unpadded chain."""
         return chain.cost(architecture, self.input_shape, self.classes)
 
+    def executed(self, architecture: Chain, inside: ChainEnvelope) -> int:
+        """Multiply-adds that run for one example of a chain inside an envelope, forward."""
+        return chain.executed(architecture, inside, self.input_shape, self.classes)
+
     def describe(self, architecture: Chain) -> dict:
         """The chain as JSON values, for the ledger and for drawings."""
         return chain.describe(architecture, self.input_shape)
 
 
-class ConvBlock(nnx.Module):
-    """Convolution without bias, batch normalisation, ReLU, max pooling: one layer of the padded network."""
+class Stage(nnx.Module):
+    """Equal layers in a row, R of them: convolution without bias, batch normalisation, ReLU, max pooling.
 
-    def __init__(
-        self, kernel: Float[Array, "KH KW C F"], layer: ConvLayer, maps_differ: bool, norm: BatchNorm, genes: LayerGenes
-    ):
-        self.kernel = nnx.Param(kernel)
-        self.scale = nnx.Param(jnp.asarray(genes.filters))
-        self.bias = nnx.Param(jnp.zeros(layer.filters))
-        self.mean = nnx.BatchStat(jnp.zeros(layer.filters))
-        self.variance = nnx.BatchStat(jnp.ones(layer.filters))
-        self.layer, self.maps_differ, self.norm = layer, maps_differ, norm
+    More than one run as a loop, so that they are compiled once.
+    """
 
-    def __call__(self, x: Float[Array, "B H W C"], genes: LayerGenes, training: bool) -> Float[Array, "B H2 W2 F"]:
-        x = masked.conv(x, self.kernel[...] * genes.taps[:, :, None, None], self.layer.stride)
+    def __init__(self, kernels: Float[Array, "R KH KW C F"], filters: Float[Array, "R F"], first: bool, inside, spec):
+        self.kernel = nnx.Param(kernels)
+        self.scale, self.bias = nnx.Param(filters), nnx.Param(jnp.zeros(filters.shape))
+        self.mean, self.variance = nnx.BatchStat(jnp.zeros(filters.shape)), nnx.BatchStat(jnp.ones(filters.shape))
+        self.first, self.inside, self.norm, self.dtype = first, inside, spec.norm, jnp.dtype(spec.dtype)
+
+    def __call__(
+        self, x: Float[Array, "B H W C"], layer: ConvLayer, genes: Sequence[LayerGenes], training, exits: bool
+    ) -> tuple[Float[Array, "B H2 W2 F"], list[Float[Array, "B F"] | None]]:
+        """The last layer's map, and (where asked for) the mean of each layer's map."""
+        values = (self.kernel[...], self.scale[...], self.bias[...], Statistics(self.mean[...], self.variance[...]))
+        one = lambda x, at: self._layer(x, layer, *at, training, exits)
+        if len(genes) == 1:
+            x, out = one(x, jax.tree.map(lambda a: a[0], values) + (genes[0],))
+            statistics, features = jax.tree.map(lambda a: a[None], out)
+        else:
+            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *genes)
+            x, (statistics, features) = jax.lax.scan(one, x, (*values, stacked))
+        self.mean[...], self.variance[...] = statistics
+        return x, list(features) if exits else [None] * len(genes)
+
+    def _layer(self, x, layer: ConvLayer, kernel, scale, bias, running: Statistics, genes: LayerGenes, training, exits):
+        kernel = kernel * genes.taps[:, :, None, None]
+        x = self.inside.engine.conv(x, kernel, genes.branch, layer.stride, self.first, self.dtype)
         live = None
-        if self.maps_differ:
+        if self.inside.maps_differ:
             x = masked.stride_over(x, genes.step)
             live = masked.pixels(genes.size[0], x.shape[1:3])
-        x = self._normalise(x, live, genes.filters, training)
-        x = jax.nn.relu(x)
-        x = x if live is None else x * live
-        return x if self.layer.pool == 1 else masked.max_pool(x, self.layer.pool)
+        scale, bias = scale * genes.filters, bias * genes.filters
+        x, batch = masked.normalise(x, scale, bias, running, training, live, layer.pool, self.norm.epsilon)
+        keep = jnp.where(training, self.norm.momentum, 1.0)
+        moved = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, running, batch)
+        return x, (moved, self._mean(x, genes) if exits else None)
 
-    def _normalise(self, x, live, filters, training):
-        """Batch normalisation; the filters that the child lacks come out as zero."""
-        if training:
-            mean, variance = masked.moments(x, live)
-            keep = self.norm.momentum
-            self.mean[...] = keep * self.mean[...] + (1 - keep) * mean
-            self.variance[...] = keep * self.variance[...] + (1 - keep) * variance
-        else:
-            mean, variance = self.mean[...], self.variance[...]
-        scale = self.scale[...] * filters * jax.lax.rsqrt(variance + self.norm.epsilon)
-        return (x - mean) * scale + self.bias[...] * filters
+    def _mean(self, x, genes: LayerGenes):
+        live = masked.pixels(genes.size[1], x.shape[1:3]) if self.inside.maps_differ else None
+        return masked.global_average(x, live)
 
 
 class ChainNet(nnx.Module):
@@ -119,34 +164,38 @@ class ChainNet(nnx.Module):
     """
 
     def __init__(self, inside: ChainEnvelope, spec: "ChainChildren", genes: ChainGenes, key: jax.Array):
-        blocks, cin = [], spec.input_shape[2]
-        full_in = cin
-        entering = jnp.ones(cin)
-        for i, (layer, full, g) in enumerate(zip(inside.layers, spec.full.layers, genes.layers, strict=False)):
-            block = jax.random.normal(key_for(key, "layer", i), (*full.kernel, full_in, full.filters))
-            kernel = _middle(block, (*layer.kernel, cin, layer.filters)) * g.spread
-            kernel *= g.taps[:, :, None, None] * entering[:, None] * g.filters
-            blocks.append(ConvBlock(kernel, layer, inside.maps_differ, spec.norm, g))
-            full_in, cin, entering = full.filters, layer.filters, g.filters
-        self.blocks, self.exits = nnx.List(blocks), inside.exits
-        widest, live = max(inside.layers[e - 1].filters for e in inside.exits), self._exit_filters(inside, genes)
-        weights = jax.random.normal(key_for(key, "dense"), (max(f.filters for f in spec.full.layers), spec.classes))
+        drawn, entering, stages = spec.draw(key), jnp.ones(spec.input_shape[2]), []
+        for start, end in chain.stages(inside.layers, spec.input_shape[2]):
+            kernels = []
+            for i in range(start, end):
+                g = genes.layers[i]
+                kernel = _middle(drawn[i], (*inside.layers[i].kernel, len(entering), inside.layers[i].filters))
+                kernels.append(kernel * g.spread * g.taps[:, :, None, None] * entering[:, None] * g.filters)
+                entering = jnp.asarray(g.filters)
+            filters = jnp.stack([g.filters for g in genes.layers[start:end]])
+            stages.append(Stage(jnp.stack(kernels), filters, start == 0, inside, spec))
+        self.stages, self.inside = nnx.List(stages), inside
+        widest, live = max(inside.layers[e - 1].filters for e in inside.exits), self._exit_filters(genes)
+        weights = jax.random.normal(key_for(key, "dense"), (max(spec.filters), spec.classes))
         self.dense = nnx.Param(weights[:widest] * (live / jnp.sqrt(live.sum()))[:, None])
         self.dense_bias = nnx.Param(jnp.zeros(spec.classes))
 
-    def __call__(self, x: Float[Array, "B H W C"], genes: ChainGenes, training: bool = False) -> Float[Array, "B K"]:
+    def __call__(
+        self, x: Float[Array, "B H W C"], genes: ChainGenes, training: bool | Bool[Array, ""] = False
+    ) -> Float[Array, "B K"]:
         """Logits. In training, batch statistics normalise and the running ones move."""
-        features = []
-        for depth, (block, g) in enumerate(zip(self.blocks, genes.layers, strict=True), 1):
-            x = block(x, g, training)
-            if depth in self.exits:
-                live = masked.pixels(g.size[1], x.shape[1:3]) if block.maps_differ else None
-                features.append(masked.global_average(x, live))
-        return self._at_exit(features, genes.exit) @ self.dense[...] + self.dense_bias[...]
+        features, end = [], 0
+        for stage in self.stages:
+            start, end = end, end + stage.kernel.shape[0]
+            exits = any(start < e <= end for e in self.inside.exits)
+            x, found = stage(x, self.inside.layers[start], genes.layers[start:end], training, exits)
+            features += found
+        at_exits = [features[e - 1] for e in self.inside.exits]
+        return self._at_exit(at_exits, genes.exit) @ self.dense[...] + self.dense_bias[...]
 
-    def _exit_filters(self, inside, genes):
+    def _exit_filters(self, genes):
         """1 for the channels that reach the dense layer."""
-        return self._at_exit([jnp.asarray(genes.layers[e - 1].filters) for e in inside.exits], genes.exit)
+        return self._at_exit([jnp.asarray(genes.layers[e - 1].filters) for e in self.inside.exits], genes.exit)
 
     def _at_exit(self, rows, exit):
         """The row of the child's own depth, padded to the widest."""
@@ -157,5 +206,5 @@ class ChainNet(nnx.Module):
 
 def _middle(block, shape):
     """The part of a full weight block that an envelope uses: the middle of the kernel, the leading channels."""
-    starts = [masked.reach(block.shape[i])[0] - masked.reach(shape[i])[0] for i in (0, 1)]
+    starts = [reach(block.shape[i])[0] - reach(shape[i])[0] for i in (0, 1)]
     return block[starts[0] :, starts[1] :, :, :][: shape[0], : shape[1], : shape[2], : shape[3]]

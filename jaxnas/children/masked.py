@@ -1,139 +1,18 @@
-"""Layers on padded arrays, written for ONE child: the seam behind which the engines lie.
+"""Layers on padded arrays, written for ONE child; `jax.vmap` or `jax.lax.map` over them trains many.
 
 A padded array holds its child in the leading channels and in the upper left of the map; everything else is zero and
-stays zero. A kernel lies in the middle of its padded block. `jax.vmap` over these functions trains many children; how a
-convolution then runs is decided here (the *padded* engine), and nowhere else.
+stays zero. A kernel lies in the middle of its padded block. How a convolution runs is the business of `engines`.
 
-Letters: N children, B batch, H W height and width of the map, C channels in, F filters, KH KW kernel height and width.
+Letters: B batch, H W height and width of the map, F filters.
 """
 
-from collections.abc import Callable
-from functools import partial, reduce
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.custom_batching import custom_vmap
-from jaxtyping import Array, Float, Int
-
-LAYOUT = ("NHWC", "HWIO", "NHWC")
-Pads = tuple[tuple[int, int], tuple[int, int]]
-
-
-def reach(side: int) -> tuple[int, int]:
-    """How many cells a kernel side covers before and after its middle: (1, 1) for 3, (0, 1) for 2."""
-    return (side - 1) // 2, side // 2
-
-
-def conv(
-    x: Float[Array, "B H W C"], w: Float[Array, "KH KW C F"], stride: tuple[int, int] = (1, 1)
-) -> Float[Array, "B H2 W2 F"]:
-    """Convolution with zero padding: output o sees the inputs around o * stride, so H2 = ceil(H / stride height).
-
-    The gradients are written out as convolutions of the forward kind, because XLA on CPU runs a convolution's own
-    derivative 40 times slower inside a loop (jax issue 12868).
-    """
-    return _conv(x, w, stride)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _conv(x, w, stride):
-    return _per_child(partial(_correlate, stride=stride, pads=(reach(w.shape[0]), reach(w.shape[1]))))(x, w)
-
-
-def _conv_forward(x, w, stride):
-    return _conv(x, w, stride), (x, w)
-
-
-def _conv_backward(stride, residuals, dy):
-    x, w = residuals
-    pads = reach(w.shape[0]), reach(w.shape[1])
-    flipped = w[::-1, ::-1].swapaxes(2, 3)
-    dy = _dilate(dy, stride, x.shape[1:3])
-    dx = _per_child(partial(_correlate, stride=(1, 1), pads=(pads[0][::-1], pads[1][::-1])))(dy, flipped)
-    dw = _per_child(partial(_weight_gradient, kernel=w.shape[:2], pads=pads))(x, dy)
-    return dx, dw
-
-
-_conv.defvjp(_conv_forward, _conv_backward)
-
-
-def _dilate(dy, stride, size):
-    """``dy`` as the gradient of a stride-1 convolution over a map of ``size``: zeros where the stride jumped."""
-    if stride == (1, 1):
-        return dy
-    gaps = [(0, size[i] - (dy.shape[i + 1] - 1) * stride[i] - 1, stride[i] - 1) for i in (0, 1)]
-    return lax.pad(dy, jnp.zeros((), dy.dtype), [(0, 0, 0), *gaps, (0, 0, 0)])
-
-
-def _correlate(x, w, stride, pads: Pads):
-    """x ``[B, H, W, C]``, w ``[KH, KW, C, F]`` -> ``[B, H2, W2, F]``."""
-    if w.shape[:2] == (1, 1):
-        return x[:, :: stride[0], :: stride[1]] @ w[0, 0]
-    if _by_matrix_product(x, w.shape):
-        rows = _patches(x, w.shape[:2], stride, pads)
-        return sum(row @ w[i].reshape(-1, w.shape[3]) for i, row in enumerate(rows))
-    return lax.conv_general_dilated(x, w, stride, pads, dimension_numbers=LAYOUT)
-
-
-def _weight_gradient(x, dy, kernel, pads: Pads):
-    """x ``[B, H, W, C]``, dy ``[B, H, W, F]`` -> the kernel's gradient ``[KH, KW, C, F]``."""
-    shape = (*kernel, x.shape[3], dy.shape[3])
-    if _on_cpu() and kernel != (1, 1):
-        dw = lax.conv_general_dilated(
-            x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3), (1, 1), pads, dimension_numbers=LAYOUT
-        )
-        return dw.transpose(1, 2, 0, 3)
-    rows = [jnp.einsum("bhwk,bhwf->kf", row, dy) for row in _patches(x, kernel, (1, 1), pads)]
-    return jnp.stack(rows).reshape(shape)
-
-
-def _patches(x, kernel, stride, pads: Pads) -> list:
-    """The inputs under each row of the kernel, at each position: KH arrays ``[B, H2, W2, KW * C]``.
-
-    Row by row, because all of them at once would take KH times the memory for no more speed.
-    """
-    (h, w), (sh, sw) = x.shape[1:3], stride
-    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-    wide = jnp.concatenate([x[:, :, j : j + w : sw] for j in range(kernel[1])], -1)
-    return [wide[:, i : i + h : sh] for i in range(kernel[0])]
-
-
-def _on_cpu() -> bool:
-    return jax.default_backend() == "cpu"
-
-
-def _by_matrix_product(x, kernel) -> bool:
-    """Whether to convolve as a product of patches: on CPU only where the kernel is larger than the map.
-
-    There XLA leaves its fast path (8 GFLOP/s against 170 by patches, 5x5 kernel on a 4x4 map). Other devices take
-    batched matrix products throughout.
-    """
-    return not _on_cpu() or kernel[0] > x.shape[1] or kernel[1] > x.shape[2]
-
-
-def _per_child(fn: Callable) -> Callable:
-    """``fn(x, w)``; under `jax.vmap` on CPU it runs as one ordinary convolution after the other.
-
-    A vmapped convolution would become a grouped one, which XLA on CPU runs 20 to 50 times slower. Where all children
-    share x (the first layer sees the same batch), their kernels stand side by side in a single convolution.
-    """
-    if not _on_cpu():
-        return fn
-    mapped = custom_vmap(fn)
-
-    @mapped.def_vmap
-    def over_children(n, batched, x, w):
-        if batched[1] and not batched[0]:
-            together = fn(x, jnp.moveaxis(w, 0, -2).reshape(*w.shape[1:-1], -1))
-            return jnp.moveaxis(together.reshape(*together.shape[:-1], n, -1), -2, 0), True
-        x, w = (
-            a if is_batched else jnp.broadcast_to(a, (n, *a.shape))
-            for a, is_batched in zip((x, w), batched, strict=True)
-        )
-        return lax.map(lambda pair: fn(*pair), (x, w)), True
-
-    return mapped
+from jaxtyping import Array, Bool, Float, Int
 
 
 def stride_over(y: Float[Array, "B H W F"], step: Int[Array, "2"]) -> Float[Array, "B H W F"]:
@@ -150,29 +29,133 @@ def pixels(size: Int[Array, "2"], shape: tuple[int, int]) -> Float[Array, "H W 1
     return (rows[:, None] & columns).astype(jnp.float32)[:, :, None]
 
 
-def moments(
-    x: Float[Array, "B H W F"], live: Float[Array, "H W 1"] | None
-) -> tuple[Float[Array, " F"], Float[Array, " F"]]:
-    """Mean and (biased) variance of each channel over the batch and the live part of the map; None: all of it."""
-    if live is None:
-        mean = x.mean((0, 1, 2))
-        return mean, jnp.square(x - mean).mean((0, 1, 2))
-    count = x.shape[0] * jnp.maximum(live.sum(), 1)
-    mean = (x * live).sum((0, 1, 2)) / count
-    return mean, (jnp.square(x - mean) * live).sum((0, 1, 2)) / count
-
-
-def max_pool(x: Float[Array, "B H W F"], side: int) -> Float[Array, "B H2 W2 F"]:
-    """Largest of each ``side`` x ``side`` window of x >= 0, H2 = ceil(H / side): zeros fill the last windows.
-
-    By selection, not `jnp.max`: the gradient of that compares x with its maximum, and where XLA computes x twice with
-    different rounding, the two are unequal and the gradient is lost.
-    """
-    x = jnp.pad(x, ((0, 0), (0, -x.shape[1] % side), (0, -x.shape[2] % side), (0, 0)))
-    cells = (x[:, i::side, j::side] for i in range(side) for j in range(side))
-    return reduce(lambda a, b: jnp.where(a >= b, a, b), cells)
-
-
 def global_average(x: Float[Array, "B H W F"], live: Float[Array, "H W 1"] | None) -> Float[Array, "B F"]:
     """Mean over the live part of the map (None: all of it); the rest of x must be zero."""
     return x.mean((1, 2)) if live is None else x.sum((1, 2)) / jnp.maximum(live.sum(), 1)
+
+
+class Statistics(NamedTuple):
+    """Mean and (biased) variance of each channel, ``[F]``, over the batch and the live part of the map."""
+
+    mean: Array
+    variance: Array
+
+
+class _Pooled(NamedTuple):
+    """The largest normalised cell of each window before it was normalised, ``[B, H2, W2, F]``; which of the window's
+    cells it is, counted row by row (None without pooling); and 1 where the window is live (None: everywhere).
+    """
+
+    values: Array
+    cell: Array | None
+    live: Array | None
+
+
+def normalise(
+    y: Float[Array, "B H W F"],
+    scale: Float[Array, " F"],
+    bias: Float[Array, " F"],
+    running: Statistics,
+    training: bool | Bool[Array, ""],
+    live: Float[Array, "H W 1"] | None = None,
+    pool: int = 1,
+    epsilon: float = 1e-5,
+) -> tuple[Float[Array, "B H2 W2 F"], Statistics]:
+    """Batch normalisation, ReLU and max pooling in one: ``max(0, pool((y - mean) / deviation * scale + bias))``.
+
+    Normalising is monotone in each channel, so the pooled cell can be chosen before it: all that follows runs on the
+    smaller map, and the gradient reads y once. On CPU this takes a third to an eighth of the time of three layers.
+
+    Args:
+        y: what the convolution gave.
+        scale: zero for filters that the child lacks, as ``bias``.
+        running: statistics of a trained network, used when not training.
+        training: normalise by the statistics of this batch, through which gradients flow.
+        live: 1 in the child's part of the map; None: all of it.
+        pool: side of the windows and their stride; the map's last windows may be incomplete. H2 = ceil(H / pool).
+        epsilon: added to the variance.
+
+    Returns:
+        The result, zero outside the live part, and the statistics used (constants to differentiation).
+    """
+    y, live = _whole_windows(y, live, pool)
+    return _normalise(y, scale, bias, running, jnp.asarray(training), live, pool, epsilon)
+
+
+def _whole_windows(y, live, pool: int):
+    """The map enlarged to a multiple of ``pool`` by cells that are not live."""
+    height, width = (-side % pool for side in y.shape[1:3])
+    if height == width == 0:
+        return y, live
+    live = jnp.ones((*y.shape[1:3], 1)) if live is None else live
+    grow = ((0, height), (0, width), (0, 0))
+    return jnp.pad(y, ((0, 0), *grow)), jnp.pad(live, grow)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(6, 7))
+def _normalise(y, scale, bias, running, training, live, pool, epsilon):
+    return _forward(y, scale, bias, running, training, live, pool, epsilon)[0]
+
+
+def _forward(y, scale, bias, running, training, live, pool, epsilon):
+    statistics = lax.cond(training, lambda: _statistics(y, live), lambda: running)
+    slope = scale * lax.rsqrt(statistics.variance + epsilon)
+    pooled = _choose(y, slope, live, pool)
+    z = jax.nn.relu((pooled.values - statistics.mean) * slope + bias)
+    z = z if pooled.live is None else z * pooled.live
+    return (z, statistics), (y, scale, training, live, statistics, z, pooled)
+
+
+def _backward(pool, epsilon, residuals, cotangents):
+    """Ioffe & Szegedy, Batch Normalization, 2015, section 3 (https://arxiv.org/abs/1502.03167)."""
+    y, scale, training, live, (mean, variance), z, pooled = residuals
+    dz = jnp.where(z > 0, cotangents[0], 0)
+    inverse = lax.rsqrt(variance + epsilon)
+    bias_gradient, scale_gradient = dz.sum((0, 1, 2)), (dz * (pooled.values - mean)).sum((0, 1, 2)) * inverse
+    slope, share = scale * inverse, training / _count(y, live)
+    level, tilt = slope * bias_gradient * share, slope * inverse * scale_gradient * share
+    if pooled.cell is None:
+        dy = slope * dz - level - (y - mean) * tilt
+    else:
+        cells = _by_window(y, pool)
+        here = (jnp.arange(pool)[:, None] * pool + jnp.arange(pool)).astype(jnp.int16)[:, None, :, None]
+        spread = lambda a: a[:, :, None, :, None]
+        chosen = jnp.where(spread(pooled.cell) == here, spread(dz), 0)
+        dy = (slope * chosen - level - (cells - mean) * tilt).reshape(y.shape)
+    return dy if live is None else dy * live, scale_gradient, bias_gradient, None, None, None
+
+
+_normalise.defvjp(_forward, _backward)
+
+
+def _count(y, live):
+    """How many cells of a channel the statistics are taken over."""
+    return y.shape[0] * (y.shape[1] * y.shape[2] if live is None else jnp.maximum(live.sum(), 1))
+
+
+def _statistics(y, live) -> Statistics:
+    count, among = _count(y, live), (lambda a: a) if live is None else (lambda a: a * live)
+    mean = among(y).sum((0, 1, 2)) / count
+    return Statistics(mean, among(jnp.square(y - mean)).sum((0, 1, 2)) / count)
+
+
+def _by_window(y, pool: int):
+    """``[B, H, W, F]`` -> ``[B, H2, pool, W2, pool, F]``, without a copy."""
+    b, h, w, f = y.shape
+    return y.reshape(b, h // pool, pool, w // pool, pool, f)
+
+
+def _choose(y, slope, live, pool: int) -> _Pooled:
+    """The live cell of each window that is largest once normalised: the smallest where the slope is negative."""
+    if pool == 1:
+        return _Pooled(y, None, live)
+    sign = jnp.where(slope < 0, -1.0, 1.0)
+    cells = _by_window(y * sign if live is None else jnp.where(live > 0, y * sign, -jnp.inf), pool)
+    best, cell = cells[:, :, 0, :, 0], jnp.zeros((), jnp.int16)
+    for k in range(1, pool * pool):
+        other = cells[:, :, k // pool, :, k % pool]
+        cell = jnp.where(other > best, jnp.int16(k), cell)
+        best = jnp.maximum(best, other)
+    window = None if live is None else live[::pool, ::pool]
+    best = best * sign if window is None else jnp.where(window > 0, best * sign, 0)
+    return _Pooled(best, cell, window)

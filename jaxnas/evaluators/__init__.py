@@ -3,15 +3,16 @@
 Letters: N children, T decisions.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
 
+from jaxnas.evaluators.halving import Halving
 from jaxnas.evaluators.population import Population
 from jaxnas.evaluators.train import SGD, Train
-from jaxnas.outcome import Outcome, Progress
+from jaxnas.outcome import Outcome, Progress, Trial
 
 
 @runtime_checkable
@@ -22,10 +23,13 @@ class Evaluate(Protocol):
         self,
         tokens: Int[np.ndarray, "N T"],
         trial_ids: Int[np.ndarray, " N"],
-        finished: Collection[int] = (),
+        finished: Mapping[int, Trial] | None = None,
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> Iterator[tuple[list[int], Outcome]]:
-        """Yields rows of ``tokens`` and their outcome; trials in ``finished`` are left out, all others come once."""
+        """Yields rows of ``tokens`` and their outcome; trials in ``finished`` are left out, all others come once.
+
+        Rounds come in order, finished ones too, so that what an evaluator remembers of them is the same after a resume.
+        """
 
     def describe(self, tokens: Int[np.ndarray, " T"]) -> dict:
         """The architecture that tokens mean, as JSON values."""
@@ -35,7 +39,8 @@ class Evaluate(Protocol):
 class Evaluator(Protocol):
     """A frozen dataclass of settings; `bind` reads the data and gives the function that evaluates."""
 
-    def bind(self, space, task, seed: int) -> Evaluate: ...
+    def bind(self, space, task, seed: int, trials: int) -> Evaluate:
+        """``trials``: how many the whole search is going to evaluate."""
 
 
-__all__ = ["SGD", "Evaluate", "Evaluator", "Population", "Train"]
+__all__ = ["SGD", "Evaluate", "Evaluator", "Halving", "Population", "Train"]

@@ -1,8 +1,47 @@
-"""How one round is cut into groups that train together."""
+"""How one round is cut into groups that train together, and by which engine each runs.
 
-from collections.abc import Sequence
+Letters: N children.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import combinations
+from typing import Any, Literal
+
+from jaxnas.children.engines import Engine, Padded, Ragged
+from jaxnas.evaluators.programs import BATCHES_BYTES
+
+EngineName = Literal["auto", "padded", "branching", "ragged"]
+LONGEST = 120.0
+"""Seconds that a group whose children run in turn may last: more would be lost to a kill, and nothing is gained."""
+BALANCE = 8
+"""But so many children a device stay together, or one device would wait for the other."""
+MOST_CLASSES = 6
+"""Of a space with more numbers of filters, so many evenly chosen ones are tried as classes."""
+TRAINING = 3
+"""Forward and two gradients: work of a training step over that of a forward pass."""
+MAPS, STATES = 4, 6
+"""Copies of a child's maps and of its parameters that training holds, by `memory_analysis` of compiled programs."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Measured constants of one kind of device (`docs/performance.md` says how).
+
+    Attributes:
+        work: multiply-adds a second and device that training executes, all else included.
+        program: seconds to compile a program.
+        branch: seconds more for each branch in it.
+    """
+
+    work: float
+    program: float
+    branch: float
+
+
+RATES = {"cpu": Rates(work=10e9, program=6.0, branch=0.04)}
+"""By platform. For the others nothing has been measured: there the engine is padded unless the user names one."""
 
 
 @dataclass(frozen=True)
@@ -10,35 +49,196 @@ class Group:
     """Children that share an envelope.
 
     Attributes:
-        rows: their rows in the round.
+        places: the row of the round that is trained in each place of the program, None where nothing is; each device
+            has as many places in a row.
         inside: the envelope they run in.
-        size: how many places its program has, at least ``len(rows)``; what is left over is filled with copies.
     """
 
-    rows: tuple[int, ...]
+    places: tuple[int | None, ...]
     inside: Any
-    size: int
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        return tuple(row for row in self.places if row is not None)
+
+    def without(self, rows: Collection[int]) -> "Group":
+        """The same places, those of some rows empty."""
+        return Group(tuple(None if row in rows else row for row in self.places), self.inside)
+
+    @property
+    def program(self) -> tuple[Any, int]:
+        """What its program is known by: envelope and number of places."""
+        return self.inside, len(self.places)
 
 
-def plan(architectures: Sequence, children, group_size: int, devices: int = 1) -> list[Group]:
-    """Cut a round into as few groups as possible, children of similar depth together.
+@dataclass(frozen=True)
+class Plan:
+    """A round's groups, and what they are expected to cost.
 
-    Each group runs in the space's own envelope, cut to its deepest child (`roof`), so that a whole search needs no more
-    programs than its space has depths. The result depends on the arguments alone: a resumed round is cut as it was.
+    Attributes:
+        groups: each row of the round stands in exactly one.
+        executed: multiply-adds that run for one example of each child, forward, summed; by group.
+        useful: those of the children themselves.
+        bytes: memory of each group on one device, as the model has it.
+        new_programs: how many are not compiled yet.
+        seconds: predicted, compilation included; None where the device has not been measured.
+        compile_seconds: the part of it that is compilation.
+    """
+
+    groups: tuple[Group, ...]
+    executed: tuple[int, ...]
+    useful: tuple[int, ...]
+    bytes: tuple[int, ...]
+    new_programs: int
+    seconds: float | None
+    compile_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a child goes through, and on what.
+
+    Attributes:
+        images: examples that a child is trained on, all epochs together.
+        batch_size: examples a step.
+        trials: how many children the search trains in all: over them the compilation is spread.
+        platform: kind of device, as JAX names it.
+        devices: over how many the children are spread.
+        budget: bytes of memory a group may take on one device.
+    """
+
+    images: int
+    batch_size: int
+    trials: int
+    platform: str
+    devices: int
+    budget: int
+
+
+class Planner:
+    """Cuts rounds. It remembers the programs it has planned, and the groups that did not fit into memory.
+
+    Both are functions of the rounds before, so a search that is resumed and goes through its rounds again plans as it
+    did: nothing is taken from a clock, a cache or the machine's present state.
 
     Args:
-        architectures: the round's, in the order of its tokens.
-        children: how they compute (`roof`, `cost`).
-        group_size: the greatest number of children in a group.
-        devices: a group's size is a multiple of it.
-
-    Returns:
-        Groups in which each row stands exactly once.
+        children: how the architectures compute (`roof`, `cost`, `executed`, `branching`).
+        work: what a child goes through.
+        engine: its name, or "auto" for the one of least predicted time.
+        group_size: the greatest number of children in a group; None: as memory and `LONGEST` allow.
     """
-    n = len(architectures)
-    groups = -(-n // group_size)
-    share = -(-n // groups)
-    size = -(-share // devices) * devices
-    order = sorted(range(n), key=lambda row: children.depth(architectures[row]))
-    cuts = [tuple(order[i : i + share]) for i in range(0, n, share)]
-    return [Group(rows, children.roof([architectures[r] for r in rows]), size) for rows in cuts]
+
+    def __init__(self, children, work: Workload, engine: EngineName = "auto", group_size: int | None = None):
+        self.children, self.work, self.group_size = children, work, group_size
+        self.engines = self._candidates(engine)
+        self.known: set[tuple[Any, int]] = set()
+        self.limits: dict[Engine, int] = {}
+
+    def plan(self, architectures: Sequence) -> Plan:
+        """The plan of least predicted time, the compilation of new programs counted with this round's share in it.
+
+        The first round settles the engine: from then on its programs are known.
+        """
+        plans = [self._by(engine, architectures) for engine in self.engines]
+        share = min(1.0, len(architectures) / self.work.trials)
+        return min(plans, key=lambda p: 0 if p.seconds is None else p.seconds - (1 - share) * p.compile_seconds)
+
+    def learn(self, plan: Plan, places: Mapping[int, int]) -> None:
+        """Remember a round's programs, and what did not fit.
+
+        Args:
+            plan: the round's.
+            places: how many the program had in which each row was trained in the end.
+        """
+        self.known |= {group.program for group in plan.groups}
+        self.engines = [plan.groups[0].inside.engine]
+        for group in plan.groups:
+            smallest = min((places[row] for row in group.rows if row in places), default=len(group.places))
+            if smallest < len(group.places):
+                engine = group.inside.engine
+                self.limits[engine] = min(smallest, self.limits.get(engine, smallest))
+
+    def group(self, rows: Sequence[int], inside, size: int, architectures: Sequence) -> Group:
+        """These rows in a program of ``size`` places, each device with about the same work."""
+        work = {row: self.children.executed(architectures[row], inside) for row in rows}
+        blocks: list[list[int]] = [[] for _ in range(self.work.devices)]
+        for row in sorted(rows, key=lambda row: (-work[row], row)):
+            free = [block for block in blocks if len(block) < size // len(blocks)]
+            min(free, key=lambda block: sum(work[r] for r in block)).append(row)
+        padded = (block + [None] * (size // len(blocks) - len(block)) for block in blocks)
+        return Group(tuple(place for block in padded for place in block), inside)
+
+    def packed(self, rows: Sequence[int], inside, size: int, architectures: Sequence) -> list[Group]:
+        """Those who are left of groups of ``size`` places, together again: in smaller programs where places that are
+        empty would cost time, in the same ones where they do not.
+        """
+        groups = math.ceil(len(rows) / size)
+        if not self._in_turn(inside):
+            size = math.ceil(len(rows) / groups / self.work.devices) * self.work.devices
+        return [self.group(rows[at : at + size], inside, size, architectures) for at in range(0, len(rows), size)]
+
+    def halved(self, size: int) -> int:
+        """The next smaller number of places, 0 where there is none."""
+        devices = self.work.devices
+        return 0 if size <= devices else -(-size // 2 // devices) * devices
+
+    def _candidates(self, name: EngineName) -> list[Engine]:
+        branching = [self.children.branching(filters) for filters in _classes(self.children.filters)]
+        if name == "auto":
+            return [Padded(), *branching] if self.work.platform in RATES else [Padded()]
+        return {"padded": [Padded()], "branching": branching, "ragged": [Ragged()]}[name]
+
+    def _by(self, engine: Engine, architectures: Sequence) -> Plan:
+        groups = self._cut(engine, architectures)
+        work = lambda count: tuple(sum(count(architectures[r], g.inside) for r in g.rows) for g in groups)
+        executed, new = work(self.children.executed), {g.program for g in groups} - self.known
+        useful = work(lambda architecture, _: self.children.cost(architecture).multiply_adds)
+        rates, seconds, compiling = RATES.get(self.work.platform), None, None
+        if rates:
+            compiling = sum((rates.program + rates.branch * self.children.branches(inside) for inside, _ in new), 0.0)
+            seconds = compiling + TRAINING * sum(executed) * self.work.images / (rates.work * self.work.devices)
+        memory = tuple(self._bytes(*group.program) for group in groups)
+        return Plan(groups, executed, useful, memory, len(new), seconds, compiling)
+
+    def _cut(self, engine: Engine, architectures: Sequence) -> tuple[Group, ...]:
+        """Equal groups, as few as possible. Children of similar depth go together where an absent layer costs work;
+        otherwise all run in the envelope of the whole space, which needs one program.
+        """
+        n, whole, depth = len(architectures), self.children.whole(engine), self.children.depth
+        order = range(n) if engine.skips_absent else sorted(range(n), key=lambda row: depth(architectures[row]))
+        size, found = self._size(whole, n), []
+        for at in range(0, n, size):
+            rows = order[at : at + size]
+            roof = whole if engine.skips_absent else self.children.roof([architectures[r] for r in rows], engine)
+            found.append(self.group(rows, roof, size, architectures))
+        return tuple(found)
+
+    def _size(self, inside, n: int) -> int:
+        """Places of each group: all n children, unless time, memory or the user say less. A function of n, so that all
+        rounds of a search share programs.
+        """
+        devices, most, rates = self.work.devices, self.group_size or n, RATES.get(self.work.platform)
+        if self.group_size is None and rates and self._in_turn(inside):
+            child = TRAINING * self.children.occupied(inside).multiply_adds * self.work.images / rates.work
+            most = min(most, devices * max(BALANCE, int(LONGEST / child)))
+        most = min(most, self.limits.get(inside.engine, most))
+        while most > devices and self._bytes(inside, most) > self.work.budget:
+            most = self.halved(most)
+        groups = math.ceil(n / max(most, devices))
+        return math.ceil(math.ceil(n / groups) / devices) * devices
+
+    def _bytes(self, inside, size: int) -> int:
+        """Memory on one device: the children's states, the maps of those that run at once, and the batches."""
+        cost, each = self.children.occupied(inside), -(-size // self.work.devices)
+        maps = MAPS * cost.activation_bytes * self.work.batch_size
+        return STATES * 4 * cost.parameters * each + maps * (1 if self._in_turn(inside) else each) + BATCHES_BYTES
+
+    def _in_turn(self, inside) -> bool:
+        return self.work.platform == "cpu" or inside.engine.in_turn
+
+
+def _classes(filters: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The sets of filter classes to choose from: each holds the greatest number of filters."""
+    rest, step = filters[:-1], -(-len(filters) // MOST_CLASSES)
+    rest = rest[step - 1 :: step]
+    return [(*some, filters[-1]) for k in range(len(rest) + 1) for some in combinations(rest, k)]

@@ -3,16 +3,21 @@
 Letters: N children, T decisions, E epochs.
 """
 
-from collections.abc import Callable, Collection, Iterator
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Int
 
-from jaxnas.evaluators.plan import Group, plan
+from jaxnas.evaluators.halving import Halving
+from jaxnas.evaluators.plan import EngineName, Group, Plan, Planner, Workload
 from jaxnas.evaluators.train import Result, Train, Trainer
-from jaxnas.outcome import Outcome, Progress, Status
+from jaxnas.outcome import Outcome, Progress, Status, Trial
 
 
 @dataclass(frozen=True)
@@ -22,94 +27,212 @@ class Population:
     Attributes:
         train: how a child is trained.
         group_size: the greatest number of children that train together in one program (rounded up to a multiple of
-            the devices); more need more memory.
+            the devices); None: as many as memory allows, and on CPU as two minutes can train.
+        engine: how different convolutions run in one program: "padded" (all do the work of the largest), "branching"
+            (each its own), "ragged" (each its own, in one kernel; for GPUs), or "auto": the one whose predicted time
+            for the search is least; `python -m jaxnas plan` shows it.
+        halving: early stopping of a round's worst children; by default all are trained to the end, as in the paper.
+        memory: GiB that a group may take on one device; None: most of a GPU's, its share of half of a computer's.
     """
 
     train: Train = field(default_factory=Train)
-    group_size: int = 16
+    group_size: int | None = None
+    engine: EngineName = "auto"
+    halving: Halving = field(default_factory=Halving)
+    memory: float | None = None
 
     def __post_init__(self):
-        if self.group_size < 1:
-            raise ValueError(f"group_size={self.group_size}: give 1 or more children")
+        if max(self.halving.rungs, default=0) >= self.train.epochs:
+            raise ValueError(f"rungs={self.halving.rungs}: each must be less than the {self.train.epochs} epochs")
+        if self.group_size is not None and self.group_size < 1:
+            raise ValueError(f"group_size={self.group_size}: give 1 or more children, or None")
+        if self.memory is not None and self.memory <= 0:
+            raise ValueError(f"memory={self.memory}: give more than 0 GiB, or None")
 
-    def bind(self, space, task, seed: int) -> "PopulationEvaluator":
+    def bind(self, space, task, seed: int, trials: int) -> "PopulationEvaluator":
         """Read the data and put it on the device."""
-        return PopulationEvaluator(self, space, task, seed)
+        return PopulationEvaluator(self, space, task, seed, trials)
+
+
+class Paused(NamedTuple):
+    """A child at a rung: the envelope it was trained in, the places of that program, and what it has come to."""
+
+    inside: Any
+    places: int
+    result: Result
+
+
+@dataclass
+class Round:
+    """What is known of a round while it is trained, by row.
+
+    Attributes:
+        architectures: all of them.
+        trial_ids: likewise.
+        finished: those that the ledger had.
+        tell: whom to tell of progress.
+        paused: those at a rung.
+        seconds: each one's share of the time of its groups, compilation apart.
+        places: of the program in which each one was trained last.
+    """
+
+    architectures: list
+    trial_ids: list[int]
+    finished: Mapping[int, Trial]
+    tell: Callable[[Progress], None]
+    paused: dict[int, Paused] = field(default_factory=dict)
+    seconds: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
+    places: dict[int, int] = field(default_factory=dict)
 
 
 class PopulationEvaluator:
-    """The function that `Population.bind` gives; it keeps the data and the compiled programs."""
+    """The function that `Population.bind` gives; it keeps the data, the compiled programs and what it planned."""
 
-    def __init__(self, settings: Population, space, task, seed: int):
-        data = task.search_data(seed)
+    def __init__(self, settings: Population, space, task, seed: int, trials: int):
+        data, train = task.search_data(seed), settings.train
         self.settings, self.space = settings, space
-        self.children = space.children(data.input_shape, data.classes)
-        devices = min(jax.local_device_count(), settings.group_size)
-        self.trainer = Trainer(self.children, task, data, settings.train, seed, devices)
+        self.children = space.children(data.input_shape, data.classes, train.dtype)
+        devices = jax.local_devices()[: settings.group_size]
+        self.trainer = Trainer(self.children, task, data, train, seed, len(devices))
+        images = self.trainer.steps * train.batch_size * train.epochs
+        budget = _budget(devices) if settings.memory is None else int(settings.memory * 2**30)
+        work = Workload(images, train.batch_size, trials, devices[0].platform, len(devices), budget)
+        self.planner = Planner(self.children, work, settings.engine, settings.group_size)
 
     def __call__(
         self,
         tokens: Int[np.ndarray, "N T"],
         trial_ids: Int[np.ndarray, " N"],
-        finished: Collection[int] = (),
+        finished: Mapping[int, Trial] | None = None,
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> Iterator[tuple[list[int], Outcome]]:
-        """Train the children that are not finished; yields a group's rows and outcome when it is done."""
-        architectures = [self.space.decode(row) for row in tokens]
-        for group in plan(architectures, self.children, self.settings.group_size, self.trainer.mesh.size):
-            rows = [r for r in group.rows if trial_ids[r] not in finished]
-            if rows:
-                yield from self._train(group, rows, architectures, trial_ids, on_progress)
+        """Train the children that are not finished; yields rows and outcome of those that are done."""
+        row_of, finished = {int(trial): row for row, trial in enumerate(trial_ids)}, finished or {}
+        done = {row_of[trial]: finished[trial] for trial in finished}
+        this = Round([self.space.decode(row) for row in tokens], list(map(int, trial_ids)), done, on_progress)
+        this.places = {row: trial.places for row, trial in done.items()}
+        plan = self.planner.plan(this.architectures)
+        groups = [group.without(done) for group in plan.groups]
+        for rung, epochs in enumerate(self._stages()):
+            for group in groups:
+                yield from self._train(group, this, epochs)
+            if epochs.stop < self.settings.train.epochs:
+                yield from self._stop(rung, epochs.stop, this)
+                groups = self._packed(this)
+        self.planner.learn(plan, this.places)
+
+    def plan(self, tokens: Int[np.ndarray, "N T"]) -> Plan:
+        """How a round would be cut next; nothing is remembered."""
+        return self.planner.plan([self.space.decode(row) for row in tokens])
 
     def describe(self, tokens: Int[np.ndarray, " T"]) -> dict:
         """The architecture that tokens mean, as JSON values."""
         return self.children.describe(self.space.decode(tokens))
 
-    def _train(self, group: Group, rows, architectures, trial_ids, on_progress) -> Iterator[tuple[list[int], Outcome]]:
-        """Train these rows of a group; where memory does not suffice, its halves, one after the other."""
-        filled = rows + rows[-1:] * (group.size - len(rows))
-        genes = [self.children.place(architectures[r], group.inside) for r in filled]
-        tell = lambda doing, epoch: on_progress(self._progress(doing, len(rows), epoch))
+    def _stages(self) -> list[range]:
+        """The epochs from the start to the first rung, from there to the next, and on to the end."""
+        ends = (0, *self.settings.halving.rungs, self.settings.train.epochs)
+        return [range(*pair) for pair in pairwise(ends)]
+
+    def _train(self, group: Group, this: Round, epochs: range) -> Iterator[tuple[list[int], Outcome]]:
+        """Train a group through some epochs; where memory does not suffice, its halves one after the other.
+
+        Yields outcomes after the last epoch, and of those who do not fit even into the smallest group.
+        """
+        if not group.rows:
+            return
+        size, result = len(group.places), self._result(group, this, epochs)
+        half, rows = self.planner.halved(size), list(group.rows)
+        if result is None and half:
+            for at in range(0, len(rows), half):
+                part = self.planner.group(rows[at : at + half], group.inside, half, this.architectures)
+                yield from self._train(part, this, epochs)
+            return
+        this.places |= dict.fromkeys(rows, size)
+        if result is None:
+            nothing = np.full((len(rows), self.settings.train.epochs), np.nan)
+            yield rows, self._outcome(rows, np.full(len(rows), Status.OUT_OF_MEMORY), nothing, this)
+            return
+        taken = [place for place, row in enumerate(group.places) if row is not None]
+        for row in rows:
+            this.seconds[row] += result.seconds / len(rows)
+        if epochs.stop < self.settings.train.epochs:
+            ones = (Paused(group.inside, size, result.one(place)) for place in taken)
+            this.paused |= dict(zip(rows, ones, strict=True))
+        else:
+            status = np.where(result.alive[taken], Status.OK, Status.DIVERGED)
+            yield rows, self._outcome(rows, status, result.curve[taken], this)
+
+    def _result(self, group: Group, this: Round, epochs: range) -> Result | None:
+        """What training gives; None: there was not enough memory."""
+        filled = [group.rows[0] if row is None else row for row in group.places]
+        genes = [self.children.place(this.architectures[row], group.inside) for row in filled]
+        live = [row is not None for row in group.places]
+        since = [this.paused[row].result for row in filled] if epochs.start else None
+        tell = lambda doing, epoch: this.tell(self._progress(doing, len(group.rows), epoch))
+        trial_ids = [this.trial_ids[row] for row in filled]
         try:
-            result = self.trainer.run(group.inside, genes, [int(trial_ids[r]) for r in filled], tell)
+            return self.trainer.run(group.inside, genes, trial_ids, tell, None, live, epochs, since)
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            result = None  # not retried here: the failed group's arrays live as long as the exception
-        if result is not None:
-            yield rows, self._outcome([architectures[r] for r in rows], result)
-        elif group.size <= self.trainer.mesh.size:
-            yield rows, self._outcome([architectures[r] for r in rows], None)
-        else:
-            half = Group(
-                group.rows, group.inside, -(-group.size // 2 // self.trainer.mesh.size) * self.trainer.mesh.size
-            )
-            for part in (rows[: half.size], rows[half.size :]):
-                if part:
-                    yield from self._train(half, part, architectures, trial_ids, on_progress)
+        return None
+
+    def _stop(self, rung: int, epochs: int, this: Round) -> Iterator[tuple[list[int], Outcome]]:
+        """End those of the paused that do not go on from a rung. What finished earlier counts in the ranking, so that
+        a resumed round stops the same ones.
+        """
+        scores = {row: paused.result.curve[epochs - 1] for row, paused in this.paused.items()}
+        earlier = {row: trial.curve[epochs - 1] for row, trial in this.finished.items()}
+        scores |= {row: score for row, score in earlier.items() if score is not None}
+        going = self.settings.halving.survivors(rung, len(this.architectures), scores)
+        rows = [row for row in this.paused if row not in going]
+        if rows:
+            results = [this.paused.pop(row).result for row in rows]
+            status = np.array([Status.STOPPED if result.alive else Status.DIVERGED for result in results])
+            yield rows, self._outcome(rows, status, np.stack([result.curve for result in results]), this)
+
+    def _packed(self, this: Round) -> list[Group]:
+        """The survivors in as few programs as hold them, each in the envelope it began in."""
+        programs = defaultdict(list)
+        for row, paused in this.paused.items():
+            programs[paused.inside, paused.places].append(row)
+        return [
+            group
+            for (inside, size), rows in programs.items()
+            for group in self.planner.packed(rows, inside, size, this.architectures)
+        ]
 
     def _progress(self, doing: str, children: int, epoch: int) -> Progress:
         trainer = self.trainer
         epochs = self.settings.train.epochs
         return Progress(doing, children, epoch, epochs, len(trainer.programs), trainer.compile_seconds)
 
-    def _outcome(self, architectures, result: Result | None) -> Outcome:
-        """The outcome of so many leading children of a group's result; None: they did not fit into memory."""
-        n = len(architectures)
+    def _outcome(self, rows: list[int], status, curve, this: Round) -> Outcome:
+        """The outcome of some rows, from their status ``[n]`` and curves ``[n, E]``."""
+        architectures = [this.architectures[row] for row in rows]
         costs = [self.children.cost(a) for a in architectures]
-        if result is None:
-            curve = np.full((n, self.settings.train.epochs), np.nan)
-            status, seconds = np.full(n, Status.OUT_OF_MEMORY, np.int32), 0.0
-        else:
-            curve, seconds = result.curve[:n], result.seconds / n
-            status = np.where(result.alive[:n], Status.OK, Status.DIVERGED).astype(np.int32)
-        last = np.where(np.isnan(curve), -np.inf, curve)[:, -self.settings.train.best_of_last :].max(1)
+        failed = np.array([Status(s).failed for s in status])
         return Outcome(
-            status=status,
-            score=np.where(status == Status.OK, last, np.nan),
+            status=status.astype(np.int32),
+            score=np.where(failed, np.nan, [self._score(values) for values in curve]),
             curve=curve,
-            seconds=np.full(n, seconds),
+            seconds=np.array([this.seconds[row] for row in rows]),
+            places=np.array([this.places[row] for row in rows]),
             parameters=np.array([c.parameters for c in costs]),
             multiply_adds=np.array([c.multiply_adds for c in costs]),
             architectures=tuple(self.children.describe(a) for a in architectures),
         )
+
+    def _score(self, curve) -> float:
+        """The best of the last scores of one child; NaN where it has none."""
+        known = curve[~np.isnan(curve)]
+        return known[-self.settings.train.best_of_last :].max() if len(known) else np.nan
+
+
+def _budget(devices) -> int:
+    """Bytes on one device: four fifths of its own memory, or a CPU device's share of half of the computer's."""
+    stats = devices[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return int(0.8 * stats["bytes_limit"])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2 // len(devices)

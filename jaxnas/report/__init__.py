@@ -2,6 +2,7 @@
 
 from jaxnas.report.draw import draw, pretty
 from jaxnas.report.live import Report, report_on
+from jaxnas.report.plans import print_plan
 from jaxnas.report.tables import final_lines, summary, trial_table
 
-__all__ = ["Report", "draw", "final_lines", "pretty", "report_on", "summary", "trial_table"]
+__all__ = ["Report", "draw", "final_lines", "pretty", "print_plan", "report_on", "summary", "trial_table"]

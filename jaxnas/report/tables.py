@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.table import Table
 
 from jaxnas.ledger import Ledger
-from jaxnas.outcome import Trial
+from jaxnas.outcome import Status, Trial
 from jaxnas.report.draw import draw, pretty
 
 
@@ -16,7 +16,8 @@ def trial_table(trials: list[Trial], title: str) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("kernel height x width : filters", overflow="fold")
     for t in trials:
-        score = t.status if t.score is None else f"{t.score:.4f}"
+        early = " stopped" if t.status == Status.STOPPED.label else ""
+        score = t.status if t.score is None else f"{t.score:.4f}{early}"
         numbers = f"{t.reward:.4f}", f"{t.parameters:,}", f"{t.multiply_adds:,}", f"{t.seconds:.2f}"
         table.add_row(str(t.trial_id), str(t.round), score, *numbers, pretty(t.architecture))
     return table
@@ -25,7 +26,9 @@ def trial_table(trials: list[Trial], title: str) -> Table:
 def summary(ledger: Ledger, workdir: Path) -> str:
     """The end of a search: best architecture, the policy's favourite, where everything is, what to type next."""
     trials, facts = ledger.trials(), ledger.facts()
-    lines = [f"{len(trials)} trials, {sum(t.status != 'ok' for t in trials)} failed."]
+    stopped = sum(t.status == Status.STOPPED.label for t in trials)
+    failed = sum(t.score is None for t in trials)
+    lines = [f"{len(trials)} trials, {failed} failed{f', {stopped} stopped early' if stopped else ''}."]
     best = ledger.top(1)
     if best:
         lines += [

@@ -10,7 +10,7 @@ Letters: T decisions.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 from jaxtyping import Int
@@ -132,8 +132,8 @@ class ChainCNN:
             raise ValueError(f"{architecture} is not in {self}")
         return tokens
 
-    def children(self, input_shape: tuple[int, int, int], classes: int) -> ChainChildren:
-        """The chains of this space on images ``(height, width, channels)`` with so many labels."""
+    def children(self, input_shape: tuple[int, int, int], classes: int, dtype: str = "float32") -> ChainChildren:
+        """The chains of this space on images ``(height, width, channels)`` with so many labels; dtype: of factors."""
         stride = (np.gcd.reduce(self.stride_heights), np.gcd.reduce(self.stride_widths))
         widest = ConvLayer(
             (max(self.kernel_heights), max(self.kernel_widths)), max(self.filters), tuple(map(int, stride))
@@ -144,4 +144,5 @@ class ChainCNN:
         )
         maps_differ = len(self.stride_heights) > 1 or len(self.stride_widths) > 1
         full = ChainEnvelope(layers, self.depths or (self.layers,), maps_differ)
-        return ChainChildren(input_shape, classes, full)
+        kernels = tuple(product(self.kernel_heights, self.kernel_widths))
+        return ChainChildren(input_shape, classes, full, kernels, tuple(sorted(self.filters)), dtype=dtype)

@@ -1,0 +1,172 @@
+"""One ordinary convolution and its two gradients, in the forms that XLA runs fast.
+
+Letters: B batch, H W height and width of the map, C channels in, F filters, KH KW kernel height and width.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+Pads = tuple[tuple[int, int], tuple[int, int]]
+BANDED_WIDTH = 32
+"""The widest map of one channel that is convolved as a banded matrix product on CPU."""
+
+
+def reach(side: int) -> tuple[int, int]:
+    """How many cells a kernel side covers before and after its middle: (1, 1) for 3, (0, 1) for 2."""
+    return (side - 1) // 2, side // 2
+
+
+def around(kernel: tuple[int, int]) -> Pads:
+    """The zero padding under which a kernel keeps the map's size."""
+    return reach(kernel[0]), reach(kernel[1])
+
+
+def correlate(
+    x: Float[Array, "B H W C"], w: Float[Array, "KH KW C F"], stride: tuple[int, int], pads: Pads
+) -> Float[Array, "B H2 W2 F"]:
+    """Float32 result of operands of one type: output o sees the inputs from ``o * stride - pads`` on."""
+    form = _form(x.shape, w.shape)
+    if form == "product":
+        return _dot(x[:, :: stride[0], :: stride[1]], w[0, 0])
+    if form == "banded":
+        return _banded(x, w, pads)[:, :: stride[0], :: stride[1]]
+    if form == "patches":
+        return sum(
+            _dot(row, w[i].reshape(-1, w.shape[3])) for i, row in enumerate(_patches(x, w.shape[:2], stride, pads))
+        )
+    return _convolve(x, w, stride, pads)
+
+
+def input_gradient(dy: Float[Array, "B H W F"], w: Float[Array, "KH KW C F"]) -> Float[Array, "B H W C"]:
+    """Gradient of `correlate` of stride 1 under `around` with respect to its x; `dilate` dy for other strides.
+
+    A convolution of the forward kind, because XLA on CPU runs a convolution's own derivative 40 times slower inside a
+    loop (jax issue 12868).
+    """
+    return correlate(dy, flipped(w), (1, 1), mirrored(w.shape[:2]))
+
+
+def flipped(w: Float[Array, "KH KW C F"]) -> Float[Array, "KH KW F C"]:
+    """The kernel of the input gradient."""
+    return w[::-1, ::-1].swapaxes(2, 3)
+
+
+def mirrored(kernel: tuple[int, int]) -> Pads:
+    """The padding of the input gradient."""
+    return reach(kernel[0])[::-1], reach(kernel[1])[::-1]
+
+
+def weight_gradient(
+    x: Float[Array, "B H W C"], dy: Float[Array, "B H W F"], kernel: tuple[int, int]
+) -> Float[Array, "KH KW C F"]:
+    """Gradient of `correlate` of stride 1 under `around` with respect to its w: a matrix product for each row of the
+    kernel. On CPU 1 to 3 times as fast as the convolution that would do the same (`benchmarks/convolution_forms.py`).
+    """
+    flat = lambda a: a.reshape(-1, a.shape[-1])
+    product = lambda row: lax.dot(flat(row).T, flat(dy), preferred_element_type=jnp.float32)
+    rows = _patches(x, kernel, (1, 1), around(kernel))
+    return jnp.stack([product(row) for row in rows]).reshape(*kernel, x.shape[3], dy.shape[3])
+
+
+def weight_gradient_by_rows(
+    x: Float[Array, "B H W C"], dy: Float[Array, "B H W F"], rows: Array, height: int, width: int
+) -> Float[Array, "KH KW C F"]:
+    """`weight_gradient` of stride 1 for a kernel whose height is known at run time alone.
+
+    Args:
+        rows: int32 ``[2]``: the first live row of the padded kernel and how many there are.
+        height: rows of the padded kernel (KH), the others come out as zero.
+        width: KW, columns of the child's own kernel.
+    """
+    b, h, w, c = x.shape
+    x = jnp.pad(x, ((0, 0), *around((height, width)), (0, 0)))
+    wide = jnp.concatenate([x[:, :, j : j + w] for j in range(width)], -1)
+    flat = dy.reshape(-1, dy.shape[-1])
+
+    def add(i, dw):
+        row = lax.dynamic_slice_in_dim(wide, i, h, axis=1).reshape(-1, width * c)
+        return dw.at[i].set(lax.dot(row.T, flat, preferred_element_type=jnp.float32))
+
+    dw = lax.fori_loop(rows[0], rows[0] + rows[1], add, jnp.zeros((height, width * c, flat.shape[1])))
+    return dw.reshape(height, width, c, -1)
+
+
+def multiply_adds(size: tuple[int, int], w_shape: tuple[int, int, int, int], stride: tuple[int, int] = (1, 1)) -> int:
+    """What `correlate` executes for one example on this device, outputs over the map's edge included."""
+    (h, w), (kh, kw, channels, filters) = size, w_shape
+    form = _form((1, h, w, channels), w_shape)
+    if form == "banded":
+        return h * w * kh * w * channels * filters
+    if form == "convolution":
+        h, w = max(h, kh), max(w, kw)
+    return -(-h // stride[0]) * -(-w // stride[1]) * kh * kw * channels * filters
+
+
+def dilate(dy, stride: tuple[int, int], size: tuple[int, int]):
+    """``dy`` as the gradient of a stride-1 convolution over a map of ``size``: zeros where the stride jumped."""
+    if stride == (1, 1):
+        return dy
+    gaps = [(0, size[i] - (dy.shape[i + 1] - 1) * stride[i] - 1, stride[i] - 1) for i in (0, 1)]
+    return lax.pad(dy, jnp.zeros((), dy.dtype), [(0, 0, 0), *gaps, (0, 0, 0)])
+
+
+def _form(x_shape, w_shape) -> str:
+    """The fastest form, by measurement (`benchmarks/convolution_forms.py`).
+
+    On CPU a single channel makes a convolution slow (4 to 10 GFLOP/s). Other devices take matrix products of patches
+    throughout, which under `jax.vmap` become batched products.
+    """
+    if w_shape[:2] == (1, 1):
+        return "product"
+    if jax.default_backend() != "cpu":
+        return "patches"
+    return "banded" if by_bands(x_shape[2], x_shape[3]) else "convolution"
+
+
+def by_bands(width: int, channels: int) -> bool:
+    """Whether maps of this width and so many channels are convolved as a banded matrix product."""
+    return jax.default_backend() == "cpu" and channels == 1 and width <= BANDED_WIDTH
+
+
+def _convolve(x, w, stride, pads: Pads):
+    """The plain convolution, over a map that is at least as large as the kernel.
+
+    Otherwise XLA on CPU leaves its fast path (5 GFLOP/s against 100); and it must not see that the rest is zero.
+    """
+    lacks = [max(0, w.shape[i] - x.shape[i + 1]) for i in (0, 1)]
+    size = [-(-side // s) for side, s in zip(x.shape[1:3], stride, strict=True)]
+    if any(lacks):
+        x = lax.optimization_barrier(jnp.pad(x, ((0, 0), (0, lacks[0]), (0, lacks[1]), (0, 0))))
+    y = lax.conv_general_dilated(x, w, stride, pads, dimension_numbers=LAYOUT, preferred_element_type=jnp.float32)
+    return y[:, : size[0], : size[1]]
+
+
+def _dot(x, w):
+    """The last axis of x times the first of w, summed in float32."""
+    return lax.dot_general(x, w, (((x.ndim - 1,), (0,)), ((), ())), preferred_element_type=jnp.float32)
+
+
+def _banded(x, w, pads: Pads):
+    """Rows of the map times a banded matrix that holds the kernel once a column: `[KH W C, W F]`."""
+    (b, h, width, channels), (kh, _, _, filters) = x.shape, w.shape
+    x = jnp.pad(x, ((0, 0), pads[0], (0, 0), (0, 0))).reshape(b, -1, width * channels)
+    rows = jnp.concatenate([x[:, i : i + h] for i in range(kh)], -1)
+    wide = jnp.pad(w, ((0, 0), (width, width), (0, 0), (0, 0)))
+    first = width + pads[1][0]
+    columns = [wide[:, first - o : first - o + width] for o in range(width)]
+    band = jnp.stack(columns, 3).reshape(kh * width * channels, width * filters)
+    return _dot(rows, band).reshape(b, h, width, filters)
+
+
+def _patches(x, kernel, stride, pads: Pads) -> list:
+    """The inputs under each row of the kernel, at each position: KH arrays ``[B, H2, W2, KW * C]``.
+
+    Row by row, because all of them at once would take KH times the memory for no more speed.
+    """
+    (h, w), (sh, sw) = x.shape[1:3], stride
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    wide = jnp.concatenate([x[:, :, j : j + w : sw] for j in range(kernel[1])], -1)
+    return [wide[:, i : i + h : sh] for i in range(kernel[0])]

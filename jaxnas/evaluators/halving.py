@@ -1,0 +1,43 @@
+"""Early stopping: at rungs the worst part of a round stops, the rest trains on."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Halving:
+    """Successive halving within a round. Survivors end as they would have without it.
+
+    Attributes:
+        rungs: after how many epochs some stop, ascending; each less than the epochs of training. Empty: nobody stops.
+        keep: the share of children that goes on at each rung; one child always does.
+
+    References:
+        Jamieson & Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization, 2016, algorithm 1
+        (https://arxiv.org/abs/1502.07943).
+    """
+
+    rungs: tuple[int, ...] = ()
+    keep: float = 0.5
+
+    def __post_init__(self):
+        if any(b <= a for a, b in pairwise((0, *self.rungs))):
+            raise ValueError(f"rungs={self.rungs}: give ascending numbers of epochs from 1")
+        if not 0 < self.keep < 1:
+            raise ValueError(f"keep={self.keep}: give a share between 0 and 1")
+
+    def survivors(self, rung: int, children: int, scores: Mapping[int, float]) -> set[int]:
+        """Who goes on.
+
+        Args:
+            rung: its number, from 0.
+            children: of the whole round.
+            scores: by row, of all that have reached the rung; NaN where one failed. Of equal ones the earlier goes on.
+        """
+        count = max(1, math.ceil(children * self.keep ** (rung + 1)))
+        ranked = sorted((row for row in scores if not np.isnan(scores[row])), key=lambda row: (-scores[row], row))
+        return set(ranked[:count])

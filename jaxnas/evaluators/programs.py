@@ -1,0 +1,210 @@
+"""What is compiled for a group of N children in one envelope: their start, and one epoch with its scores.
+
+Letters: N children, B batch, K batches made at a time, P parameters of the envelope, S its statistics.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax import lax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Bool, Float
+
+from jaxnas.evaluators import mesh
+from jaxnas.rng import key_for
+
+BATCHES_BYTES = 2**25
+"""About how much memory the batches take that are made at a time: enough for many steps, little beside a child."""
+
+
+class ChildState(NamedTuple):
+    """All that training changes in one child. `alive` turns False for good at the first NaN or Inf.
+
+    Parameters ``[P]`` and statistics ``[S]`` lie in one row each: an optimiser step is then one operation, not one for
+    each of the network's arrays, which a third of the time of a small child went into, and half of the compilation.
+    """
+
+    parameters: Float[Array, " P"]
+    statistics: Float[Array, " S"]
+    optimiser: optax.OptState
+    alive: Bool[Array, ""]
+
+
+@dataclass(frozen=True)
+class Program:
+    """The compiled functions of one (envelope, group size); see the functions of that name in `Functions`.
+
+    memory: bytes on one device that an epoch takes beside its arguments, as the compiler says.
+    """
+
+    start: Callable
+    epoch: Callable
+    memory: int
+
+
+class Functions:
+    """The functions of one group, not compiled yet.
+
+    Children run *together*, under `jax.vmap`, where a single one would not fill the device; or *in turn*, each with
+    a few batches at a time, where it does, as on a CPU core, whose caches then hold one child alone.
+
+    Args:
+        trainer: children, task, settings and data.
+        inside: the envelope.
+        genes: of any child in it, for their shapes alone.
+    """
+
+    def __init__(self, trainer, inside, genes):
+        self.trainer, self.inside, self.in_turn = trainer, inside, in_turn(inside)
+        abstract = nnx.eval_shape(lambda g, key: trainer.children.build(inside, g, key), genes, trainer.root)
+        self.graph, parameters, statistics = nnx.split(abstract, nnx.Param, nnx.BatchStat)
+        self.parameters, self.statistics = _unravel(parameters), _unravel(statistics)
+
+    def network(self, state: ChildState) -> nnx.Module:
+        """One child's network, with its parameters and statistics in it."""
+        return nnx.merge(self.graph, self.parameters(state.parameters), self.statistics(state.statistics))
+
+    def start(self, genes, keys: Array, live: Bool[Array, " N"]) -> ChildState:
+        """N untrained children; ``keys`` ``[N]`` are consumed. Places that are not ``live`` are never computed."""
+
+        def one(genes, key, live):
+            net = self.trainer.children.build(self.inside, genes, key)
+            _, parameters, statistics = nnx.split(net, nnx.Param, nnx.BatchStat)
+            parameters = ravel_pytree(parameters)[0]
+            optimiser = self.trainer.optimiser.init(parameters)
+            return ChildState(parameters, ravel_pytree(statistics)[0], optimiser, live)
+
+        return lax.map(lambda child: one(*child), (genes, keys, live))  # compiles twice as fast as vmap
+
+    def epoch(self, states: ChildState, genes, data, root: Array, epoch: Array, scored: Bool[Array, ""]):
+        """One pass over the training data and, where ``scored``, the held-out data, for N children.
+
+        Each batch is made once and shared by all. Training and scoring go through the same lines of the program,
+        because the network is what takes long to compile.
+
+        Returns:
+            The states, and the sum of the scores of all held-out examples, ``[N]``: NaN where a child failed.
+        """
+        steps, make = self.trainer.steps, self._batches(data, root, epoch)
+        visits = steps + scored * -(-len(data.held_out) // self.trainer.train.batch_size)
+
+        def child(carry, genes, batches):
+            def visit(carry, batch):
+                go = batch[0] < visits
+                go = go & carry[0].alive if self.in_turn else go
+                return lax.cond(go, lambda c: self._visit(*c, genes, *batch), lambda c: c, carry), None
+
+            return lax.scan(visit, carry, batches)[0]
+
+        def some(carry, numbers):
+            batches = (numbers, *lax.map(make, numbers))
+            return self._each(lambda *one: child(*one, batches))(carry, genes), None
+
+        totals = jnp.zeros(states.alive.shape)
+        states, totals = lax.scan(some, (states, totals), self._chunks(data))[0]
+        return states, jnp.where(states.alive, totals, jnp.nan)
+
+    def _batches(self, data, root: Array, epoch: Array) -> Callable:
+        """number -> inputs, labels, weights: first the training steps in a new order, then the held-out examples."""
+        size, steps, count = self.trainer.train.batch_size, self.trainer.steps, len(data.held_out)
+        order = jax.random.permutation(key_for(root, "order", epoch), len(data.train))
+        rows, inputs = order[: steps * size].reshape(steps, size), self.trainer.task.inputs
+
+        def train(number):
+            batch = data.train[rows[jnp.minimum(number, steps - 1)]]
+            key = key_for(root, "augment", epoch, number)
+            return inputs(batch.images, data, key), batch.labels, jnp.ones(size, bool)
+
+        def held_out(number):
+            at = (number - steps) * size + jnp.arange(size)
+            batch = data.held_out[jnp.minimum(at, count - 1)]
+            return inputs(batch.images, data), batch.labels, at < count
+
+        return lambda number: lax.cond(number < steps, train, held_out, number)
+
+    def _visit(self, state: ChildState, total, genes, number, x, labels, weights):
+        """One optimiser step, or the scores of held-out examples. A child that fails keeps its last finite state."""
+        training = number < self.trainer.steps
+
+        def loss(parameters):
+            net = self.network(state._replace(parameters=parameters))
+            outputs = net(x, genes, training)
+            losses = self.trainer.task.loss(outputs, labels)
+            return losses.mean(), (outputs, ravel_pytree(nnx.state(net, nnx.BatchStat))[0])
+
+        value, pull, (outputs, statistics) = jax.vjp(loss, state.parameters, has_aux=True)
+
+        def learn():
+            updates, optimiser = self.trainer.optimiser.update(*pull(1.0), state.optimiser, state.parameters)
+            parameters = optax.apply_updates(state.parameters, updates)
+            finite = jnp.isfinite(value) & jnp.isfinite(parameters).all() & jnp.isfinite(statistics).all()
+            alive = state.alive & finite
+            new = ChildState(parameters, statistics, optimiser, alive)
+            return jax.tree.map(lambda a, b: jnp.where(alive, a, b), new, state)._replace(alive=alive), total
+
+        def score():
+            scores = jnp.where(jnp.isfinite(outputs).all(), self.trainer.task.score(outputs, labels), jnp.nan)
+            return state, total + (scores * weights).sum()
+
+        return lax.cond(training, learn, score)
+
+    def _each(self, fn: Callable) -> Callable:
+        """``fn`` of one child over all of them."""
+        return (lambda *stacked: lax.map(lambda one: fn(*one), stacked)) if self.in_turn else jax.vmap(fn)
+
+    def _chunks(self, data) -> Array:
+        """The numbers of the batches as they are made, a row at a time ``[rows, K]``; the last may be none."""
+        steps = self.trainer.steps - (-len(data.held_out) // self.trainer.train.batch_size)
+        batch = 4 * self.trainer.train.batch_size * int(np.prod(data.input_shape))
+        chunks = -(-steps // max(1, BATCHES_BYTES // batch))
+        each = -(-steps // chunks)
+        return jnp.arange(chunks * each).reshape(chunks, each)
+
+
+def in_turn(inside) -> bool:
+    """Whether the children of an envelope run one after the other, not under `jax.vmap`."""
+    return jax.default_backend() == "cpu" or inside.engine.in_turn
+
+
+def build(trainer, inside, genes: Sequence) -> Program:
+    """Compile for an envelope and as many children as there are genes; the two parts at the same time."""
+    functions, n = Functions(trainer, inside, genes[0]), len(genes)
+    spread, fixed = mesh.along_children(trainer.mesh), mesh.replicated(trainer.mesh)
+    keys = jax.eval_shape(lambda: jax.random.split(trainer.root, n))
+    begin = mesh.shapes((stack(genes), keys, np.zeros(n, bool)), spread)
+    states = mesh.shapes(jax.eval_shape(functions.start, *begin), spread)
+    when = mesh.shapes((np.int32(0), np.bool_(True)), fixed)
+    sharded = lambda fn, by: mesh.sharded(fn, trainer.mesh, spread=by)
+    epoch = jax.jit(sharded(functions.epoch, 2), donate_argnums=0)
+    lowered = (
+        epoch.lower(states, begin[0], trainer.data, trainer.root, *when),
+        jax.jit(sharded(functions.start, 3)).lower(*begin),
+    )
+    with ThreadPoolExecutor(len(lowered)) as pool:
+        epoch, start = pool.map(lambda part: part.compile(), lowered)
+    return Program(start, epoch, int(epoch.memory_analysis().temp_size_in_bytes))
+
+
+def stack(trees: Sequence):
+    """Many children's arrays as one array each, children in front."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+
+
+def _unravel(tree) -> Callable:
+    """The function that takes one row of numbers apart into arrays of the tree's shapes."""
+    found = []
+
+    def ravel(tree):
+        row, unravel = ravel_pytree(tree)
+        found.append(unravel)
+        return row
+
+    jax.eval_shape(ravel, tree)
+    return found[0]
