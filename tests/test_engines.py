@@ -13,10 +13,10 @@ from jaxnas.children.chain import Chain, ChainEnvelope, ConvLayer, executed
 from jaxnas.children.convolution import LAYOUT
 from jaxnas.children.engines import Branching, Padded, Ragged, Shape
 
-BATCH, MAP, OUTER = 2, (4, 5), Shape((5, 4), 6, 6)
+BATCH, MAP, OUTER = 2, (3, 4), Shape((4, 5), 6, 6)
 OWN = [
     Shape((1, 1), 6, 6),
-    Shape((5, 4), 3, 6),  # taller than the map
+    Shape((4, 5), 3, 6),  # beyond the map
     Shape((2, 4), 1, 6),
     Shape((2, 4), 6, 2),
     Shape((3, 3), 2, 3),

@@ -61,6 +61,12 @@ def together(trainer):
     return run(trainer)
 
 
+@pytest.fixture(scope="module")
+def begun(trainer):
+    """The same after their first epoch."""
+    return run(trainer, epochs=range(1))
+
+
 def assert_same(found, i, expected, j):
     """Child i of one result and child j of another, by one program: bit for bit."""
     leaves = (jax.tree.leaves(r._replace(seconds=0.0)) for r in (found.one(i), expected.one(j)))
@@ -69,9 +75,11 @@ def assert_same(found, i, expected, j):
 
 
 def assert_close(found, expected):
-    """Of numbers by two programs."""
+    """A child's numbers by two programs after one epoch; later a cell that all but ties with another in its pooling
+    window may fall to the other, and the two trainings part.
+    """
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-3, atol=1e-4 * np.abs(value).max(), err_msg=name)
+        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5 * np.abs(value).max(), err_msg=name)
 
 
 def test_children_learn_digits(together):
@@ -85,24 +93,24 @@ def test_children_learn_digits(together):
 # Law 2: a child's result depends on (seed, trial id, tokens) only.
 
 
-def test_alone_as_in_company(trainer, together, monkeypatch):
+def test_alone_as_in_company(trainer, begun, monkeypatch):
     """On one device, by another engine, its batches made seven at a time, the last row of them not full."""
     monkeypatch.setattr(programs, "BATCHES_BYTES", 7 * 32 * 8 * 8 * 4)
     alone = Trainer(CHILDREN, TASK, DATA, TRAIN, SEED, devices=1)
     for i, chain in enumerate(CHAINS[:N]):
-        found = run(alone, PADDED, [chain], [i])
-        np.testing.assert_allclose(found.curve[0], together.curve[i], atol=0.006)  # two of the images may tip over
-        assert_close(read(alone, PADDED, chain, found, 0), read(trainer, BRANCHING, chain, together, i))
+        found = run(alone, PADDED, [chain], [i], epochs=range(1))
+        np.testing.assert_allclose(found.curve[0, 0], begun.curve[i, 0], atol=0.003)  # one image may tip over
+        assert_close(read(alone, PADDED, chain, found, 0), read(trainer, BRANCHING, chain, begun, i))
 
 
-def test_children_under_vmap_as_in_turn(trainer, together, monkeypatch):
+def test_children_under_vmap_as_in_turn(trainer, begun, monkeypatch):
     """As on other devices than CPU."""
     monkeypatch.setattr(programs, "in_turn", lambda inside: False)
     mapped = Trainer(CHILDREN, TASK, DATA, TRAIN, SEED)
-    found = run(mapped, PADDED)
-    np.testing.assert_allclose(found.curve, together.curve, atol=0.006)
+    found = run(mapped, PADDED, epochs=range(1))
+    np.testing.assert_allclose(found.curve[:, 0], begun.curve[:, 0], atol=0.003)
     for i, chain in enumerate(CHAINS[:N]):
-        assert_close(read(mapped, PADDED, chain, found, i), read(trainer, BRANCHING, chain, together, i))
+        assert_close(read(mapped, PADDED, chain, found, i), read(trainer, BRANCHING, chain, begun, i))
 
 
 def test_neither_order_nor_neighbours_count(trainer, together):
@@ -128,25 +136,23 @@ def test_places_that_are_not_live_cost_nothing_and_change_nothing(trainer, toget
         assert_same(found, i, together, i)
 
 
-def test_training_goes_on_where_it_was_left(trainer, together):
+def test_training_goes_on_where_it_was_left(trainer, begun, together):
     """In another order; and epochs that need not be scored are trained the same."""
-    first = run(trainer, epochs=range(2))
     order = [3, 1, 0, 2]
-    chains, since = [CHAINS[i] for i in order], [first.one(i) for i in order]
-    rest = run(trainer, chains=chains, trials=order, epochs=range(2, 6), since=since, scored={4, 5})
+    chains, since = [CHAINS[i] for i in order], [begun.one(i) for i in order]
+    rest = run(trainer, chains=chains, trials=order, epochs=range(1, 6), since=since, scored={4, 5})
     expected = together.curve.copy()
-    expected[:, 2:4] = np.nan
+    expected[:, 1:4] = np.nan
     np.testing.assert_array_equal(rest.curve, expected[order])
     for place, i in enumerate(order):
         assert_same(rest._replace(curve=together.curve[order]), place, together, i)
 
 
-def test_a_trained_group_is_its_children_trained_by_plain_flax(trainer):
+def test_a_trained_group_is_its_children_trained_by_plain_flax(trainer, begun):
     """After the first epoch (momentum, decay, cosine schedule, augmentation), against a loop without jaxnas."""
-    found = run(trainer, epochs=range(1))
     for i in (1, 3):  # two layers with strides, and one layer
         expected = _plain_epoch(trainer, CHAINS[i], key_for(trainer.root, "child", i))
-        assert_close(read(trainer, BRANCHING, CHAINS[i], found, i), expected)
+        assert_close(read(trainer, BRANCHING, CHAINS[i], begun, i), expected)
 
 
 def _plain_epoch(trainer, chain, key):
@@ -187,10 +193,9 @@ def test_a_child_that_begins_with_bad_numbers_is_frozen_and_its_neighbours_do_no
         assert_same(found, i, together, i)
 
 
-def test_a_child_that_diverges_on_the_way_keeps_its_last_finite_numbers(trainer, together):
+def test_a_child_that_diverges_on_the_way_keeps_its_last_finite_numbers(trainer, begun, together):
     """A momentum of 1e30 throws the second epoch's first step far away, whence the second step finds no way."""
-    first = run(trainer, epochs=range(1))
-    since, huge = [first.one(i) for i in range(N)], lambda a: np.full_like(a, 1e30) if a.dtype == np.float32 else a
+    since, huge = [begun.one(i) for i in range(N)], lambda a: np.full_like(a, 1e30) if a.dtype == np.float32 else a
     states = since[1].states
     since[1] = since[1]._replace(states=states._replace(optimiser=jax.tree.map(huge, states.optimiser)))
     found = run(trainer, epochs=range(1, 6), since=since)

@@ -40,7 +40,7 @@ class Rates:
     branch: float
 
 
-RATES = {"cpu": Rates(work=10e9, program=6.0, branch=0.04)}
+RATES = {"cpu": Rates(work=25e9, program=3.5, branch=0.035)}
 """By platform. For the others nothing has been measured: there the engine is padded unless the user names one."""
 
 
