@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from plain import CHAINS, SIDES, SPACE, PlainChain, live_numbers, load, numbers, padding_is_zero
+from plain import CHAINS, SIDES, SPACE, PlainChain, jit, live_numbers, load, numbers, padding_is_zero
 
 from jaxnas.children.chain import Chain, ConvLayer, envelope
 from jaxnas.children.chain_net import ChainChildren
@@ -56,7 +56,7 @@ def batch(children, number):
     return jnp.asarray(x), jnp.asarray(rng.integers(0, CLASSES, 16))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jit, static_argnums=(0, 1))
 def start(children, inside, genes):
     """Parameters and statistics of the untrained child."""
     return nnx.split(children.build(inside, genes, KEY), nnx.Param, nnx.BatchStat)[1:]
@@ -104,7 +104,7 @@ def read(children, chain, graph, found) -> Trained:
     return Trained(live(net), live(tree), *rest, padding_is_zero(net, chain))
 
 
-BACKWARD = jax.jit(backward, static_argnums=0)  # whether it trains is traced
+BACKWARD = jit(backward, static_argnums=0)  # whether it trains is traced
 
 
 @cache
@@ -126,7 +126,7 @@ def program(way):
     inside = COLOUR.whole(engine)
     graph = graph_of(COLOUR, inside, COLOUR.place(CHAINS["shallow"], inside))
     one = lambda *rest: lambda parameters, statistics, genes: backward(graph, parameters, statistics, (genes,), *rest)
-    return inside, graph, jax.jit(lambda *values_and_rest: each(one(*values_and_rest[3:]))(*values_and_rest[:3]))
+    return inside, graph, jit(lambda *values_and_rest: each(one(*values_and_rest[3:]))(*values_and_rest[:3]))
 
 
 def together(chains, way) -> list[Trained]:
@@ -159,7 +159,7 @@ def test_the_tight_envelope_is_the_ordinary_network(children, chain):
     untrained = nnx.merge(graph_of(children, inside, genes), *start(children, inside, genes))
     plain = load(PlainChain(chain, channels, CLASSES), live_numbers(untrained, chain, channels))
     graph, *values = nnx.split(plain, nnx.Param, nnx.BatchStat)
-    run = jax.jit(lambda p, s, x, y, training: backward(graph, p, s, (), x, y, training), static_argnums=4)
+    run = jit(lambda p, s, x, y, training: backward(graph, p, s, (), x, y, training), static_argnums=4)
     parameters, gradients, statistics, *rest = train(children, run, *values)
     net, tree = (nnx.merge(graph, p, statistics) for p in (parameters, gradients))
     right = Trained(numbers(net), numbers(tree), *rest, True)
@@ -204,6 +204,6 @@ def test_engines_agree_on_any_chains():
         stride = tuple(int(rng.choice([1, 2, 3])) for _ in range(2))
         return ConvLayer(SIDES[rng.integers(len(SIDES))], int(rng.choice([4, 6])), stride, 2 if number == 2 else 1)
 
-    chains = [Chain(tuple(layer(i) for i in range(1, depth + 1))) for depth in (4, 2, 3, 4, 3, 2, 4)]
+    chains = [Chain(tuple(layer(i) for i in range(1, depth + 1))) for depth in (4, 2, 3, 4, 3, 4)]
     for padded, branching in zip(*(together(chains, way) for way in ("padded, in turn", "branching")), strict=True):
         assert_same(branching, padded)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from plain import products
+from plain import jit, products
 
 from jaxnas.children import convolution
 from jaxnas.children.convolution import LAYOUT, around, correlate, mirrored
@@ -48,7 +48,7 @@ def arrays(case, dtype=np.float32):
     return [jnp.asarray(rng.normal(size=shape), dtype) for shape in shapes]
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def plain(case, x, w, dy):
     """By XLA: the result, its gradients, and the result where the padding lies on the other side."""
     conv = partial(lax.conv_general_dilated, window_strides=case.stride, dimension_numbers=LAYOUT)
@@ -68,7 +68,7 @@ def forms(case):
             correlate(x, w, case.stride, mirrored(case.kernel)),
         )
 
-    return jax.jit(run)
+    return jit(run)
 
 
 def on(device, monkeypatch):
@@ -127,7 +127,7 @@ def test_a_weight_gradient_of_so_many_rows(size, kernel):
     case, height = Case(size, kernel, 3, 4), 5
     x, w, dy = arrays(case)
     first = 2 - (kernel[0] - 1) // 2
-    by_rows = jax.jit(convolution.weight_gradient_by_rows, static_argnums=(3, 4))
+    by_rows = jit(convolution.weight_gradient_by_rows, static_argnums=(3, 4))
     found = by_rows(x, dy, jnp.array([first, kernel[0]]), height, kernel[1])
     own = np.pad(plain(case, x, w, dy)[2], ((first, height - kernel[0] - first), *[(0, 0)] * 3))
     np.testing.assert_allclose(found, own, rtol=1e-5, atol=1e-5 * np.abs(own).max())

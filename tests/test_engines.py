@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from plain import around
+from plain import around, jit
 
 from jaxnas.children.chain import Chain, ChainEnvelope, ConvLayer, executed
 from jaxnas.children.convolution import LAYOUT
@@ -87,7 +87,7 @@ def test_a_child_gets_its_own_convolution_and_gradients(name, stride):
     """Beside others that differ, one of which lacks the layer, in the way in which its engine runs them."""
     engine = ENGINES[name]
     each = (lambda fn: lambda *stacked: lax.map(lambda one: fn(*one), stacked)) if engine.in_turn else jax.vmap
-    together = jax.jit(each(with_gradients(engine, stride)))
+    together = jit(each(with_gradients(engine, stride)))
     stacked = map(np.stack, zip(*(arrays(own, stride) for own in [*OWN, OUTER]), strict=True))
     branches = np.array([engine.branch(OUTER, own, False) for own in [*OWN, None]], np.int32)
     *found, absent = zip(*map(np.asarray, together(*stacked, branches)), strict=True)
@@ -104,7 +104,7 @@ def test_an_image_has_no_gradient_and_bfloat16_rounds_the_factors_alone(name):
     engine, own = ENGINES[name], Shape((3, 3), *OUTER[1:])
     branch = np.int32(engine.branch(OUTER, own, True))
     rounded = [a.astype(jnp.bfloat16).astype(np.float32) for a in arrays(own, (1, 1))]
-    y, dx, dw = jax.jit(with_gradients(engine, first=True, dtype="bfloat16"))(*arrays(own, (1, 1)), branch)
+    y, dx, dw = jit(with_gradients(engine, first=True, dtype="bfloat16"))(*arrays(own, (1, 1)), branch)
     ey, _, edw = plain(own, (1, 1), *rounded)
     assert_close((y, dx, dw), (ey, jnp.zeros_like(dx), edw), own)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from plain import jit
 
 from jaxnas.children import masked
 from jaxnas.children.masked import Statistics, normalise
@@ -25,7 +26,7 @@ def inputs(pool, ties=False):
     return y.astype(np.float32), rng.normal(size=(BATCH, *(-(-side // pool) for side in MAP), 4)).astype(np.float32)
 
 
-@partial(jax.jit, static_argnums=(5, 6))
+@partial(jit, static_argnums=(5, 6))
 def fused(y, scale, bias, cotangent, training, size, pool):
     """The result, the statistics, and the gradients with respect to y, scale and bias."""
     live = None if size == MAP else masked.pixels(jnp.array(size), MAP)
@@ -34,7 +35,7 @@ def fused(y, scale, bias, cotangent, training, size, pool):
     return z, statistics, pull((cotangent, Statistics(*(jnp.ones(4),) * 2)))
 
 
-@partial(jax.jit, static_argnums=(4, 5, 6))
+@partial(jit, static_argnums=(4, 5, 6))
 def plain(y, scale, bias, cotangent, training, size, pool):
     """The same by Flax."""
     live = np.zeros((*MAP, 1), bool)
@@ -73,7 +74,7 @@ def test_three_layers_in_one(size, pool):
 def test_training_may_be_known_before():
     y, cotangent = inputs(2)
     for training in (True, False):
-        known = jax.jit(lambda *arrays, training=training: fused.__wrapped__(*arrays, training, (4, 3), 2))
+        known = jit(lambda *arrays, training=training: fused.__wrapped__(*arrays, training, (4, 3), 2))
         assert_close(known(y, SCALE, BIAS, cotangent), fused(y, SCALE, BIAS, cotangent, training, (4, 3), 2))
 
 
