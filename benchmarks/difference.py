@@ -24,10 +24,9 @@ KINDS = 4
 
 def seconds(trainer: Trainer, group: Group, architectures: list, repeats: int) -> float:
     """Training time of a group, compilation apart."""
-    filled = [group.rows[0] if row is None else row for row in group.places]
-    genes = [trainer.children.place(architectures[row], group.inside) for row in filled]
-    live = [row is not None for row in group.places]
-    return statistics.median(trainer.run(group.inside, genes, filled, live=live).seconds for _ in range(repeats))
+    genes = [trainer.children.place(architectures[row], group.inside) for row in group.filled]
+    run = lambda: trainer.run(group.inside, genes, group.filled, live=group.live)
+    return statistics.median(run().seconds for _ in range(repeats))
 
 
 def price(evaluate, architectures: list, n: int, repeats: int) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import Any, Literal
 
 from jaxnas.children.engines import Engine, Padded, Ragged
-from jaxnas.evaluators.programs import BATCHES_BYTES
+from jaxnas.evaluators.programs import BATCHES_BYTES, in_turn
 
 EngineName = Literal["auto", "padded", "branching", "ragged"]
 LONGEST = 120.0
@@ -60,6 +60,16 @@ class Group:
     @property
     def rows(self) -> tuple[int, ...]:
         return tuple(row for row in self.places if row is not None)
+
+    @property
+    def filled(self) -> list[int]:
+        """A row for every place: in those where nothing is trained, the first."""
+        return [self.rows[0] if row is None else row for row in self.places]
+
+    @property
+    def live(self) -> list[bool]:
+        """Whether something is trained in a place."""
+        return [row is not None for row in self.places]
 
     def without(self, rows: Collection[int]) -> "Group":
         """The same places, those of some rows empty."""
@@ -174,13 +184,12 @@ class Planner:
         """
         groups = math.ceil(len(rows) / size)
         if not self._in_turn(inside):
-            size = math.ceil(len(rows) / groups / self.work.devices) * self.work.devices
+            size = self._round_up(math.ceil(len(rows) / groups))
         return [self.group(rows[at : at + size], inside, size, architectures) for at in range(0, len(rows), size)]
 
     def halved(self, size: int) -> int:
         """The next smaller number of places, 0 where there is none."""
-        devices = self.work.devices
-        return 0 if size <= devices else -(-size // 2 // devices) * devices
+        return 0 if size <= self.work.devices else self._round_up(math.ceil(size / 2))
 
     def _candidates(self, name: EngineName) -> list[Engine]:
         branching = [self.children.branching(filters) for filters in _classes(self.children.filters)]
@@ -225,7 +234,7 @@ class Planner:
         while most > devices and self._bytes(inside, most) > self.work.budget:
             most = self.halved(most)
         groups = math.ceil(n / max(most, devices))
-        return math.ceil(math.ceil(n / groups) / devices) * devices
+        return self._round_up(math.ceil(n / groups))
 
     def _bytes(self, inside, size: int) -> int:
         """Memory on one device: the children's states, the maps of those that run at once, and the batches."""
@@ -234,7 +243,11 @@ class Planner:
         return STATES * 4 * cost.parameters * each + maps * (1 if self._in_turn(inside) else each) + BATCHES_BYTES
 
     def _in_turn(self, inside) -> bool:
-        return self.work.platform == "cpu" or inside.engine.in_turn
+        return in_turn(inside, self.work.platform)
+
+    def _round_up(self, places: int) -> int:
+        """As many on each device."""
+        return math.ceil(places / self.work.devices) * self.work.devices
 
 
 def _classes(filters: tuple[int, ...]) -> list[tuple[int, ...]]:

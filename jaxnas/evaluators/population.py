@@ -165,14 +165,12 @@ class PopulationEvaluator:
 
     def _result(self, group: Group, this: Round, epochs: range) -> Result | None:
         """What training gives; None: there was not enough memory."""
-        filled = [group.rows[0] if row is None else row for row in group.places]
-        genes = [self.children.place(this.architectures[row], group.inside) for row in filled]
-        live = [row is not None for row in group.places]
-        since = [this.paused[row].result for row in filled] if epochs.start else None
+        genes = [self.children.place(this.architectures[row], group.inside) for row in group.filled]
+        since = [this.paused[row].result for row in group.filled] if epochs.start else None
         tell = lambda doing, epoch: this.tell(self._progress(doing, len(group.rows), epoch))
-        trial_ids = [this.trial_ids[row] for row in filled]
+        trial_ids = [this.trial_ids[row] for row in group.filled]
         try:
-            return self.trainer.run(group.inside, genes, trial_ids, tell, None, live, epochs, since)
+            return self.trainer.run(group.inside, genes, trial_ids, tell, None, group.live, epochs, since)
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise

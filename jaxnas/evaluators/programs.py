@@ -172,9 +172,9 @@ class Functions:
         return jnp.arange(chunks * each).reshape(chunks, each)
 
 
-def in_turn(inside) -> bool:
-    """Whether the children of an envelope run one after the other, not under `jax.vmap`."""
-    return jax.default_backend() == "cpu" or inside.engine.in_turn
+def in_turn(inside, platform: str | None = None) -> bool:
+    """Whether the children of an envelope run one after the other, not under `jax.vmap`; None: on this platform."""
+    return (platform or jax.default_backend()) == "cpu" or inside.engine.in_turn
 
 
 def build(trainer, inside, genes: Sequence) -> Program:
