@@ -114,10 +114,11 @@ def test_a_branch_for_each_kernel_and_each_pair_of_classes():
     assert engine.branch(OUTER, Shape((1, 1), 1, 1), False) == 0
     assert engine.branch(OUTER, Shape((3, 3), 4, 5), False) == 1 * 3 + 1
     assert engine.branch(OUTER, Shape((1, 3), 5, 8), False) == 3 * 3 + 2
-    assert engine.branch(OUTER, None, False) == engine.branches(OUTER, False) == 4 * 3
+    assert engine.branch(OUTER, None, False) == engine.branches(4, OUTER, False) == 4 * 3
     assert engine.branch(OUTER, Shape((1, 3), 6, 8), True) == 1 * 3 + 2  # an image's channels are never rounded
-    assert engine.branch(OUTER, None, True) == engine.branches(OUTER, True) == 2 * 3
-    assert Padded().branches(OUTER, False) == Ragged().branches(OUTER, False) == 1
+    assert engine.branch(OUTER, None, True) == engine.branches(4, OUTER, True) == 2 * 3
+    assert engine.branches(28, OUTER._replace(channels=1), True) == 1  # an image of one channel: a banded product
+    assert Padded().branches(4, OUTER, False) == Ragged().branches(4, OUTER, False) == 1
 
 
 @pytest.mark.parametrize(

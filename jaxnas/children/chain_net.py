@@ -73,8 +73,9 @@ class ChainChildren:
     def branches(self, inside: ChainEnvelope) -> int:
         """How many convolutions its program compiles: those of equal layers in a row once."""
         shapes = inside.shapes(self.input_shape[2])
+        entering = [self.input_shape[1], *(pooled[1] for _, pooled in chain.map_sizes(inside.layers, self.input_shape))]
         starts = (start for start, _ in chain.stages(inside.layers, self.input_shape[2]))
-        return sum(inside.engine.branches(shapes[start], start == 0) for start in starts)
+        return sum(inside.engine.branches(entering[start], shapes[start], start == 0) for start in starts)
 
     def branching(self, filters: tuple[int, ...]) -> Branching:
         """The engine with an exact branch for all of the space's kernels, and these classes of filters."""

@@ -47,8 +47,8 @@ class Engine(Protocol):
     def executed(self, size: Sides, padded: Shape, own: Shape | None, stride: Sides, first: bool) -> int:
         """Multiply-adds that run forward for one example of a child on a map of ``size``."""
 
-    def branches(self, padded: Shape, first: bool) -> int:
-        """How many convolutions a layer compiles."""
+    def branches(self, width: int, padded: Shape, first: bool) -> int:
+        """How many convolutions a layer on maps of this width compiles."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Padded:
     def executed(self, size: Sides, padded: Shape, own: Shape | None, stride: Sides, first: bool) -> int:
         return convolution.multiply_adds(size, (*padded.kernel, padded.channels, padded.filters), stride)
 
-    def branches(self, padded: Shape, first: bool) -> int:
+    def branches(self, width: int, padded: Shape, first: bool) -> int:
         return 1
 
 
@@ -113,8 +113,9 @@ class Branching:
         channels = own.channels if first else self._class(own.channels)
         return convolution.multiply_adds(size, (*own.kernel, channels, self._class(own.filters)), stride)
 
-    def branches(self, padded: Shape, first: bool) -> int:
-        return len(self.kernels) * len(self.pairs(padded.channels, first))
+    def branches(self, width: int, padded: Shape, first: bool) -> int:
+        table = self._exact(padded.channels, width, first)
+        return 1 if table is None else len(table.kernels) * len(table.pairs)
 
     def _exact(self, channels: int, width: int, first: bool) -> "_Table | None":
         """None where the form of the convolution is so large that its branches would not pay."""
@@ -144,7 +145,7 @@ class Ragged:
         work = ragged.executed(live, (batch, *size), padded.channels, padded.filters, stride)
         return int(work[0, 0]) // batch
 
-    def branches(self, padded: Shape, first: bool) -> int:
+    def branches(self, width: int, padded: Shape, first: bool) -> int:
         return 1
 
 
