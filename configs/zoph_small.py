@@ -6,7 +6,7 @@ FILE_OR_FOLDER: an .npz in Keras's layout, or the folder with the four idx files
 TensorFlow Datasets has prepared it. Made for two CPU cores.
 """
 
-from jaxnas.evaluators import Population, SGD, Train
+from jaxnas.evaluators import Population, Train
 from jaxnas.experiment import Experiment
 from jaxnas.final import Final
 from jaxnas.rewards import CubedAccuracy

@@ -40,8 +40,7 @@ def _forward(inside, dtype, epsilon, image, values, running, genes, training):
 
 def _backward(inside, dtype, epsilon, residuals, cotangents):
     walked, image, values, genes, training = residuals
-    heap = jnp.zeros_like(walked.maps)
-    start = heap, heap, jax.tree.map(jnp.zeros_like, values)
+    start = jnp.zeros_like(walked.maps), walked.raw, jax.tree.map(jnp.zeros_like, values)
     back = partial(_layer, inside, dtype, epsilon, walked, values, cotangents[0], genes, training)
     last = tiles.layers(inside, genes)
     gradients = lax.fori_loop(0, last, lambda i, carry: back(last - 1 - i, *carry), start)[2]
@@ -52,7 +51,9 @@ network.defvjp(_forward, _backward)
 
 
 def _layer(inside, dtype, epsilon, walked, values, dsums, genes, training, i, dmaps, dys, found):
-    """Gradients of layer i. Heaps: ``dmaps`` of maps, complete for this layer; ``dys`` of what precedes activation."""
+    """Gradients of layer i. Heaps: ``dmaps`` of maps, complete for this layer; ``dys`` of what precedes activation,
+    which take the place of what preceded it.
+    """
     dys, scale, bias = _activation(inside, epsilon, walked, values, dsums[i], genes, training, i, dmaps, dys)
     blocks = _weights(inside, dtype, walked.maps, dys, found.blocks, genes, i)
     dmaps = _inputs(inside, dtype, dmaps, dys, values.blocks, genes, i)
@@ -67,13 +68,13 @@ def _activation(inside, epsilon, walked: Walked, values: Values, dsum, genes, tr
     mean, variance = (a[i] for a in walked.statistics)
     slope, inverse = tiles.slope(layer, values.scale[i], variance, epsilon)
 
-    def parts(t):
+    def parts(t, dys):
         live, at = tiles.pixels(t, layer.size, n_tiles)[2][:, None, None], tiles.at(inside, genes, i + 1, t, n_tiles)
         live = live & (~convolution | (tiles.read(walked.maps, at) > 0))
-        return jnp.where(live, tiles.read(dmaps, at) + dsum, 0), tiles.read(walked.raw, at) - mean, at
+        return jnp.where(live, tiles.read(dmaps, at) + dsum, 0), tiles.read(dys, at) - mean, at
 
     def add(t, totals):
-        dz, centred, _ = parts(t)
+        dz, centred, _ = parts(t, dys)
         return totals[0] + dz.sum((0, 1)), totals[1] + (dz * centred).sum((0, 1)) * inverse
 
     nothing = jnp.zeros(inside.channels)
@@ -82,7 +83,7 @@ def _activation(inside, epsilon, walked: Walked, values: Values, dsum, genes, tr
     share = jnp.where(layer.norm & training, 1 / count, 0.0)
 
     def write(t, dys):
-        dz, centred, at = parts(t)
+        dz, centred, at = parts(t, dys)
         live = tiles.pixels(t, layer.size, n_tiles)[2][:, None, None]
         dy = slope * (dz - share * (bias + centred * inverse * scale))
         return lax.dynamic_update_slice(dys, jnp.where(live, dy, 0), (at, 0, 0))
@@ -160,7 +161,7 @@ def _pooling(inside, walked: Walked, dmaps, dys, genes, i):
     def tile(t, dmaps):
         met = tiles.windows(genes, layer, *tiles.pixels(t, layer.size, n_tiles))
         at = tiles.at(inside, genes, i + 1, t, n_tiles)
-        dz, z = tiles.read(dys, at), tiles.read(walked.raw, at)
+        dz, z = tiles.read(dys, at), tiles.read(walked.maps, at)
         count = lambda k, total: total + (met(k)[1] & (k < taps))
         count = jnp.maximum(tiles.turns(inside, "taps", taps, count, jnp.zeros((TILE, 1, 1))), 1)
 

@@ -71,7 +71,7 @@ class SkipChildren:
             return min(fits, key=lambda inside: (inside.pixels, inside.blocks))
         for inside in known:
             needed = needed | inside
-        blocks, pixels = _round_up(needed.blocks), TILE * _round_up(needed.pixels // TILE)
+        blocks, pixels = _round_up(needed.blocks * 5 // 4), TILE * _round_up(needed.pixels * 5 // 4 // TILE)
         own = (self.layers, blocks, pixels, self.channels)
         return SkipEnvelope(*own, needed.image, needed.bounds, engine)
 

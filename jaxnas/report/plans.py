@@ -13,11 +13,11 @@ def print_plan(console: Console, plan, seconds: float) -> None:
         seconds: how long planning took.
     """
     table = Table(title="The first round", title_justify="left", box=None, pad_edge=False)
-    for name in ("group", "children", "places", "layers", "engine", "executed / useful work", "MiB a device"):
+    for name in ("group", "children", "places", "engine", "executed / useful work", "MiB a device"):
         table.add_column(name, justify="left" if name == "engine" else "right", no_wrap=name == "engine")
     for i, group in enumerate(plan.groups):
         envelope, ratio = group.inside, plan.executed[i] / plan.useful[i]
-        row = i + 1, len(group.rows), len(group.places), len(envelope.layers), _engine(envelope.engine), f"{ratio:.2f}"
+        row = i + 1, len(group.rows), len(group.places), _engine(envelope.engine), f"{ratio:.2f}"
         table.add_row(*map(str, row), f"{plan.bytes[i] / 2**20:,.0f}")
     console.print(table)
     ratio = sum(plan.executed) / sum(plan.useful)
