@@ -56,12 +56,14 @@ class Checkpoints:
         what = ocp.args.Composite(
             arrays=ocp.args.StandardSave(filled), facts=ocp.args.JsonSave({"facts": facts, "arrays": listed})
         )
-        path = self._path(epochs)
+        path, former = self._path(epochs), self.epochs()
+        kept = "" if former is None else self._path(former).name
         try:
+            self._clear(but=kept)  # what a kill has left would take room
             with _checkpointer(ocp) as checkpointer:
                 checkpointer.save(path, args=what)
         except Exception as error:  # tensorstore has kinds of its own for a full disk
-            self._clear(f"{path.name}.")
+            self._clear(but=kept)
             raise OSError(f"the checkpoint {path} cannot be written ({_line(error)})") from error
         self._clear(but=path.name)
 
@@ -125,10 +127,10 @@ class Checkpoints:
     def _damaged(self, why: str) -> ValueError:
         return ValueError(f"the checkpoint {self._path(self.epochs())} is damaged ({why}): {MOVE}")
 
-    def _clear(self, begin: str = "", but: str = "") -> None:
+    def _clear(self, but: str = "") -> None:
         """Remove checkpoints, and what a kill has left of them."""
         for path in list(self.folder.iterdir()) if self.folder.is_dir() else []:
-            if OURS.fullmatch(path.name) and path.name.startswith(begin) and path.name != but:
+            if OURS.fullmatch(path.name) and path.name != but:
                 shutil.rmtree(path)
 
 

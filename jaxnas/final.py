@@ -147,6 +147,7 @@ def settings(experiment, trial: Trial) -> dict:
     own = describe(experiment.final)
     del own["save_every"]
     return {
+        "trial": trial.trial_id,
         "architecture": trial.architecture,
         "seed": experiment.seed,
         "space": describe(experiment.space),
