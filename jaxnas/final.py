@@ -193,7 +193,7 @@ class _Training:
         self.inside = self.children.envelope([self.architecture])
         devices = min(seeds, len(jax.local_devices()))
         self.trainer = Trainer(self.children, task, self.data, train, experiment.seed, devices)
-        self.live = np.arange(-(-seeds // devices) * devices) < seeds
+        self.live = [seed < seeds for seed in range(-(-seeds // devices) * devices)]
         self.genes = [self.children.place(self.architecture, self.inside)] * len(self.live)
         self.place = checkpoints(workdir, trial)
         self.facts = {"settings": settings(experiment, trial), "data": self._data(), "seconds": 0.0, "result": None}
@@ -201,7 +201,7 @@ class _Training:
     def run(self) -> dict:
         """From the newest checkpoint to the end."""
         total, every, since = self.final.train.epochs, self.final.save_every, self._restored()
-        alive = self.live if since is None else np.array([one.alive for one in since])
+        alive = np.array(self.live if since is None else [one.alive for one in since])
         done = self.place.epochs() or 0
         while done < total and alive.any():
             epochs = range(done, min(total, done + every))
