@@ -258,7 +258,8 @@ def test_a_full_disk_stops_with_one_line_and_the_same_command_goes_on(searched):
     limit = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (64_000, resource.RLIM_INFINITY)); "
     limit += "from jaxnas.cli import main; sys.exit(main(sys.argv[1:]))"
-    arguments = ["final", str(searched), "--trial", "0", "--final.width", "16", "--final.train.epochs", "1"]
+    given = "--trial 0 --final.width 16 --final.train.epochs 1 --final.train.batch-size 256"
+    arguments = ["final", str(searched), *given.split()]
     environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
     command = [sys.executable, "-c", limit, *arguments]
     full = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
