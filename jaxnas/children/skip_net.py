@@ -9,7 +9,7 @@ Letters: B batch, H W map, C channels of the envelope, L layers, N blocks, K cla
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxnas.children import skip, skip_genes
 from jaxnas.children.backward import network
+from jaxnas.children.chain import more
 from jaxnas.children.chain_net import BatchNorm
 from jaxnas.children.cost import Cost
 from jaxnas.children.engines import Branching, Engine
@@ -89,6 +90,15 @@ class SkipChildren:
     def branching(self, filters: tuple[int, ...]) -> Branching:
         """The engine whose loops end where a child's do, with these classes of channels."""
         return Branching((), filters)
+
+    def widened(self, factor: float) -> "SkipChildren":
+        """The networks of the space with so many times the filters, and other initial weights: what `widen` gives."""
+        return replace(self, filters=tuple(sorted({more(count, factor) for count in self.filters})))
+
+    def widen(self, architecture: Skip, factor: float) -> Skip:
+        """One network with so many times the filters in every convolution; it is one of ``widened(factor)``."""
+        wide = lambda layer: replace(layer, filters=more(layer.filters, factor)) if layer.filters else layer
+        return replace(architecture, layers=tuple(map(wide, architecture.layers)))
 
     @property
     def unmeasured(self) -> Engine:

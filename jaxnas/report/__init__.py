@@ -1,8 +1,19 @@
 """Reports: what a person sees. They read the ledger and never run JAX."""
 
 from jaxnas.report.draw import draw, pretty
+from jaxnas.report.finals import final_lines, final_report_on
 from jaxnas.report.live import Report, report_on
 from jaxnas.report.plans import print_plan
-from jaxnas.report.tables import final_lines, summary, trial_table
+from jaxnas.report.tables import summary, trial_table
 
-__all__ = ["Report", "draw", "final_lines", "pretty", "print_plan", "report_on", "summary", "trial_table"]
+__all__ = [
+    "Report",
+    "draw",
+    "final_lines",
+    "final_report_on",
+    "pretty",
+    "print_plan",
+    "report_on",
+    "summary",
+    "trial_table",
+]
