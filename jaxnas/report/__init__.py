@@ -2,7 +2,19 @@
 
 from jaxnas.report.draw import draw, pretty
 from jaxnas.report.live import Report, report_on
+from jaxnas.report.picture import dot_text, picture
 from jaxnas.report.plans import print_plan
 from jaxnas.report.tables import final_lines, summary, trial_table
 
-__all__ = ["Report", "draw", "final_lines", "pretty", "print_plan", "report_on", "summary", "trial_table"]
+__all__ = [
+    "Report",
+    "dot_text",
+    "draw",
+    "final_lines",
+    "picture",
+    "pretty",
+    "print_plan",
+    "report_on",
+    "summary",
+    "trial_table",
+]
