@@ -1,11 +1,11 @@
 """An experiment: everything that decides a search, in one frozen dataclass of frozen dataclasses."""
 
-import dataclasses
 from dataclasses import dataclass, field
 
 from jaxnas.evaluators import Evaluator, Population
 from jaxnas.final import Final
 from jaxnas.rewards import Accuracy, Reward
+from jaxnas.settings import describe, differing, flatten
 from jaxnas.spaces import Space
 from jaxnas.strategies import Reinforce, Strategy
 from jaxnas.tasks import Task
@@ -50,27 +50,10 @@ class Experiment:
             raise ValueError(f"seed={self.seed}: give an integer from 0 to {2**31 - 1}")
 
 
-def describe(value):
-    """Settings as plain JSON values: each dataclass a dict of its fields and, under "type", its class name."""
-    if dataclasses.is_dataclass(value):
-        named = {f.name: describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"type": type(value).__qualname__} | named
-    if isinstance(value, tuple | list):
-        return [describe(v) for v in value]
-    return value if isinstance(value, str | int | float | bool | None) else repr(value)
-
-
-def flatten(description: dict, prefix: str = "") -> dict[str, object]:
-    """Nested descriptions as one dict with dotted names: {"strategy.learning_rate": 0.01, ...}."""
-    flat = {}
-    for name, value in description.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
-
-
 def differences(recorded: dict, wanted: dict) -> list[str]:
     """One line for each setting in which two descriptions differ, except those that may change during a search."""
-    a, b = flatten(recorded), flatten(wanted)
     may_change = lambda name: name == "rounds" or name.split(".")[0] == "final"
-    names = [n for n in dict.fromkeys((*a, *b)) if a.get(n) != b.get(n) and not may_change(n)]
-    return [f"{n}: {a.get(n, 'absent')} there, {b.get(n, 'absent')} now" for n in names]
+    return [words for name, words in differing(recorded, wanted).items() if not may_change(name)]
+
+
+__all__ = ["Experiment", "describe", "differences", "flatten"]

@@ -1,12 +1,22 @@
 """Final training: the chosen architecture from scratch on all training data, then the test score, once."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+import dataclasses
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
+import jax
 import numpy as np
 
-from jaxnas.evaluators.train import Train, Trainer
-from jaxnas.outcome import Trial
+from jaxnas.checkpoint import MOVE, Checkpoints
+from jaxnas.evaluators.train import Result, Train, Trainer
+from jaxnas.outcome import Progress, Status, Trial
+from jaxnas.settings import describe, differing
+from jaxnas.tasks.classification import Augment, check_smoothing
+
+FOLDER = "final"
 
 
 @dataclass(frozen=True)
@@ -15,60 +25,263 @@ class Final:
 
     Attributes:
         train: epochs, batch size and optimiser; `best_of_last` is not used, the test score is that of the last epoch.
+        augment: changes of the training batches; None: the task's own.
+        label_smoothing: share of a label that the loss spreads over all classes; None: the task's own.
+        width: so many times the filters in every layer (the "more filters" of Zoph & Le, section 4.1).
+        seeds: trainings from different initial weights, all together in one program; the first begins as the trial.
+        save_every: epochs between checkpoints, from which a killed training goes on.
     """
 
     train: Train = field(default_factory=lambda: Train(epochs=30))
+    augment: Augment | None = None
+    label_smoothing: float | None = None
+    width: float = 1.0
+    seeds: int = 1
+    save_every: int = 1
+
+    def __post_init__(self):
+        for name in ("seeds", "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: give 1 or more")
+        if not (math.isfinite(self.width) and self.width > 0):
+            raise ValueError(f"width={self.width}: give a number greater than 0, such as 2")
+        if self.label_smoothing is not None:
+            check_smoothing(self.label_smoothing)
+
+    def task(self, own):
+        """The experiment's task, changed for final training. Raises ValueError where it has no such setting."""
+        wanted = {name: getattr(self, name) for name in ("augment", "label_smoothing")}
+        wanted = {name: value for name, value in wanted.items() if value is not None}
+        has = {f.name for f in dataclasses.fields(own)} if dataclasses.is_dataclass(own) else set()
+        for name in wanted.keys() - has:
+            raise ValueError(
+                f"final.{name}={wanted[name]}: the task {type(own).__name__} has no field {name} to be replaced: "
+                f"give it one, or leave final.{name} at None"
+            )
+        return dataclasses.replace(own, **wanted) if wanted else own
 
 
 @dataclass(frozen=True)
 class FinalResult:
-    """test_score: in [0, 1], None where training diverged; test_examples: how many; seconds: of training;
-    settings: the `Final` it came from.
+    """What the ledger keeps of a final training.
+
+    Attributes:
+        status: "ok", or "diverged" where all seeds did.
+        test_score: mean over the seeds, in [0, 1]; None where all diverged.
+        test_std: its standard deviation (n - 1); None for fewer than two scores.
+        test_scores: one a seed, None where it diverged.
+        test_examples: how many.
+        settings: the `Final` it came from.
+        architecture: as it was trained, widened.
+        parameters: of one network.
+        multiply_adds: for one example, forward.
+        seconds: of training all seeds, compilation apart.
     """
 
     trial_id: int
     status: str
     test_score: float | None
+    test_std: float | None
+    test_scores: list[float | None]
     test_examples: int
     train_examples: int
     epochs: int
     settings: dict
+    architecture: dict
     parameters: int
     multiply_adds: int
     seconds: float
 
 
-def train_final(experiment, trial: Trial, on_epoch: Callable[[str, int], None]) -> dict:
+def train_final(
+    experiment, workdir: Path, trial: Trial, on_progress: Callable[[Progress], None] = lambda progress: None
+) -> dict:
     """Train a trial's architecture in its own tight envelope: the ordinary, unpadded network.
+
+    Checkpoints lie in ``workdir/final/TRIAL``: a killed training goes on from the newest, to the same numbers; a
+    finished one is not trained again. The last one keeps the networks, see `jaxnas.trained`.
 
     Args:
         experiment: the search's; its ``final`` settings hold.
+        workdir: the search's directory.
         trial: which architecture; its id and the seed give the initial weights.
-        on_epoch: told what begins and how many epochs are done.
+        on_progress: told what begins and how many epochs are done; ``children`` are the seeds that have not diverged.
 
     Returns:
-        `FinalResult` as a dict. The test data is scored after the last epoch, once.
+        `FinalResult` as a dict. The test data is scored after the last epoch, once for each seed.
+
+    Raises:
+        ValueError: a trial that diverged, checkpoints of something else or damaged, not enough memory.
+        OSError: a checkpoint cannot be written.
     """
-    data = experiment.task.final_data(experiment.seed)
-    children = experiment.space.children(data.input_shape, data.classes, experiment.final.train.dtype)
-    architecture = experiment.space.decode(np.array(trial.tokens, np.int32))
-    inside = children.envelope([architecture])
-    train = experiment.final.train
-    trainer = Trainer(children, experiment.task, data, train, experiment.seed, devices=1)
-    genes = [children.place(architecture, inside)]
-    result = trainer.run(inside, genes, [trial.trial_id], on_epoch, scored={train.epochs - 1})
-    alive, cost = bool(result.alive[0]), children.cost(architecture)
-    return asdict(
-        FinalResult(
-            trial_id=trial.trial_id,
-            status="ok" if alive else "diverged",
-            test_score=float(result.curve[0, -1]) if alive else None,
-            test_examples=len(data.held_out),
-            train_examples=len(data.train),
-            epochs=train.epochs,
-            settings=asdict(experiment.final),
+    known = finished(experiment, workdir, trial)
+    return _Training(experiment, workdir, trial, on_progress).run() if known is None else known
+
+
+def finished(experiment, workdir: Path, trial: Trial) -> dict | None:
+    """The result of a trial's final training; None where it has not come to its end.
+
+    Raises:
+        ValueError: a trial that diverged, checkpoints of other settings or another architecture, or damaged.
+    """
+    if trial.status == Status.DIVERGED.label:
+        raise ValueError(
+            f"trial {trial.trial_id} diverged in the search: choose one that has a score, "
+            f"`python -m jaxnas trials {workdir}` lists them"
+        )
+    place = checkpoints(workdir, trial)
+    facts = place.facts()
+    if facts is None:
+        return None
+    check_same(place, facts, "settings", settings(experiment, trial))
+    return facts["result"]
+
+
+def checkpoints(workdir: Path, trial: Trial) -> Checkpoints:
+    """Where a trial's final training is kept."""
+    return Checkpoints(Path(workdir) / FOLDER / str(trial.trial_id))
+
+
+def settings(experiment, trial: Trial) -> dict:
+    """All that decides a final training but the data, as JSON values."""
+    own = describe(experiment.final)
+    del own["save_every"]
+    return {
+        "architecture": trial.architecture,
+        "seed": experiment.seed,
+        "space": describe(experiment.space),
+        "task": describe(experiment.final.task(experiment.task)),
+        "final": own,
+    }
+
+
+def check_same(place: Checkpoints, facts: dict, part: str, wanted: dict) -> None:
+    """Raises ValueError where a part of a checkpoint's facts is not what is wanted."""
+    changed = differing(facts[part], wanted)
+    if any(name.startswith("architecture.") for name in changed):
+        raise ValueError(f"{place.folder} holds a training of another architecture: {MOVE}")
+    if changed:
+        lines = "\n  ".join(changed.values())
+        raise ValueError(f"{place.folder} holds a training with other {part}:\n  {lines}\ngive these again, or {MOVE}")
+
+
+def widened(children, architecture, factor: float):
+    """The children of a space and one of them with so many times the filters.
+
+    Raises:
+        ValueError: these cannot be widened.
+    """
+    if factor == 1:
+        return children, architecture
+    if not hasattr(children, "widened"):
+        raise ValueError(f"final.width={factor}: {type(children).__name__} has no `widened`: leave width at 1")
+    return children.widened(factor), children.widen(architecture, factor)
+
+
+class _Training:
+    """The seeds of one architecture as a group that can be left after any epoch."""
+
+    def __init__(self, experiment, workdir: Path, trial: Trial, on_progress: Callable[[Progress], None]):
+        self.final, self.trial, self.on_progress = experiment.final, trial, on_progress
+        train, seeds = self.final.train, self.final.seeds
+        task = self.final.task(experiment.task)
+        self.data = task.final_data(experiment.seed)
+        children = experiment.space.children(self.data.input_shape, self.data.classes, train.dtype)
+        architecture = experiment.space.decode(np.array(trial.tokens, np.int32))
+        self.children, self.architecture = widened(children, architecture, self.final.width)
+        self.inside = self.children.envelope([self.architecture])
+        devices = min(seeds, len(jax.local_devices()))
+        self.trainer = Trainer(self.children, task, self.data, train, experiment.seed, devices)
+        self.live = np.arange(-(-seeds // devices) * devices) < seeds
+        self.genes = [self.children.place(self.architecture, self.inside)] * len(self.live)
+        self.place = checkpoints(workdir, trial)
+        self.facts = {"settings": settings(experiment, trial), "data": self._data(), "seconds": 0.0, "result": None}
+
+    def run(self) -> dict:
+        """From the newest checkpoint to the end."""
+        total, every, since = self.final.train.epochs, self.final.save_every, self._restored()
+        alive = self.live if since is None else np.array([one.alive for one in since])
+        done = self.place.epochs() or 0
+        while done < total and alive.any():
+            epochs = range(done, min(total, done + every))
+            result = self._train(epochs, since, alive)
+            done, alive = epochs.stop, result.alive
+            self.facts["seconds"] += result.seconds
+            self._tell("training", done, alive)
+            if done < total:
+                since = [result.one(i) for i in range(len(alive))]
+                self._save(done, result.states)
+        if not alive.any():
+            self.place.remove()  # there is no network to keep
+            return self._result([None] * self.final.seeds)
+        scores = [float(row[-1]) if good else None for row, good in zip(result.curve, alive, strict=True)]
+        self.facts["result"] = self._result(scores[: self.final.seeds])
+        self._save(total, result.states._replace(optimiser=()))
+        return self.facts["result"]
+
+    def _train(self, epochs: range, since: Sequence[Result] | None, alive) -> Result:
+        last, names = self.final.train.epochs - 1, [(self.trial.trial_id, seed) for seed in range(len(self.live))]
+        tell = lambda doing, epoch: self._tell(doing, epoch, alive)
+        try:
+            return self.trainer.run(self.inside, self.genes, names, tell, {last}, self.live, epochs, since)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise ValueError(
+                f"{self.final.seeds} networks of {self.children.cost(self.architecture).parameters:,} parameters do "
+                "not fit into memory together: lower --final.seeds or --final.train.batch-size"
+            ) from error
+
+    def _restored(self) -> list[Result] | None:
+        """Where the newest checkpoint left each place of the group; None: there is none."""
+        facts = self.place.facts()
+        if facts is None:
+            return None
+        check_same(self.place, facts, "data", self.facts["data"])
+        seeds = self.final.seeds
+        states = self.place.restore(self.trainer.shapes(self.inside, self.genes[:seeds]))
+        self.facts["seconds"] = facts["seconds"]
+        curve = np.full((seeds, self.final.train.epochs), np.nan)
+        result = Result(curve, states.alive, facts["seconds"], states)
+        ones = [result.one(i) for i in range(seeds)]
+        return ones + [ones[0]._replace(alive=np.False_)] * (len(self.live) - seeds)
+
+    def _save(self, epochs: int, states) -> None:
+        seeds = jax.tree.map(lambda a: np.asarray(a)[: self.final.seeds], states)
+        self.place.save(epochs, seeds, self.facts)
+
+    def _data(self) -> dict:
+        """What tells this data from other."""
+        data = self.data
+        return {
+            "input_shape": list(data.input_shape),
+            "classes": data.classes,
+            "train": len(data.train),
+            "held_out": len(data.held_out),
+            "mean": np.asarray(data.mean).tolist(),
+            "std": np.asarray(data.std).tolist(),
+        }
+
+    def _tell(self, doing: str, epoch: int, alive) -> None:
+        trainer, epochs = self.trainer, self.final.train.epochs
+        programs = len(trainer.programs)
+        self.on_progress(Progress(doing, int(np.sum(alive)), epoch, epochs, programs, trainer.compile_seconds))
+
+    def _result(self, scores: list[float | None]) -> dict:
+        cost, known = self.children.cost(self.architecture), [score for score in scores if score is not None]
+        result = FinalResult(
+            trial_id=self.trial.trial_id,
+            status=(Status.OK if known else Status.DIVERGED).label,
+            test_score=statistics.fmean(known) if known else None,
+            test_std=statistics.stdev(known) if len(known) > 1 else None,
+            test_scores=scores,
+            test_examples=len(self.data.held_out),
+            train_examples=len(self.data.train),
+            epochs=self.final.train.epochs,
+            settings=describe(self.final),
+            architecture=self.children.describe(self.architecture),
             parameters=cost.parameters,
             multiply_adds=cost.multiply_adds,
-            seconds=result.seconds,
+            seconds=self.facts["seconds"],
         )
-    )
+        return dataclasses.asdict(result)

@@ -7,17 +7,19 @@ import pytest
 
 HOUSE = Path(__file__).parent.parent / "jaxnas"
 FLOORS = {
-    "decisions": 0, "outcome": 0, "rng": 0,
+    "decisions": 0, "outcome": 0, "rng": 0, "settings": 0,
     "children": 1,
-    "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2,
+    "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2, "checkpoint": 2,
     "evaluators": 3, "strategies": 3, "report": 3,
-    "experiment": 4, "export": 4, "final": 4, "search": 4,
+    "experiment": 4, "export": 4, "final": 4, "trained": 4, "search": 4,
     "setup": 5, "cli": 5, "__main__": 5,
 }  # fmt: skip
 ONLY = {"strategies": {"decisions"}, "report": {"ledger", "outcome"}}
 SAME_FLOOR = {
     ("search", "experiment"),
     ("experiment", "final"),
+    ("trained", "final"),
+    ("export", "trained"),
     ("cli", "setup"),
     ("__main__", "cli"),
     ("__main__", "setup"),

@@ -5,7 +5,7 @@ The network itself is in `chain_net`. Letters: F filters, KH KW kernel height an
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
 from typing import NamedTuple
@@ -135,6 +135,16 @@ def map_sizes(
 def envelope(architectures: Sequence[Chain]) -> ChainEnvelope:
     """The smallest envelope that holds them all. That of a single chain has no padding: it is the ordinary network."""
     return reduce(or_, (ChainEnvelope(a.layers, (len(a.layers),)) for a in architectures))
+
+
+def more(filters: int, factor: float) -> int:
+    """So many times the filters, rounded, at least 1."""
+    return max(1, round(filters * factor))
+
+
+def widen(architecture: Chain, factor: float) -> Chain:
+    """The chain with so many times the filters in every layer."""
+    return Chain(tuple(replace(layer, filters=more(layer.filters, factor)) for layer in architecture.layers))
 
 
 def place(architecture: Chain, inside: ChainEnvelope, input_shape: tuple[int, int, int]) -> ChainGenes:

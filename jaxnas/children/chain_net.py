@@ -82,6 +82,15 @@ class ChainChildren:
         """The engine with an exact branch for all of the space's kernels, and these classes of filters."""
         return Branching(self.kernels, filters)
 
+    def widened(self, factor: float) -> "ChainChildren":
+        """The chains of the space with so many times the filters, and other initial weights: what `widen` gives."""
+        full = replace(self.full, layers=self.widen(Chain(self.full.layers), factor).layers)
+        return replace(self, full=full, filters=tuple(sorted({chain.more(count, factor) for count in self.filters})))
+
+    def widen(self, architecture: Chain, factor: float) -> Chain:
+        """One chain with so many times the filters in every layer; it is one of ``widened(factor)``."""
+        return chain.widen(architecture, factor)
+
     def depth(self, architecture: Chain) -> int:
         """Its number of layers."""
         return len(architecture.layers)

@@ -6,6 +6,7 @@ Letters: N children, B batch, E epochs.
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -15,7 +16,7 @@ import optax
 from jaxtyping import Bool, Float
 
 from jaxnas.evaluators import mesh
-from jaxnas.evaluators.programs import ChildState, Program, build, stack
+from jaxnas.evaluators.programs import ChildState, Functions, Program, build, stack
 from jaxnas.rng import key_for
 
 
@@ -28,21 +29,35 @@ class SGD:
         momentum: in [0, 1).
         weight_decay: added to the gradient, times the parameter; all parameters decay.
         schedule: "cosine" brings the rate to 0 at the last step (https://arxiv.org/abs/1608.03983);
-            "constant" keeps it.
+            "step" divides it by ten after each of ``drops``; "constant" keeps it.
+        drops: shares of the training, ascending; the defaults are those of He et al. on CIFAR-10
+            (https://arxiv.org/abs/1512.03385).
     """
 
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 1e-4
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    drops: tuple[float, ...] = (0.5, 0.75)
+
+    def __post_init__(self):
+        if any(b <= a for a, b in pairwise((0.0, *self.drops, 1.0))):
+            raise ValueError(f"drops={self.drops}: give ascending shares of the training between 0 and 1")
 
     def transformation(self, steps: int) -> optax.GradientTransformation:
         """The optax optimiser for a training of so many steps."""
-        rate = (
-            optax.cosine_decay_schedule(self.learning_rate, steps) if self.schedule == "cosine" else self.learning_rate
-        )
-        sgd = optax.sgd(rate, self.momentum, nesterov=True)
+        sgd = optax.sgd(self._rate(steps), self.momentum, nesterov=True)
         return optax.chain(optax.add_decayed_weights(self.weight_decay), sgd)
+
+    def _rate(self, steps: int):
+        match self.schedule:
+            case "cosine":
+                return optax.cosine_decay_schedule(self.learning_rate, steps)
+            case "step":
+                starts = np.array([round(share * steps) for share in self.drops])
+                return lambda count: self.learning_rate * 0.1 ** (count >= starts).sum()
+            case "constant":
+                return self.learning_rate
 
 
 @dataclass(frozen=True)
@@ -121,7 +136,7 @@ class Trainer:
         self,
         inside,
         genes: Sequence,
-        trial_ids: Sequence[int],
+        trial_ids: Sequence[int | tuple[int, int]],
         on_epoch: Callable[[str, int], None] = lambda doing, epochs_done: None,
         scored: Collection[int] | None = None,
         live: Sequence[bool] | None = None,
@@ -133,7 +148,8 @@ class Trainer:
         Args:
             inside: the envelope that all run in.
             genes: one child's genes each, N of them, a multiple of the number of devices.
-            trial_ids: which trials they are, ``[N]``.
+            trial_ids: which trials they are, ``[N]``; (trial, seed) for a further training of a trial from other weights:
+                those of seed 0 are the trial's own.
             on_epoch: told what begins and how many epochs are done.
             scored: after which epochs (from 0) to score the held-out data; None: after every one.
             live: False for places that are not to be computed, ``[N]``; None: all are.
@@ -161,12 +177,23 @@ class Trainer:
         """States, curve and who is alive before the first of the epochs."""
         spread = mesh.along_children(self.mesh)
         if since is None:
-            keys = jnp.stack([key_for(self.root, "child", i) for i in trial_ids])
+            keys = jnp.stack([self._key(i) for i in trial_ids])
             states = program.start(genes, *jax.device_put((keys, live), spread))
             return states, np.full((len(trial_ids), self.train.epochs), np.nan), live
         states, alive = stack([result.states for result in since]), live & np.array([r.alive for r in since])
         curve = np.stack([result.curve for result in since])
         return jax.device_put(states._replace(alive=alive), spread), curve, alive
+
+    def shapes(self, inside, genes: Sequence) -> ChildState:
+        """What `Result.states` holds for such a group, as shapes."""
+        keys = jax.eval_shape(lambda: jax.random.split(self.root, len(genes)))
+        start = Functions(self, inside, genes[0]).start
+        return jax.eval_shape(start, stack(genes), keys, np.ones(len(genes), bool))
+
+    def _key(self, trial: int | tuple[int, int]) -> jax.Array:
+        """Of a child's initial weights."""
+        number, seed = trial if isinstance(trial, tuple) else (trial, 0)
+        return key_for(self.root, "child", number) if seed == 0 else key_for(self.root, "child again", number, seed)
 
     def _program(self, inside, genes, on_epoch) -> Program:
         """The compiled program of this envelope and group size; compiles it at the first call alone."""

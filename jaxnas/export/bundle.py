@@ -17,7 +17,7 @@ from safetensors.numpy import save
 from jaxnas.export.artifact import PLATFORMS, artifact, forward
 from jaxnas.export.module import module
 from jaxnas.export.readme import readme
-from jaxnas.final import Trained
+from jaxnas.trained import Trained
 
 ARCHITECTURE, WEIGHTS, ARTIFACT, MODULE = (
     "architecture.json",

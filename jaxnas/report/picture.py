@@ -60,9 +60,8 @@ def picture(architecture: dict, title: str, out: Path) -> None:
     program = shutil.which("dot")
     if program is None:
         raise ValueError(
-            "Graphviz draws the pictures, and its program `dot` is not on the PATH: install it (Debian, Ubuntu: apt-get "
-            "install graphviz; macOS: brew install graphviz; conda: conda install graphviz), or leave --out away and see "
-            "the drawing in the terminal"
+            "Graphviz draws the pictures, and its program `dot` is not on the PATH: install it (apt-get install "
+            "graphviz, brew install graphviz or conda install graphviz), or leave --out away and see the drawing here"
         )
     command = [program, f"-T{kind[1:]}", *(["-Gdpi=120"] if kind == ".png" else [])]
     done = subprocess.run(command, input=text.encode(), capture_output=True, check=False)

@@ -64,14 +64,21 @@ class Augment:
         pad: pixels of the mean grey (0 once normalised) added on every side before a random crop of the old size;
             0: no crop.
         flip: mirror half of the images left to right.
+        cutout: side in pixels of a square of the mean grey around a random pixel, cut off at the image's edge; 0: none.
+
+    References:
+        DeVries & Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017
+        (https://arxiv.org/abs/1708.04552).
     """
 
     pad: int = 0
     flip: bool = False
+    cutout: int = 0
 
     def __post_init__(self):
-        if self.pad < 0:
-            raise ValueError(f"pad={self.pad}: give 0 or more pixels")
+        for name in ("pad", "cutout"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)}: give 0 or more pixels")
 
     def __call__(self, x: Float[Array, "B H W C"], key: jax.Array) -> Float[Array, "B H W C"]:
         if self.flip:
@@ -83,7 +90,16 @@ class Augment:
             shape = x.shape[1:]
             crop = lambda image, start: jax.lax.dynamic_slice(image, (start[0], start[1], 0), shape)
             x = jax.vmap(crop)(padded, starts)
-        return x
+        return self._cut_out(x, key_for(key, "cutout")) if self.cutout else x
+
+    def _cut_out(self, x: Float[Array, "B H W C"], key: jax.Array) -> Float[Array, "B H W C"]:
+        sides = x.shape[1:3]
+        if self.cutout > min(sides):
+            raise ValueError(f"cutout={self.cutout}: the images have {sides[0]}x{sides[1]} pixels: give less")
+        first = jax.random.randint(key, (x.shape[0], 2), 0, jnp.array(sides)) - self.cutout // 2
+        offsets = [jnp.arange(side) - first[:, [i]] for i, side in enumerate(sides)]
+        rows, columns = ((offset >= 0) & (offset < self.cutout) for offset in offsets)
+        return jnp.where((rows[:, :, None] & columns[:, None, :])[..., None], 0, x)
 
 
 def prepare(
@@ -94,9 +110,17 @@ def prepare(
     return x if key is None else augment(x, key)
 
 
-def cross_entropy(logits: Float[Array, "B K"], labels: Int[Array, " B"]) -> Float[Array, " B"]:
-    """Negative log-likelihood of the labels, in nats."""
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+def cross_entropy(logits: Float[Array, "B K"], labels: Int[Array, " B"], smoothing: float = 0.0) -> Float[Array, " B"]:
+    """Cross-entropy in nats between what the network says and 1 - smoothing on the label, the rest spread evenly over
+    all K classes.
+
+    References:
+        Szegedy et al., Rethinking the Inception Architecture for Computer Vision, 2016, section 7
+        (https://arxiv.org/abs/1512.00567).
+    """
+    if smoothing == 0:
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return optax.softmax_cross_entropy(logits, optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[1]), smoothing))
 
 
 def accuracy(logits: Float[Array, "B K"], labels: Int[Array, " B"]) -> Float[Array, " B"]:
@@ -125,6 +149,12 @@ def check_validation(share: float) -> None:
     """Raises ValueError unless ``share`` is a share that leaves something on both sides."""
     if not 0 < share < 1:
         raise ValueError(f"validation={share}: give a share of the training data between 0 and 1, such as 0.1")
+
+
+def check_smoothing(share: float) -> None:
+    """Raises ValueError unless ``share`` leaves the label something."""
+    if not 0 <= share < 1:
+        raise ValueError(f"label_smoothing={share}: give a share from 0 to less than 1, such as 0.1")
 
 
 def split_validation(examples: Examples, fraction: float, seed: int, classes: int) -> Data:

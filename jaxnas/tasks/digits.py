@@ -15,6 +15,7 @@ from jaxnas.tasks.classification import (
     Examples,
     accuracy,
     assemble,
+    check_smoothing,
     check_validation,
     cross_entropy,
     prepare,
@@ -33,13 +34,16 @@ class Digits:
     Attributes:
         validation: share of the training data that a search holds out.
         augment: changes of the training batches; none by default.
+        label_smoothing: share of a label that the loss spreads evenly over all classes.
     """
 
     validation: float = 0.25
     augment: Augment = field(default_factory=Augment)
+    label_smoothing: float = 0.0
 
     def __post_init__(self):
         check_validation(self.validation)
+        check_smoothing(self.label_smoothing)
 
     def search_data(self, seed: int) -> Data:
         """Training and validation data, split by ``seed``."""
@@ -56,7 +60,7 @@ class Digits:
 
     def loss(self, logits, labels):
         """Cross-entropy of each example ``[B]``, in nats."""
-        return cross_entropy(logits, labels)
+        return cross_entropy(logits, labels, self.label_smoothing)
 
     def score(self, logits, labels):
         """1 for each example that is classified rightly, else 0, ``[B]``."""

@@ -9,6 +9,7 @@ from jaxnas.tasks.classification import (
     Examples,
     accuracy,
     assemble,
+    check_smoothing,
     check_validation,
     cross_entropy,
     prepare,
@@ -27,6 +28,7 @@ class Images:
         augment: changes of the training batches.
         tfds_dir: where TensorFlow Datasets keeps its sets; None: its own default.
         limit: learn from and validate on the first so many training examples only; None: all.
+        label_smoothing: share of a label that the loss spreads evenly over all classes.
     """
 
     source: str
@@ -34,9 +36,11 @@ class Images:
     augment: Augment = field(default_factory=Augment)
     tfds_dir: str | None = None
     limit: int | None = None
+    label_smoothing: float = 0.0
 
     def __post_init__(self):
         check_validation(self.validation)
+        check_smoothing(self.label_smoothing)
         if self.limit is not None and self.limit < 2:
             raise ValueError(
                 f"limit={self.limit}: give at least 2 examples (one to learn from, one to validate), or None"
@@ -77,7 +81,7 @@ class Images:
 
     def loss(self, logits, labels):
         """Cross-entropy of each example ``[B]``, in nats."""
-        return cross_entropy(logits, labels)
+        return cross_entropy(logits, labels, self.label_smoothing)
 
     def score(self, logits, labels):
         """1 for each example that is classified rightly, else 0, ``[B]``."""

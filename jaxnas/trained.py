@@ -1,0 +1,96 @@
+"""The network that a final training has left, read from disk.
+
+Letters: C channels, S seeds.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Float
+
+from jaxnas.checkpoint import MOVE
+from jaxnas.final import checkpoints, widened
+from jaxnas.outcome import Trial
+from jaxnas.rng import key_for
+from jaxnas.settings import describe
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network: that of the first seed which did not diverge. (The best of several by its test score would be
+    chosen on test data.)
+
+    Attributes:
+        architecture: as it was trained, widened.
+        children: of the space, likewise; with ``input_shape``, ``classes``, ``envelope``, ``place``, ``describe``,
+            ``cost``.
+        network: in the architecture's own envelope, its trained parameters and statistics in it.
+        genes: what it is called with: ``network(x, genes)`` gives logits of normalised images x.
+        mean: of each channel of the training data, in grey levels 0..255.
+        std: its standard deviation.
+        classes: how many labels there are.
+        facts: the recorded result, a `FinalResult` as a dict.
+    """
+
+    architecture: Any
+    children: Any
+    network: nnx.Module
+    genes: Any
+    mean: Float[np.ndarray, " C"]
+    std: Float[np.ndarray, " C"]
+    classes: int
+    facts: dict
+
+
+def load_trained(experiment, workdir: Path, trial: Trial) -> Trained:
+    """What the final training of a trial has come to. No data is read.
+
+    Args:
+        experiment: the search's. Of ``final`` nothing counts: the training's own settings hold.
+        workdir: the search's directory.
+        trial: which one.
+
+    Raises:
+        ValueError: it has had no final training to the end, or that of another space, or its files are damaged.
+    """
+    place = checkpoints(workdir, trial)
+    stored = place.facts()
+    command = f"python -m jaxnas final {workdir} --trial {trial.trial_id}"
+    if stored is None:
+        raise ValueError(f"trial {trial.trial_id} has no trained network in {workdir}: `{command}` trains it")
+    result, data = stored["result"], stored["data"]
+    if result is None:
+        raise ValueError(
+            f"the final training of trial {trial.trial_id} is not finished ({place.epochs()} epochs are done): "
+            f"`{command}`, with the same settings, goes on"
+        )
+    known = stored["settings"]
+    if (known["architecture"], known["space"]) != (trial.architecture, describe(experiment.space)):
+        raise ValueError(f"{place.folder} holds a training of another architecture: {MOVE}")
+    settings, first = result["settings"], [score is not None for score in result["test_scores"]].index(True)
+    children = experiment.space.children(tuple(data["input_shape"]), data["classes"], settings["train"]["dtype"])
+    architecture = experiment.space.decode(np.array(trial.tokens, np.int32))
+    children, architecture = widened(children, architecture, settings["width"])
+    inside = children.envelope([architecture])
+    genes, arrays = children.place(architecture, inside), place.arrays()
+    network = _network(children, inside, genes, arrays["parameters"][first], arrays["statistics"][first])
+    mean, std = (np.array(data[name], np.float32) for name in ("mean", "std"))
+    return Trained(architecture, children, network, genes, mean, std, data["classes"], result)
+
+
+def _network(children, inside, genes, parameters, statistics) -> nnx.Module:
+    """The network with these rows of parameters and statistics in it."""
+    abstract = nnx.eval_shape(lambda key: children.build(inside, genes, key), key_for(0, "shapes alone"))
+    graph, *states = nnx.split(abstract, nnx.Param, nnx.BatchStat)
+    filled = []
+    for shapes, row in zip(states, (parameters, statistics), strict=True):
+        zeros, unravel = ravel_pytree(jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes))
+        if zeros.shape != row.shape:
+            raise ValueError(f"{row.size:,} numbers are stored, {zeros.size:,} make the network: the versions differ")
+        filled.append(unravel(jax.numpy.asarray(row)))
+    return nnx.merge(graph, *filled)
