@@ -56,7 +56,7 @@ def export(trained: Trained, out: Path) -> Exported:
     check_free(out)
     logits = forward(trained.network, trained.genes, np.float32(trained.mean), np.float32(trained.std))
     contents = _contents(trained, logits)
-    with _appears(out) as partial:
+    with appears(out) as partial:
         for name, data in contents.items():
             (partial / name).write_bytes(data)
         difference = _difference(logits, trained.children.input_shape, partial)
@@ -90,7 +90,7 @@ def _contents(trained: Trained, logits: Callable) -> dict[str, bytes]:
 
 
 @contextmanager
-def _appears(out: Path) -> Iterator[Path]:
+def appears(out: Path) -> Iterator[Path]:
     """A directory beside ``out`` that becomes ``out`` at the end; after an error nothing of it is left."""
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:

@@ -51,12 +51,12 @@ def draw_lanes(found: Sequence[Box]) -> str:
     drawn = lanes(found)
     columns = max((lane.column + 1 for lane in drawn), default=0)
     words = [", ".join((box.words, *box.details)) for box in found]
-    width, lines = max(map(len, words)), []
+    width, sizes, lines = max(map(len, words)), max(len(_size(box)) for box in found), []
     for number, (box, word) in enumerate(zip(found, words, strict=True)):
         if number:
             lines.append(_between(drawn, columns, number, number - 1 in box.inputs))
         name = str(number) if 0 < number < len(found) - 1 else ""
-        text = f"{_entering(drawn, columns, number)}{name:>2}  {word:<{width}}{_size(box):>16}{_count(box):>12}"
+        text = f"{_entering(drawn, columns, number)}{name:>2}  {word:<{width}}  {_size(box):>{sizes}}{_count(box):>12}"
         reads = "" if box.inputs in ((), (number - 1,)) else "   reads " + _listed(box.inputs)
         lines.append((text.rstrip() if not reads else text) + reads)
     return "\n".join(lines)

@@ -4,6 +4,7 @@ References:
     https://graphviz.org: `dot` lays out directed graphs; its language is https://graphviz.org/doc/info/lang.html.
 """
 
+import html
 import os
 import shutil
 import subprocess
@@ -35,7 +36,7 @@ def dot_text(architecture: dict, title: str = "") -> str:
         ValueError: a type of architecture that has no drawing.
     """
     found = boxes(architecture)
-    lines = [HEAD, f"  label=<<B>{title}</B><BR/> >;"] if title else [HEAD]
+    lines = [HEAD, f"  label=<<B>{html.escape(title)}</B><BR/> >;"] if title else [HEAD]
     for number, box in enumerate(found):
         label = "<BR/>".join(_label(number if 0 < number < len(found) - 1 else None, box))
         lines.append(f'  n{number} [label=<{label}>, fillcolor="{FILLS[box.kind]}"];')

@@ -1,0 +1,157 @@
+"""Export: four files that say the same, and run where there is no jaxnas."""
+
+import ast
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from exported import distance, logits, made_up, network_of, without_jaxnas
+from plain import CHAINS, SPACE, live_numbers
+from safetensors.numpy import load_file
+
+from jaxnas.children.chain_net import BatchNorm
+from jaxnas.evaluators import Train
+from jaxnas.experiment import Experiment
+from jaxnas.export import export
+from jaxnas.export.bundle import appears
+from jaxnas.final import Final, train_final
+from jaxnas.outcome import Trial
+from jaxnas.tasks import Images, readers
+from jaxnas.trained import load_trained
+
+REAL = Path(__file__).parents[2] / "shared" / "data"
+COLOUR, GREY = SPACE.children((9, 7, 3), 5), SPACE.children((6, 5, 1), 5)
+NETWORKS = {
+    "strides": (COLOUR, 1e-5),
+    "even kernels": (replace(COLOUR, norm=BatchNorm(0.8, 1e-2)), 1e-5),
+    "equal layers": (GREY, 1e-5),
+    "flat kernels": (replace(COLOUR, dtype="bfloat16"), 5e-3),
+}
+"""Children, and how far the exported files may be from the trained network."""
+FILES = ["README.md", "architecture.json", "network.py", "network.stablehlo", "weights.safetensors"]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """By name: folder, trained network, images, and the logits of the exported files in a process without jaxnas."""
+    place, made = tmp_path_factory.mktemp("exported"), {}
+    for seed, (name, (children, _)) in enumerate(NETWORKS.items()):
+        trained, folder = made_up(children, CHAINS[name], seed), place / "deeper" / name
+        images = np.random.default_rng(seed).integers(0, 256, (7, *children.input_shape)).astype(np.float32)
+        assert export(trained, folder).out == folder
+        made[name] = folder, trained, images
+    found = without_jaxnas({folder: images for folder, _, images in made.values()})
+    return {name: (folder, trained, images, found[folder]) for name, (folder, trained, images) in made.items()}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_program_and_module_give_the_networks_logits_without_jaxnas(exported, name):
+    _, trained, images, found = exported[name]
+    wanted = logits(trained, images)
+    assert wanted.std() > 0.1
+    for kind in ("program", "module"):
+        for size in (1, 2, 7):
+            assert distance(found[f"{kind} {size}"], wanted[:size]) < NETWORKS[name][1], (kind, size)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_files_of_an_export(exported, name):
+    folder, trained, _, _ = exported[name]
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    description = json.loads((folder / "architecture.json").read_text())
+    assert description == trained.children.describe(trained.architecture)
+    weights, live = load_file(folder / "weights.safetensors"), live_numbers(trained.network, CHAINS[name], 3)
+    assert {str(array.dtype) for array in weights.values()} == {"float32"}
+    statistics = ("mean", "variance", "images")
+    learnt = sum(a.size for n, a in weights.items() if not any(word in n for word in statistics))
+    assert learnt == trained.children.cost(trained.architecture).parameters
+    assert len(weights) == len(live) + 2
+    np.testing.assert_array_equal(weights["images.mean"], trained.mean)
+    page = (folder / "README.md").read_text()
+    assert "Trial 3" in page
+    assert all(file in page for file in FILES[1:])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_module_is_code_that_a_person_would_write(exported, name):
+    """A line a layer, no jaxnas, nothing read but the weights, no line too long."""
+    folder, trained, _, _ = exported[name]
+    text = (folder / "network.py").read_text()
+    imports = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Import | ast.ImportFrom)]
+    modules = {n.module if isinstance(n, ast.ImportFrom) else n.names[0].name for n in imports}
+    assert modules == {"pathlib", "jax.numpy", "flax", "safetensors.flax"}
+    assert "json" not in text
+    assert "@" not in text
+    assert max(map(len, text.splitlines())) <= 120
+    channels = trained.children.input_shape[2]
+    for number, layer in enumerate(CHAINS[name].layers, 1):
+        assert f"self.layer{number} = Convolution({channels}, {layer.filters}, {layer.kernel}, {layer.stride}" in text
+        channels = layer.filters
+    norm = trained.children.norm
+    assert f"momentum={norm.momentum}, epsilon={norm.epsilon}" in text
+
+
+def test_weights_are_cut_out_of_any_envelope():
+    chain = CHAINS["strides"]
+    inside = COLOUR.envelope(list(CHAINS.values())[:2] + [chain])
+    genes = COLOUR.place(chain, inside)
+    network = network_of(COLOUR, inside, genes, 5)
+    found, wanted = COLOUR.weights(network, chain), live_numbers(network, chain, 3)
+    names = {"dense": "classifier.kernel", "dense_bias": "classifier.bias"}
+    for name, value in wanted.items():
+        kind, _, number = name.partition(" ")
+        key = names.get(name) or f"layers.{int(number) + 1}.{kind}"
+        np.testing.assert_array_equal(found.pop(key), value)
+    assert found == {}
+
+
+def test_an_export_that_does_not_agree_leaves_nothing(tmp_path):
+    """Weights under wrong names: the module is another function, which is found out before the directory appears."""
+
+    class Swapped(type(GREY)):
+        def weights(self, network, architecture):
+            found = super().weights(network, architecture)
+            return found | {"layers.1.mean": found["layers.1.bias"], "layers.1.bias": found["layers.1.mean"]}
+
+    children = Swapped(**{name: getattr(GREY, name) for name in GREY.__dataclass_fields__})
+    with pytest.raises(RuntimeError, match="differ by .* from the trained network: nothing kept"):
+        export(made_up(children, CHAINS["shallow"]), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_appears_whole_or_not_at_all(tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt), appears(out) as partial:  # noqa: PT012
+        (partial / "file").write_text("half")
+        assert not out.exists()
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="out exists"), appears(out):  # noqa: PT012
+        out.mkdir()  # by another process, meanwhile
+        (out / "theirs").write_text("kept")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "theirs"]
+    (tmp_path / "a file").write_text("")
+    with pytest.raises(ValueError, match="cannot be made"), appears(tmp_path / "a file" / "out"):
+        pass
+    with appears(tmp_path / "new" / "out") as partial:
+        (partial / "file").write_text("whole")
+    assert [path.name for path in (tmp_path / "new").rglob("*")] == ["out", "file"]
+
+
+@pytest.mark.skipif(not (REAL / "fashion-mnist").is_dir(), reason="Fashion-MNIST is not here")
+def test_on_real_test_images(tmp_path):
+    """A network that has learnt from 1,280 images of Fashion-MNIST: its four files, on 100 test images."""
+    space, chain = SPACE, CHAINS["flat kernels"]
+    task = Images(str(REAL / "fashion-mnist"), limit=1280)
+    experiment = Experiment(space, task, final=Final(Train(epochs=2)))
+    description = space.children((28, 28, 1), 10).describe(chain)
+    trial = Trial(0, 0, tuple(space.encode(chain).tolist()), description, "ok", 0.5, 0.5, (0.5,), 1, 1, 1.0, 1)
+    facts = train_final(experiment, tmp_path, trial)
+    assert facts["test_score"] > 0.3
+    trained = load_trained(experiment, tmp_path, trial)
+    assert export(trained, tmp_path / "out").difference < 1e-5
+    test = readers.read(task.source, "test")[:100]
+    wanted, found = logits(trained, test.images), without_jaxnas({tmp_path / "out": test.images})[tmp_path / "out"]
+    assert max(distance(found[f"{kind} 100"], wanted) for kind in ("program", "module")) < 1e-5
