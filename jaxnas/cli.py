@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import itertools
 import os
 import sqlite3
 import sys
@@ -14,7 +15,7 @@ from rich.console import Console
 from jaxnas import report, setup
 from jaxnas.experiment import Experiment, describe, differences
 from jaxnas.export import check_free, export
-from jaxnas.final import train_final
+from jaxnas.final import finished, train_final
 from jaxnas.ledger import Ledger, locked
 from jaxnas.outcome import Status, Trial
 from jaxnas.search import first_proposal, search
@@ -57,7 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     plan.set_defaults(run=_plan)
 
     final = commands.add_parser(
-        "final", help="train the best (or a named) trial from scratch, read its test score once"
+        "final",
+        help="train the best (or a named) trial from scratch, read its test score once; killed, it goes on",
+        allow_abbrev=False,
+        usage="python -m jaxnas final WORKDIR [--trial N] [--final.SETTING VALUE ...]",
     )
     final.add_argument("workdir", type=Path)
     final.add_argument("--trial", type=int, help="default: the best")
@@ -95,6 +99,8 @@ def _search(options, overrides: list[str]) -> int:
     setup.set_flags(experiment)
     workdir = options.workdir or Path("runs") / options.config.stem
     console = Console()
+    if options.final:
+        experiment.final.task(experiment.task)  # what cannot be trained is said before the search
     with locked(workdir):
         ledger = Ledger(workdir, write=True)
         _begin(ledger, experiment, options.config, source, overrides, workdir)
@@ -152,22 +158,22 @@ def _begin(ledger: Ledger, experiment, config: Path, source: str, overrides: lis
 
 
 def _final(options, rest: list[str]) -> int:
-    _no_more(rest)
+    _no_more([name for name in rest if name.startswith("--") and not name.startswith("--final.")])
     workdir = options.workdir.absolute()
     Ledger(workdir).close()  # says so, and makes nothing, where there is no search
     with locked(workdir):
         ledger = Ledger(workdir, write=True)
-        with _recorded(ledger, workdir) as experiment:
+        with _recorded(ledger, workdir, rest) as experiment:
             return _train(ledger, experiment, options.trial, Console())
 
 
 @contextlib.contextmanager
-def _recorded(ledger: Ledger, workdir: Path) -> Iterator[Experiment]:
+def _recorded(ledger: Ledger, workdir: Path, overrides: Sequence[str] = ()) -> Iterator[Experiment]:
     """The experiment that a ledger records; inside, the config's relative paths mean what they meant."""
     origin = ledger.facts().get("origin")
     if origin is None:
         raise ValueError(f"{workdir} records no experiment: it was not made by `python -m jaxnas search`")
-    experiment = setup.restore(origin["source"], Path(origin["config"]), origin["overrides"])
+    experiment = setup.restore(origin["source"], Path(origin["config"]), [*origin["overrides"], *overrides])
     setup.set_flags(experiment)
     begun = origin["directory"]
     with contextlib.chdir(begun if Path(begun).is_dir() else "."):
@@ -186,19 +192,30 @@ def _chosen(ledger: Ledger, trial_id: int | None) -> Trial:
 def _train(ledger: Ledger, experiment, trial_id: int | None, console: Console) -> int:
     """Final training of a trial (None: the best), unless it has been done."""
     trial = _chosen(ledger, trial_id)
-    name = f"final:{trial.trial_id}"
-    known = ledger.facts().get(name)
-    if known is None or known["test_score"] is None:  # of a training that diverged nothing has been read
-        epochs = experiment.final.train.epochs
-        print(f"Final training of trial {trial.trial_id}: {epochs} epochs on all training data", flush=True)
-        with console.status("") as status:
-            tell = lambda doing, epoch: status.update(f"{doing}, {epoch} of {epochs} epochs done")
-            known = train_final(experiment, trial, tell)
-        ledger.record(**{name: known})
+    workdir, final = ledger.path.parent, experiment.final
+    result = finished(experiment, workdir, trial)
+    if result is None:
+        seeds = f", {final.seeds} seeds together" if final.seeds > 1 else ""
+        what = f"{final.train.epochs} epochs on all training data{seeds}"
+        print(f"Final training of trial {trial.trial_id}: {what}", flush=True)
+        with report.final_report_on(console, final.seeds) as watch:
+            result = train_final(experiment, workdir, trial, watch.progress)
     else:
         print("This trial has had its final training; the test score is read only once. Recorded:")
-    print(report.final_lines(known))
-    return 0 if known["test_score"] is not None else FAILED
+    _record_final(ledger, result)
+    print(report.final_lines(result))
+    return 0 if result["test_score"] is not None else FAILED
+
+
+def _record_final(ledger: Ledger, result: dict) -> None:
+    """As fact `final:TRIAL`. One of other settings, whose files the user has moved away, stays as `final:TRIAL:N`."""
+    name, facts = f"final:{result['trial_id']}", ledger.facts()
+    former = facts.get(name)
+    if former is not None and former != result and former["test_score"] is not None:
+        number = next(n for n in itertools.count(1) if f"{name}:{n}" not in facts)
+        ledger.record(**{f"{name}:{number}": former})
+    if former != result:
+        ledger.record(**{name: result})
 
 
 def _export(options, rest: list[str]) -> int:

@@ -207,10 +207,10 @@ class _Training:
             result = self._train(epochs, since, alive)
             done, alive = epochs.stop, result.alive
             self.facts["seconds"] += result.seconds
-            self._tell("training", done, alive)
             if done < total:
                 since = [result.one(i) for i in range(len(alive))]
                 self._save(done, result.states)
+            self._tell("training", done, alive)
         if not alive.any():
             self.place.remove()  # there is no network to keep
             return self._result([None] * self.final.seeds)

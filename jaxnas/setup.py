@@ -9,12 +9,14 @@ import subprocess
 import sys
 import types
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import jax
 import tyro
 
 from jaxnas.experiment import Experiment, describe, flatten
+from jaxnas.tasks.classification import Augment
 
 MOST_CPU_DEVICES = 8
 
@@ -90,6 +92,9 @@ def restore(source: str, config: Path, overrides: list[str]) -> Experiment:
 
 
 def _override(experiment: Experiment, overrides: list[str], config: Path) -> Experiment:
+    if any(argument.startswith("--final.augment.") for argument in overrides) and experiment.final.augment is None:
+        own = getattr(experiment.task, "augment", Augment())  # what is not named stays as it is in the search
+        experiment = replace(experiment, final=replace(experiment.final, augment=own))
     valid = [n for n in flatten(describe(experiment)) if n.split(".")[-1] != "type"]
     for argument in overrides:
         name = argument.removeprefix("--").split("=")[0].replace("-", "_")
@@ -100,7 +105,13 @@ def _override(experiment: Experiment, overrides: list[str], config: Path) -> Exp
             hint = f" (did you mean --{near[0].replace('_', '-')}?)" if near else ""
             names = ", ".join(n.replace("_", "-") for n in valid)
             raise ValueError(f"unknown setting {argument}{hint}; the settings of {config} are: {names}")
-    return tyro.cli(type(experiment), args=overrides, default=experiment, prog=f"python -m jaxnas search {config}")
+    return tyro.cli(
+        type(experiment),
+        args=overrides,
+        default=experiment,
+        prog=f"python -m jaxnas search {config}",
+        config=(tyro.conf.AvoidSubcommands,),  # settings that may be None stay settings
+    )
 
 
 def machine() -> dict:

@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from jaxnas.outcome import Progress, Trial
-from jaxnas.report import report_on
+from jaxnas.report import final_lines, final_report_on, report_on
+from jaxnas.report.finals import FinalReport, LiveFinalReport
 from jaxnas.report.live import LiveReport, Report, Standing
 
 LAYER = {"kernel": [3, 5], "filters": 8, "stride": [1, 1], "pool": 1, "map": [8, 8], "parameters": 136}
@@ -74,3 +75,58 @@ def test_a_terminal_gets_the_panel_and_a_pipe_gets_lines():
     lines.trials([trial(2, 0.5), trial(3, 0.25)])
     lines.round_done(1, {"entropy": 1.0})
     assert pipe.file.getvalue().startswith("round 2/2  children 4/4  best 0.5000 (trial 2)  entropy 1  ")
+
+
+# Final training.
+
+
+def told(report, clock):
+    """What a training of 4 epochs tells that goes on after the first: 3 networks, one of which diverges on the way."""
+    for doing, alive, epoch, now in (
+        ("compiling", 3, 0, 0),
+        ("training", 3, 1, 10),
+        ("training", 3, 2, 50),
+        ("training", 3, 2, 50),  # the next piece begins where this one ended
+        ("training", 2, 3, 70),
+        ("training", 2, 4, 100),
+    ):
+        clock[0] = float(now)
+        report.progress(Progress(doing, alive, epoch, 4, 1, 0.0))
+
+
+def test_a_final_training_in_lines_and_as_a_bar(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("jaxnas.report.finals.time.monotonic", lambda: clock[0])
+    terminal, pipe = (Console(file=io.StringIO(), force_terminal=f, width=100) for f in (True, False))
+    lines, bar = final_report_on(pipe, 3), final_report_on(terminal, 3)
+    assert (type(lines), type(bar)) == (FinalReport, LiveFinalReport)
+    with lines:
+        told(lines, clock)
+    assert pipe.file.getvalue().splitlines() == [
+        "compiling a program for 3 networks",
+        "going on after epoch 1 of 4",
+        "epoch 2/4  40 s an epoch  left 1:20",
+        "1 of 3 networks diverged",
+        "epoch 3/4  30 s an epoch  left 0:30",
+        "epoch 4/4  30 s an epoch  left 0:00",
+    ]
+    with bar:
+        told(bar, clock)
+    shown = terminal.file.getvalue()
+    for words in ("training 2 networks", "4/4", "0:00 left", "1 of 3 networks diverged"):
+        assert words in shown
+
+
+def test_a_final_result_in_words():
+    one = {
+        "trial_id": 7, "train_examples": 1438, "epochs": 3, "test_examples": 359, "parameters": 1234,
+        "multiply_adds": 56789, "seconds": 1.25, "test_score": 0.5, "test_std": None, "test_scores": [0.5],
+    }  # fmt: skip
+    head = "Trial 7, trained from scratch on 1,438 examples for 3 epochs"
+    cost = "1,234 parameters, 56,789 multiply-adds, 1.2 seconds"
+    assert final_lines(one) == f"{head}:\ntest score 0.5000, on 359 examples ({cost})"
+    several = one | {"test_scores": [0.4, None, 0.6], "test_std": 0.1414}
+    words = "test scores of 3 seeds 0.4000, diverged, 0.6000: mean 0.5000, standard deviation 0.1414"
+    assert final_lines(several) == f"{head}:\n{words}, on 359 examples ({cost})"
+    none = one | {"test_score": None, "test_scores": [None]}
+    assert final_lines(none).startswith(f"{head}: it diverged, so there is no test score ({cost})")

@@ -216,7 +216,7 @@ def test_a_search_does_not_depend_on_the_test_data(tmp_path):
         found.append(rows(tmp_path / name))
     assert found[0] == found[1]
     with pytest.raises(ValueError, match="x_test|test"):
-        train_final(replace(EXPERIMENT, task=task), Ledger(tmp_path / "unusable").trial(0), lambda *_: None)
+        train_final(replace(EXPERIMENT, task=task), tmp_path, Ledger(tmp_path / "unusable").trial(0))
 
 
 def test_the_final_score_is_that_of_the_test_data(tmp_path):
@@ -229,7 +229,7 @@ def test_the_final_score_is_that_of_the_test_data(tmp_path):
         path = tmp_path / f"{shift}.npz"
         x, y = data.train.images, data.train.labels
         np.savez(path, x_train=x, y_train=y, x_test=x, y_test=(y + shift) % 10)
-        result = train_final(replace(experiment, task=Images(str(path))), trial, lambda *_: None)
+        result = train_final(replace(experiment, task=Images(str(path))), tmp_path / f"final {shift}", trial)
         scores[shift] = result["test_score"]
     assert scores[0] > 0.9
     assert scores[1] < 0.05

@@ -164,6 +164,54 @@ def test_flip_and_crop_together_give_windows_of_the_image_or_of_its_mirror_and_d
     assert not np.array_equal(augment(batch, key_for(1, "augment")), out)
 
 
+def holes(out) -> list[tuple[range, range]]:
+    """Rows and columns in which each image of ones has become zero; everything else must be one."""
+    found = []
+    for image in out:
+        rows, columns = (np.flatnonzero((image == 0).any(other)) for other in ((1, 2), (0, 2)))
+        expected = np.ones_like(image)
+        expected[np.ix_(rows, columns)] = 0
+        np.testing.assert_array_equal(image, expected)
+        found.append((range(rows[0], rows[-1] + 1), range(columns[0], columns[-1] + 1)))
+    return found
+
+
+@pytest.mark.parametrize("side", [2, 3])
+def test_cutout_takes_one_square_around_every_pixel_equally_often_and_cuts_it_off_at_the_edge(side):
+    out = np.asarray(Augment(cutout=side)(jnp.ones((2000, 5, 4, 2)), key_for(0, "augment")))
+    cut = lambda centre, size: range(max(0, centre - side // 2), min(size, centre - side // 2 + side))
+    squares = [(cut(row, 5), cut(column, 4)) for row in range(5) for column in range(4)]
+    found = holes(out)
+    counts = [found.count(square) for square in squares]
+    assert len(set(squares)) == 20
+    assert sum(counts) == 2000  # nothing else occurs
+    assert min(counts) > 60  # expected 100, standard deviation 9.7
+    assert max(counts) < 140
+
+
+def test_cutout_leaves_crop_and_flip_as_they_were_and_comes_after_them():
+    images = jnp.asarray(np.random.default_rng(0).normal(size=(64, 6, 5, 1)).astype(np.float32))
+    key = key_for(0, "augment")
+    without = np.asarray(Augment(pad=1, flip=True)(images, key))
+    out = np.asarray(Augment(pad=1, flip=True, cutout=3)(images, key))
+    assert (out == 0).sum() > (without == 0).sum()
+    np.testing.assert_array_equal(out, np.where(out == 0, 0, without))
+
+
+def test_cutout_larger_than_the_image_is_refused():
+    refused(lambda: Augment(cutout=5)(jnp.ones((1, 6, 4, 1)), key_for(0, "augment")), "cutout=5", "6x4", "give less")
+
+
+def test_label_smoothing_by_its_formula(task):
+    """Each class gets its share of it; the score takes no notice."""
+    logits, labels = np.array([[0.5, -1, 2, 0], [3, 1, 0, -2]], np.float32), jnp.array([2, 1])
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    wanted = 0.3 * np.eye(4)[labels] + 0.7 / 4
+    smooth = replace(task, label_smoothing=0.7)
+    np.testing.assert_allclose(smooth.loss(jnp.asarray(logits), labels), -(wanted * log_p).sum(1), rtol=1e-6)
+    np.testing.assert_array_equal(smooth.score(jnp.asarray(logits), labels), [1, 0])
+
+
 # Settings
 
 
@@ -178,6 +226,9 @@ def test_flip_and_crop_together_give_windows_of_the_image_or_of_its_mirror_and_d
         (lambda: Images("x", limit=0), ["limit=0", "at least 2"]),
         (lambda: Images("x", limit=-5), ["limit=-5", "at least 2"]),
         (lambda: Augment(pad=-1), ["pad=-1", "0 or more"]),
+        (lambda: Augment(cutout=-2), ["cutout=-2", "0 or more"]),
+        (lambda: Digits(label_smoothing=1.0), ["label_smoothing=1.0", "less than 1"]),
+        (lambda: Images("x", label_smoothing=-0.1), ["label_smoothing=-0.1", "from 0"]),
     ],
 )
 def test_settings_out_of_range_are_refused(make, words):

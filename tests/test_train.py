@@ -12,7 +12,7 @@ from plain import PlainChain, live_numbers, load, numbers
 
 from jaxnas.children.chain import envelope
 from jaxnas.children.engines import Padded
-from jaxnas.evaluators import Train, programs
+from jaxnas.evaluators import SGD, Train, programs
 from jaxnas.evaluators.train import Trainer
 from jaxnas.rng import key_for
 from jaxnas.spaces import ChainCNN
@@ -259,3 +259,31 @@ def test_a_batch_larger_than_the_data_is_refused():
 def test_impossible_settings_are_refused(bad):
     with pytest.raises(ValueError, match="=0: give 1 or more"):
         Train(**bad)
+
+
+# Schedules.
+
+
+def rates(schedule, steps=20, **more):
+    """What a gradient of 1 is multiplied with at each step."""
+    optimiser = SGD(0.5, momentum=0.0, weight_decay=0.0, schedule=schedule, **more).transformation(steps)
+    state, found = optimiser.init(jnp.ones(())), []
+    for _ in range(steps):
+        update, state = optimiser.update(jnp.ones(()), state, jnp.ones(()))
+        found.append(-float(update))
+    return found
+
+
+def test_the_rate_at_every_step():
+    at = lambda k: 0.5 * (1 + np.cos(np.pi * k / 20)) / 2
+    np.testing.assert_allclose(rates("cosine"), [at(k) for k in range(20)], rtol=1e-5)
+    np.testing.assert_allclose(rates("constant"), [0.5] * 20, rtol=1e-6)
+    np.testing.assert_allclose(rates("step"), [0.5] * 10 + [0.05] * 5 + [0.005] * 5, rtol=1e-6)
+    np.testing.assert_allclose(rates("step", drops=(0.3,)), [0.5] * 6 + [0.05] * 14, rtol=1e-6)
+    np.testing.assert_allclose(rates("step", drops=()), [0.5] * 20, rtol=1e-6)
+
+
+@pytest.mark.parametrize("drops", [(0.5, 0.5), (0.7, 0.3), (0.0,), (1.0,), (float("nan"),)])
+def test_drops_that_are_no_ascending_shares_are_refused(drops):
+    with pytest.raises(ValueError, match=r"drops=.*: give ascending shares of the training between 0 and 1"):
+        SGD(drops=drops)

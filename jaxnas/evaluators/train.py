@@ -41,7 +41,7 @@ class SGD:
     drops: tuple[float, ...] = (0.5, 0.75)
 
     def __post_init__(self):
-        if any(b <= a for a, b in pairwise((0.0, *self.drops, 1.0))):
+        if not all(a < b for a, b in pairwise((0.0, *self.drops, 1.0))):
             raise ValueError(f"drops={self.drops}: give ascending shares of the training between 0 and 1")
 
     def transformation(self, steps: int) -> optax.GradientTransformation:
@@ -148,8 +148,8 @@ class Trainer:
         Args:
             inside: the envelope that all run in.
             genes: one child's genes each, N of them, a multiple of the number of devices.
-            trial_ids: which trials they are, ``[N]``; (trial, seed) for a further training of a trial from other weights:
-                those of seed 0 are the trial's own.
+            trial_ids: which trials they are, ``[N]``; (trial, seed) for a further training of a trial from
+                other initial weights; those of seed 0 are the trial's own.
             on_epoch: told what begins and how many epochs are done.
             scored: after which epochs (from 0) to score the held-out data; None: after every one.
             live: False for places that are not to be computed, ``[N]``; None: all are.

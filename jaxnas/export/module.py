@@ -15,9 +15,9 @@ WIDTH = 116
 class _Code:
     """What differs from network to network.
 
-    layers: lines of ``__init__``; calls: lines of ``__call__`` from the normalised image to ``x``, the last map; loads:
-    numbers of the layers that have weights; pieces: of `source` that they use; images: name of the normalised image;
-    features: channels of the last map.
+    layers: lines of ``__init__``; calls: lines of ``__call__`` from the normalised image to the last map; loads:
+    numbers of the layers with weights; pieces: of `source` that they use; images: name of the normalised image; last:
+    that of the last map; features: its channels.
     """
 
     layers: list[str]
@@ -25,6 +25,7 @@ class _Code:
     loads: list[int]
     pieces: set[str]
     images: str
+    last: str
     features: int
 
 
@@ -52,7 +53,7 @@ def module(
     height, width, channels = architecture["input"]
     shape = f"[b, {height}, {width}, {channels}]"
     norm = f"momentum={momentum!r}, epsilon={epsilon!r}"
-    factors = "" if dtype == "float32" else f", dtype=jnp.{dtype}, preferred_element_type=jnp.float32"
+    factors = "" if dtype == "float32" else f'form |= {{"dtype": jnp.{dtype}, "preferred_element_type": jnp.float32}}'
     pieces = [text for name, text in source.PIECES.items() if name in code.pieces]
     text = "\n\n\n".join([source.HEAD, *pieces, source.NETWORK, source.LOAD]) + "\n"
     changes = {
@@ -60,6 +61,7 @@ def module(
         "@CALLS@": _indent(code.calls, 8),
         "@LOADS@": _indent([f'network.layer{i}.load(weights, "layers.{i}")' for i in code.loads], 4),
         "@IMAGES@": code.images,
+        "@LAST@": code.last,
         "@SHAPE@": shape,
         "@CHANNELS@": str(channels),
         "@CLASSES@": str(classes),
@@ -93,7 +95,7 @@ def _chain(architecture: dict) -> _Code:
             height, width = -(-height // pool), -(-width // pool)
             calls.append(f"x = nnx.max_pool(x, ({pool}, {pool}), ({pool}, {pool}){padding})  # {height} x {width}")
     numbers = list(range(1, len(layers) + 1))
-    return _Code(layers, calls, numbers, {"around", "Convolution"}, "x", channels)
+    return _Code(layers, calls, numbers, {"around", "Convolution"}, "x", "x", channels)
 
 
 def _skip(architecture: dict) -> _Code:
@@ -114,9 +116,11 @@ def _skip(architecture: dict) -> _Code:
             size = " x ".join(map(str, (*layer["map"], depths[i])))
             calls.append(_fitting(f"x{i} = {name}({entering}, {sides})", f"  # {size}"))
         pieces.add(name)
-    pieces |= {"join"} if len(architecture["outputs"]) > 1 else set()
-    calls.append(_fitting(f"x = {_joined(architecture['outputs'])}"))
-    return _Code(layers, calls, loads, pieces, "x0", sum(depths[j] for j in architecture["outputs"]))
+    outputs = architecture["outputs"]
+    pieces |= {"join"} if len(outputs) > 1 else set()
+    last = f"x{outputs[0]}" if len(outputs) == 1 else "x"
+    calls += [] if len(outputs) == 1 else [_fitting(f"x = {_joined(outputs)}")]
+    return _Code(layers, calls, loads, pieces, "x0", last, sum(depths[j] for j in outputs))
 
 
 def _layer(number: int, name: str, channels: int, filters: int, layer: dict, size: Sequence[int], count: int) -> str:

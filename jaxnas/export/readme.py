@@ -5,7 +5,7 @@ from jaxnas.report import draw, final_lines
 PAGE = """# A network found by jaxnas
 
 {result}
-
+{which}
 ```
 {drawing}
 ```
@@ -63,8 +63,12 @@ def readme(description: dict, facts: dict, classes: int, jax: str, flax: str, pl
         platforms: on which the artifact runs.
     """
     height, width, channels = description["input"]
+    scores = facts["test_scores"]
+    first = next(i for i, score in enumerate(scores) if score is not None)
+    which = f"\nThese files hold the network of seed {first + 1}, with test score {scores[first]:.4f}.\n"
     return PAGE.format(
         result=final_lines(facts),
+        which=which if len(scores) > 1 else "",
         drawing=draw(description),
         height=height,
         width=width,

@@ -35,7 +35,8 @@ PIECES = {
     """Convolution, batch normalisation, ReLU."""
 
     def __init__(self, channels, filters, kernel, stride, rngs):
-        form = {"padding": around(kernel), "use_bias": False@FACTORS@}
+        form = {"padding": around(kernel), "use_bias": False}
+        @FACTORS@
         self.conv = nnx.Conv(channels, filters, kernel, stride, **form, rngs=rngs)
         self.norm = nnx.BatchNorm(filters, @NORM@, use_fast_variance=False, rngs=rngs)
 
@@ -50,7 +51,8 @@ PIECES = {
     """Convolution, bias, ReLU."""
 
     def __init__(self, channels, filters, kernel, stride, rngs):
-        form = {"padding": around(kernel), "use_bias": False@FACTORS@}
+        form = {"padding": around(kernel), "use_bias": False}
+        @FACTORS@
         self.conv = nnx.Conv(channels, filters, kernel, stride, **form, rngs=rngs)
         self.bias = nnx.Param(jnp.zeros(filters))
 
@@ -73,7 +75,7 @@ NETWORK = '''class Network(nnx.Module):
     def __call__(self, images):
         @IMAGES@ = (images - self.mean[...]) / self.std[...]
         @CALLS@
-        return self.classifier(x.mean((1, 2)))'''
+        return self.classifier(@LAST@.mean((1, 2)))'''
 
 LOAD = '''def load(path=WEIGHTS):
     """The trained network, in evaluation mode; its `train()` lets batch normalisation learn again."""

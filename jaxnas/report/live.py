@@ -52,7 +52,7 @@ class Standing:
         """Time left at this rate, as minutes and seconds."""
         if not self.trained:
             return "?"
-        return _clock((self.total - self.done) * self.seconds / self.trained)
+        return clock((self.total - self.done) * self.seconds / self.trained)
 
     @property
     def compiled(self) -> str:
@@ -134,7 +134,7 @@ class LiveReport(Report):
             ("best score", s.best_words),
             *metrics,
             ("children an hour", f"{s.per_hour:,.0f}" if s.trained else "?"),
-            ("time", f"{_clock(s.seconds)} gone, {s.left} left"),
+            ("time", f"{clock(s.seconds)} gone, {s.left} left"),
             ("compiled", s.compiled),
         ]
         for name, value in facts:
@@ -158,7 +158,7 @@ def _now(p: Progress | None) -> Text:
     return Text(f"training {p.children} different children in one program: epoch {p.epoch + 1} of {p.epochs}")
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Seconds as "1:02:03" or "2:03"."""
     minutes, s = divmod(round(seconds), 60)
     hours, m = divmod(minutes, 60)

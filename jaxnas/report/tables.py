@@ -44,13 +44,3 @@ def summary(ledger: Ledger, workdir: Path) -> str:
     lines += [f"  python -m jaxnas final {workdir}       train the best from scratch, read its test score"]
     lines += [f"  python -m jaxnas trials {workdir} --top 10"]
     return "\n".join(lines)
-
-
-def final_lines(result: dict) -> str:
-    """A final training in words."""
-    r = result
-    head = f"Trial {r['trial_id']}, trained from scratch on {r['train_examples']:,} examples for {r['epochs']} epochs"
-    cost = f"{r['parameters']:,} parameters, {r['multiply_adds']:,} multiply-adds, {r['seconds']:.1f} seconds"
-    if r["test_score"] is None:
-        return f"{head}: it diverged, so there is no test score ({cost}). Try --final.train.optimiser.learning-rate."
-    return f"{head}:\ntest score {r['test_score']:.4f} on {r['test_examples']:,} examples ({cost})"

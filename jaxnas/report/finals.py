@@ -1,0 +1,101 @@
+"""A final training as it goes, and what it has come to: a bar on a terminal, plain lines elsewhere."""
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from jaxnas.outcome import Progress
+from jaxnas.report.live import clock
+
+
+class FinalReport:
+    """Plain lines, one an epoch; also the interface of `LiveFinalReport`.
+
+    Args:
+        console: where they go.
+        seeds: how many networks train together.
+    """
+
+    def __init__(self, console: Console, seeds: int):
+        self.console, self.seeds, self.alive = console, seeds, seeds
+        self._begun: tuple[int, float] | None = None  # epochs done by then, and when
+        self._done = 0
+
+    def __enter__(self) -> "FinalReport":
+        return self
+
+    def __exit__(self, *error) -> None:
+        pass
+
+    def progress(self, progress: Progress) -> None:
+        """Something begins, or an epoch is done."""
+        p, now = progress, time.monotonic()
+        if p.children < self.alive:
+            self.alive = p.children
+            self._say(f"{self.seeds - p.children} of {self.seeds} networks diverged")
+        if p.doing == "compiling":
+            self._compiling(f"compiling a program for {self.seeds} network{'s' * (self.seeds > 1)}")
+        elif self._begun is None:
+            self._begun, self._done = (p.epoch, now), p.epoch
+            if p.epoch:
+                self._say(f"going on after epoch {p.epoch} of {p.epochs}")
+            self._trained(p, None)
+        elif p.epoch > self._done:
+            self._done = p.epoch
+            self._trained(p, (now - self._begun[1]) / (p.epoch - self._begun[0]))
+
+    def _compiling(self, what: str) -> None:
+        self._say(what)
+
+    def _trained(self, p: Progress, each: float | None) -> None:
+        """So many epochs are done; ``each``: seconds an epoch, None before the first."""
+        if each is not None:
+            self._say(f"epoch {p.epoch}/{p.epochs}  {each:.3g} s an epoch  left {clock(each * (p.epochs - p.epoch))}")
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+class LiveFinalReport(FinalReport):
+    """A bar that stays in place: epochs, time gone, time left."""
+
+    def __enter__(self) -> "LiveFinalReport":
+        columns = (BarColumn(), MofNCompleteColumn(), "epochs ", TimeElapsedColumn(), TextColumn("{task.fields[left]}"))
+        self._bar = Bar(TextColumn("{task.description}"), *columns, console=self.console)
+        self._task = self._bar.add_task("reading data", total=None, left="")
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._bar.stop()
+
+    def _compiling(self, what: str) -> None:
+        self._bar.update(self._task, description=what)
+
+    def _trained(self, p: Progress, each: float | None) -> None:
+        left = "?" if each is None else clock(each * (p.epochs - p.epoch))
+        doing = f"training {p.children} network{'s' * (p.children != 1)}"
+        self._bar.update(self._task, description=doing, completed=p.epoch, total=p.epochs, left=f"gone, {left} left")
+
+
+def final_report_on(console: Console, seeds: int) -> FinalReport:
+    """The report that fits where the output goes."""
+    return (LiveFinalReport if console.is_terminal else FinalReport)(console, seeds)
+
+
+def final_lines(result: dict) -> str:
+    """A final training in words."""
+    r = result
+    head = f"Trial {r['trial_id']}, trained from scratch on {r['train_examples']:,} examples for {r['epochs']} epochs"
+    cost = f"{r['parameters']:,} parameters, {r['multiply_adds']:,} multiply-adds, {r['seconds']:.1f} seconds"
+    if r["test_score"] is None:
+        return f"{head}: it diverged, so there is no test score ({cost}). Try --final.train.optimiser.learning-rate."
+    each = r.get("test_scores", [r["test_score"]])  # of one seed alone before there were several
+    score = f"test score {r['test_score']:.4f}"
+    if len(each) > 1:
+        listed = ", ".join("diverged" if one is None else f"{one:.4f}" for one in each)
+        spread = "" if r["test_std"] is None else f", standard deviation {r['test_std']:.4f}"
+        score = f"test scores of {len(each)} seeds {listed}: mean {r['test_score']:.4f}{spread}"
+    return f"{head}:\n{score}, on {r['test_examples']:,} examples ({cost})"
