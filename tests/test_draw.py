@@ -200,6 +200,7 @@ def test_graphviz_reads_all_of_them():
 @pytest.fixture
 def place(tmp_path, monkeypatch) -> Path:
     """A directory with a ledger of one trial, and a PATH without Graphviz."""
+    (tmp_path / "run").mkdir()
     Ledger(tmp_path / "run", write=True).append(
         [Trial(0, 0, (0,), DENSE, "ok", 0.5, 0.5, (0.25, 0.5), 33_000, 44_000_000, 1.5, 1)]
     )

@@ -25,7 +25,7 @@ def forward(network: nnx.Module, genes, mean, std) -> Callable[[jax.Array], jax.
     """
     graph, state = nnx.split(network)
     state = jax.tree.map(jnp.asarray, jax.device_get(state))  # plain constants, whatever devices it was trained on
-    return lambda images: nnx.merge(graph, state)((images - mean) / std, genes)
+    return lambda images: nnx.merge(graph, state, copy=True)((images - mean) / std, genes)
 
 
 def artifact(logits: Callable[[jax.Array], jax.Array], input_shape: tuple[int, int, int]) -> bytes:

@@ -30,7 +30,7 @@ weights = load_file("weights.safetensors")
 
 ## network.stablehlo
 
-The whole network with its weights, for any batch size, on {platforms}. Needs jax alone.
+The whole network with its weights, for any batch size, on {platforms}. Needs jax and flatbuffers.
 
 ```python
 import jax.export
