@@ -108,7 +108,7 @@ def made_up(children: ChainChildren, architecture, seed: int = 0) -> Trained:
 def logits(trained: Trained, images) -> np.ndarray:
     """Of the trained network itself."""
     x = (np.float32(images) - trained.mean) / trained.std
-    return np.asarray(trained.network(jnp.asarray(x), trained.genes))
+    return np.asarray(nnx.jit(lambda network, x: network(x, trained.genes))(trained.network, x))
 
 
 def distance(found, wanted) -> float:

@@ -133,10 +133,10 @@ def test_the_learning_rate_of_a_child_is_shown():
 
 
 def nodes_and_edges(text: str) -> tuple[dict[int, str], set[tuple[int, int]]]:
-    """Of Graphviz's language: labels by number, and the edges that are seen."""
+    """Of Graphviz's language: labels by number, and the edges."""
     nodes = {int(number): label for number, label in re.findall(r"^  n(\d+) \[label=<(.*)>, fillcolor", text, re.M)}
     lines = re.findall(r"^  n(\d+) -> n(\d+) \[(.*)\];$", text, re.M)
-    return nodes, {(int(a), int(b)) for a, b, style in lines if "invis" not in style}
+    return nodes, {(int(a), int(b)) for a, b, _ in lines}
 
 
 def test_graphviz_is_told_every_edge_and_number():
@@ -154,13 +154,42 @@ def test_graphviz_is_told_every_edge_and_number():
             assert all(one in nodes[number] for one in wanted), (nodes[number], wanted)
 
 
-def test_neighbours_stand_one_below_the_other():
-    """Where no edge holds them there, an invisible one does."""
+def placed(text: str) -> tuple[dict[int, tuple], dict[tuple[int, int], tuple]]:
+    """Of Graphviz's language: left, right, top and bottom of each box; of each edge its points, the arrow's tip last."""
+    found = re.findall(r'^  n(\d+) \[.*pos="0,(.*)", width=(.*), height=(.*)\];$', text, re.M)
+    middle = lambda y, w, h: (-36 * w, 36 * w, y + 36 * h, y - 36 * h)
+    rectangles = {int(number): middle(*map(float, numbers)) for number, *numbers in found}
+    lines = re.findall(r'^  n(\d+) -> n(\d+) \[.*pos="e,(\S+) (.*)"\];$', text, re.M)
+    pair = lambda words: tuple(map(float, words.split(",")))
+    return rectangles, {(int(a), int(b)): (*map(pair, points.split()), pair(tip)) for a, b, tip, points in lines}
+
+
+def test_a_picture_is_not_tangled():
+    """Boxes lie apart; a line begins at its box and its arrow touches the other; arrows of a box and lanes lie apart."""
     for architecture in SKIPS:
-        text = dot_text(architecture)
-        for a, b in pairwise(range(len(architecture["layers"]) + 2)):
-            [line] = re.findall(rf"^  n{a} -> n{b} \[(.*)\];$", text, re.M)
-            assert ("invis" in line) == ((a, b) not in edges(architecture))
+        rectangles, lines = placed(dot_text(architecture))
+        assert set(lines) == edges(architecture)
+        assert all(rectangles[i][3] > rectangles[i + 1][2] + 10 for i in range(len(rectangles) - 1))
+        lanes, tips = {}, {}
+        for (a, b), (*points, tip) in lines.items():
+            assert len(points) % 3 == 1
+            tips.setdefault(b, []).append(tip[1])
+            if b == a + 1:
+                ends = (0, 0, rectangles[a][3], rectangles[b][2])
+                assert (points[0][0], tip[0], points[0][1], tip[1]) == pytest.approx(ends, abs=0.1)
+                continue
+            for (left, _, top, bottom), (x, y) in ((rectangles[a], points[0]), (rectangles[b], tip)):
+                assert x == pytest.approx(left, abs=0.1)
+                assert bottom < y < top
+            x, ys = min(x for x, _ in points), [y for _, y in points]
+            assert x < rectangles[b][0] - 15
+            lane = lanes.setdefault((a, x), [max(ys), min(ys)])
+            lane[1] = min(lane[1], *ys)
+        for heights in tips.values():
+            assert all(high - low > 3 for high, low in pairwise(sorted(heights, reverse=True)))
+        for (a, x), (top, bottom) in lanes.items():
+            others = [lane for (b, at), lane in lanes.items() if b != a and abs(at - x) < 5]
+            assert all(top < low or bottom > high for high, low in others)
 
 
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed: no `dot` on the PATH")
@@ -192,7 +221,7 @@ def test_a_png_has_its_pixels(tmp_path):
 def test_graphviz_reads_all_of_them():
     """Several networks in one file, of 1 to 16 layers."""
     text = "".join(dot_text(one, "title") for one in SKIPS[:40:5])
-    done = subprocess.run(["dot", "-Tplain"], input=text, capture_output=True, text=True, check=False)
+    done = subprocess.run(["dot", "-Kneato", "-n2", "-Tplain"], input=text, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(re.findall("^graph ", done.stdout, re.M)) == 8
 

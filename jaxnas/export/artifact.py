@@ -4,7 +4,8 @@ References:
     `jax.export`, https://docs.jax.dev/en/latest/export/export.html: what the file promises, and for how long.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import jax
 import jax.export
@@ -39,4 +40,17 @@ def artifact(logits: Callable[[jax.Array], jax.Array], input_shape: tuple[int, i
         What `jax.export.deserialize` reads; its ``call`` is the function.
     """
     images = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("b"), *input_shape), jnp.float32)
-    return bytes(jax.export.export(jax.jit(logits), platforms=PLATFORMS)(images).serialize())
+    with _without_paths():
+        return bytes(jax.export.export(jax.jit(logits), platforms=PLATFORMS)(images).serialize())
+
+
+@contextmanager
+def _without_paths() -> Iterator[None]:
+    """Programs lowered here name no source files of this machine."""
+    name = "jax_traceback_in_locations_limit"
+    before = getattr(jax.config, name)
+    jax.config.update(name, 0)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)

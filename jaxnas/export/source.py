@@ -44,9 +44,11 @@ PIECES = {
         return nnx.relu(self.norm(self.conv(x)))
 
     def load(self, weights, name):
-        self.conv.kernel[...] = weights[f"{name}.kernel"]
-        self.norm.scale[...], self.norm.bias[...] = weights[f"{name}.scale"], weights[f"{name}.bias"]
-        self.norm.mean[...], self.norm.var[...] = weights[f"{name}.mean"], weights[f"{name}.variance"]''',
+        self.conv.kernel.set_value(weights[f"{name}.kernel"])
+        self.norm.scale.set_value(weights[f"{name}.scale"])
+        self.norm.bias.set_value(weights[f"{name}.bias"])
+        self.norm.mean.set_value(weights[f"{name}.mean"])
+        self.norm.var.set_value(weights[f"{name}.variance"])''',
     "PlainConvolution": '''class PlainConvolution(nnx.Module):
     """Convolution, bias, ReLU."""
 
@@ -60,7 +62,8 @@ PIECES = {
         return nnx.relu(self.conv(x) + self.bias[...])
 
     def load(self, weights, name):
-        self.conv.kernel[...], self.bias[...] = weights[f"{name}.kernel"], weights[f"{name}.bias"]''',
+        self.conv.kernel.set_value(weights[f"{name}.kernel"])
+        self.bias.set_value(weights[f"{name}.bias"])''',
 }
 """By the name under which a network uses them, in the order in which they are written."""
 
@@ -79,10 +82,12 @@ NETWORK = '''class Network(nnx.Module):
 
 LOAD = '''def load(path=WEIGHTS):
     """The trained network, in evaluation mode; its `train()` lets batch normalisation learn again."""
-    weights, network = load_file(path), Network(nnx.Rngs(0))
-    network.mean[...], network.std[...] = weights["images.mean"], weights["images.std"]
+    weights = load_file(path)
+    network = nnx.eval_shape(lambda: Network(nnx.Rngs(0)))  # no initial weights need to be drawn
+    network.mean.set_value(weights["images.mean"])
+    network.std.set_value(weights["images.std"])
     @LOADS@
-    network.classifier.kernel[...] = weights["classifier.kernel"]
-    network.classifier.bias[...] = weights["classifier.bias"]
+    network.classifier.kernel.set_value(weights["classifier.kernel"])
+    network.classifier.bias.set_value(weights["classifier.bias"])
     network.eval()
     return network'''
