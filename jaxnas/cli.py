@@ -254,7 +254,7 @@ def _show(options, rest: list[str]) -> int:
     score = trial.status if trial.score is None else f"validation score {trial.score:.4f}"
     cost = f"{trial.parameters:,} parameters, {trial.multiply_adds:,} multiply-adds"
     if options.out is not None:
-        report.picture(trial.architecture, f"trial {trial.trial_id}: {score}, {cost}", options.out)
+        report.picture(trial.architecture, f"trial {trial.trial_id}: {score}\n{cost}", options.out)
     print(f"Trial {trial.trial_id} of round {trial.round}: {score}, {cost}")
     print()
     print(report.draw(trial.architecture))

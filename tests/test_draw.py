@@ -155,7 +155,7 @@ def test_graphviz_is_told_every_edge_and_number():
 
 
 def placed(text: str) -> tuple[dict[int, tuple], dict[tuple[int, int], tuple]]:
-    """Of Graphviz's language: left, right, top and bottom of each box; of each edge its points, the arrow's tip last."""
+    """Left, right, top and bottom of each box; of each edge its points, the arrow's tip last."""
     found = re.findall(r'^  n(\d+) \[.*pos="0,(.*)", width=(.*), height=(.*)\];$', text, re.M)
     middle = lambda y, w, h: (-36 * w, 36 * w, y + 36 * h, y - 36 * h)
     rectangles = {int(number): middle(*map(float, numbers)) for number, *numbers in found}
@@ -165,7 +165,7 @@ def placed(text: str) -> tuple[dict[int, tuple], dict[tuple[int, int], tuple]]:
 
 
 def test_a_picture_is_not_tangled():
-    """Boxes lie apart; a line begins at its box and its arrow touches the other; arrows of a box and lanes lie apart."""
+    """Boxes lie apart, and so do lanes and the arrows into a box; a line begins and ends at its boxes."""
     for architecture in SKIPS:
         rectangles, lines = placed(dot_text(architecture))
         assert set(lines) == edges(architecture)
@@ -198,9 +198,10 @@ needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is 
 @needs_dot
 @pytest.mark.parametrize("architecture", [CHAIN, DENSE], ids=["chain", "dense skips"])
 def test_graphviz_draws_it(architecture, tmp_path):
-    picture(architecture, "trial 7: a < b & c", tmp_path / "net.svg")
+    picture(architecture, "trial 7: a < b & c\n12 parameters", tmp_path / "net.svg")
     svg = (tmp_path / "net.svg").read_text()
     assert "trial 7: a &lt; b &amp; c" in svg.replace("&#160;", " ")
+    assert ">12 parameters<" in svg
     drawn = re.findall(r"<title>n(\d+)&#45;&gt;n(\d+)</title>\n<path", svg)
     assert {(int(a), int(b)) for a, b in drawn} == edges(architecture)
     for layer in architecture["layers"]:

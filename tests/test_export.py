@@ -25,9 +25,8 @@ REAL = Path(__file__).parents[2] / "shared" / "data"
 COLOUR, GREY = SPACE.children((9, 7, 3), 5), SPACE.children((6, 5, 1), 5)
 NETWORKS = {
     "strides": (COLOUR, 1e-5),
-    "even kernels": (replace(COLOUR, norm=BatchNorm(0.8, 1e-2)), 1e-5),
-    "equal layers": (GREY, 1e-5),
-    "flat kernels": (replace(COLOUR, dtype="bfloat16"), 5e-3),
+    "equal layers": (replace(GREY, norm=BatchNorm(0.8, 1e-2)), 1e-5),
+    "even kernels": (replace(COLOUR, dtype="bfloat16"), 5e-3),
 }
 """Children, and how far the exported files may be from the trained network."""
 FILES = ["README.md", "architecture.json", "network.py", "network.stablehlo", "weights.safetensors"]
@@ -52,7 +51,7 @@ def test_program_and_module_give_the_networks_logits_without_jaxnas(exported, na
     wanted = logits(trained, images)
     assert wanted.std() > 0.1
     for kind in ("program", "module"):
-        for size in (1, 2, 7):
+        for size in (1, 7):
             assert distance(found[f"{kind} {size}"], wanted[:size]) < NETWORKS[name][1], (kind, size)
 
 
@@ -143,10 +142,10 @@ def test_a_directory_appears_whole_or_not_at_all(tmp_path):
 
 @pytest.mark.skipif(not (REAL / "fashion-mnist").is_dir(), reason="Fashion-MNIST is not here")
 def test_on_real_test_images(tmp_path):
-    """A network that has learnt from 1,280 images of Fashion-MNIST: its four files, on 100 test images."""
+    """A network that has learnt from 2,560 images of Fashion-MNIST: its four files, on 100 test images."""
     space, chain = SPACE, CHAINS["flat kernels"]
-    task = Images(str(REAL / "fashion-mnist"), limit=1280)
-    experiment = Experiment(space, task, final=Final(Train(epochs=2)))
+    task = Images(str(REAL / "fashion-mnist"), limit=2560)
+    experiment = Experiment(space, task, final=Final(Train(epochs=4)))
     description = space.children((28, 28, 1), 10).describe(chain)
     trial = Trial(0, 0, tuple(space.encode(chain).tolist()), description, "ok", 0.5, 0.5, (0.5,), 1, 1, 1.0, 1)
     facts = train_final(experiment, tmp_path, trial)

@@ -28,7 +28,7 @@ from jaxnas.tasks import Digits
 
 experiment = Experiment(
     space=ChainCNN(layers=2, kernel_heights=(1, 3), kernel_widths=(1, 3), filters=(4, 8), pool_after=(1,)),
-    task=Digits(), final=Final(Train(epochs=3)),
+    task=Digits(), final=Final(Train(epochs=30)),
 )
 """
 CHAIN = Chain((ConvLayer((3, 1), 8, pool=2), ConvLayer((1, 3), 4)))
@@ -71,7 +71,7 @@ def test_the_exported_files_classify_the_test_images_as_the_ledger_says(place):
         assert distance(found[f"{kind} {len(test)}"], wanted) < 1e-5
         score = np.mean(found[f"{kind} {len(test)}"].argmax(1) == test.labels)
         assert score == pytest.approx(ledger.facts()["final:0"]["test_score"], abs=1e-6)
-    assert score > 0.3
+    assert score > 0.5
 
 
 @pytest.mark.parametrize(

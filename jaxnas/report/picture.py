@@ -33,6 +33,7 @@ def dot_text(architecture: dict, title: str = "") -> str:
     """The network in Graphviz's language: boxes one below the other, and an edge from each that a box reads.
 
     Where all lies is settled here (`layout`), because Graphviz tangles dense skips. It is for ``dot -Kneato -n2``.
+    ``title`` may have several lines.
 
     Raises:
         ValueError: a type of architecture that has no drawing.
@@ -40,7 +41,8 @@ def dot_text(architecture: dict, title: str = "") -> str:
     found = boxes(architecture)
     texts = [_label(number if 0 < number < len(found) - 1 else None, box) for number, box in enumerate(found)]
     placed = rectangles(found, texts)
-    lines = [HEAD, f"  label=<<B>{html.escape(title)}</B><BR/> >;"] if title else [HEAD]
+    first, *rest = html.escape(title).splitlines() or [""]
+    lines = [HEAD, f"  label=<{'<BR/>'.join([f'<B>{first}</B>', *rest])}<BR/> >;"] if title else [HEAD]
     for number, (box, text, at) in enumerate(zip(found, texts, placed, strict=True)):
         label = "<BR/>".join([f"<B>{text[0]}</B>", *text[1:]])
         size = f"width={(at.right - at.left) / 72:.3f}, height={(at.top - at.bottom) / 72:.3f}"
