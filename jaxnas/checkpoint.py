@@ -7,6 +7,7 @@ References:
 """
 
 import logging
+import math
 import re
 import shutil
 import zlib
@@ -17,8 +18,12 @@ from typing import Any
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 
 NAME = re.compile(r"epoch-(\d+)")
+ROW = "row"
+"""All arrays lie in one, byte by byte: of several, those that are in flight when one fails would write tracebacks."""
+MOVE = "move that folder away, and training begins anew"
 OURS = re.compile(r"epoch-\d+(\.orbax-checkpoint-tmp.*)?")
 
 
@@ -48,41 +53,39 @@ class Checkpoints:
         Raises:
             OSError: it cannot be written; the former one stays.
         """
-        import orbax.checkpoint as ocp
-
         arrays = {name: np.asarray(leaf) for name, leaf in named(tree).items()}
-        listed = {name: [str(a.dtype), list(a.shape), _checksum(a)] for name, a in arrays.items()}
-        filled = {name: a for name, a in arrays.items() if a.size}  # orbax writes no empty arrays
-        what = ocp.args.Composite(
-            arrays=ocp.args.StandardSave(filled), facts=ocp.args.JsonSave({"facts": facts, "arrays": listed})
-        )
-        path = self._path(epochs)
+        row = np.concatenate([np.ascontiguousarray(a).reshape(-1).view(np.uint8) for a in arrays.values()])
+        listed = {name: [str(a.dtype), list(a.shape)] for name, a in arrays.items()}
+        about = {"facts": facts, "arrays": listed, "crc32": zlib.crc32(row)}
+        what = ocp.args.Composite(arrays=ocp.args.StandardSave({ROW: row}), about=ocp.args.JsonSave(about))
+        path, former = self._path(epochs), self.epochs()
+        kept = "" if former is None else self._path(former).name
         try:
-            with _checkpointer(ocp) as checkpointer:
+            self._clear(but=kept)  # what a kill has left would take room
+            with _checkpointer() as checkpointer:
                 checkpointer.save(path, args=what)
         except Exception as error:  # tensorstore has kinds of its own for a full disk
-            self._clear(f"{path.name}.")
+            self._clear(but=kept)
             raise OSError(f"the checkpoint {path} cannot be written ({_line(error)})") from error
         self._clear(but=path.name)
 
     def facts(self) -> dict | None:
         """What was recorded with the newest; None: there is none. Raises ValueError where it is damaged."""
-        stored = self._stored()
-        return None if stored is None else stored["facts"]
+        about = self._about()
+        return None if about is None else about["facts"]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The newest's arrays by name. Raises ValueError where they are damaged."""
-        import orbax.checkpoint as ocp
-
-        listed = self._stored()["arrays"]
-        empty = {name: np.empty(shape, dtype) for name, (dtype, shape, _) in listed.items()}
-        wanted = {name: a for name, a in empty.items() if a.size}
-        found = empty | self._read(ocp, arrays=ocp.args.StandardRestore(wanted))["arrays"]
-        for name, (dtype, shape, checksum) in listed.items():
-            array = found[name]
-            if (str(array.dtype), list(array.shape), _checksum(array)) != (dtype, shape, checksum):
-                raise self._damaged(f"{name} is not what was written")
-        return found
+        about = self._about()
+        sizes = [np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape in about["arrays"].values()]
+        row = self._read(arrays=ocp.args.StandardRestore({ROW: np.empty(sum(sizes), np.uint8)}))["arrays"][ROW]
+        if zlib.crc32(row) != about["crc32"]:
+            raise self._damaged("the arrays are not what was written")
+        parts = np.split(row, np.cumsum(sizes)[:-1])
+        return {
+            name: np.array(part).view(dtype).reshape(shape)
+            for part, (name, (dtype, shape)) in zip(parts, about["arrays"].items(), strict=True)
+        }
 
     def restore(self, like):
         """The newest's arrays in the form of a tree of shapes, as numpy arrays.
@@ -105,19 +108,17 @@ class Checkpoints:
     def _path(self, epochs: int) -> Path:
         return self.folder / f"epoch-{epochs}"
 
-    def _stored(self) -> dict | None:
-        import orbax.checkpoint as ocp
-
+    def _about(self) -> dict | None:
         if self.epochs() is None:
             return None
-        stored = self._read(ocp, facts=ocp.args.JsonRestore())["facts"]
-        if not isinstance(stored, dict) or not {"facts", "arrays"} <= stored.keys():
-            raise self._damaged("no facts")
-        return stored
+        about = self._read(about=ocp.args.JsonRestore())["about"]
+        if not isinstance(about, dict) or not {"facts", "arrays", "crc32"} <= about.keys():
+            raise self._damaged("it says nothing of itself")
+        return about
 
-    def _read(self, ocp, **wanted):
+    def _read(self, **wanted):
         try:
-            with _checkpointer(ocp) as checkpointer:
+            with _checkpointer() as checkpointer:
                 return checkpointer.restore(self._path(self.epochs()), args=ocp.args.Composite(**wanted))
         except Exception as error:  # orbax, tensorstore and json each have kinds of their own
             raise self._damaged(_line(error)) from error
@@ -125,14 +126,11 @@ class Checkpoints:
     def _damaged(self, why: str) -> ValueError:
         return ValueError(f"the checkpoint {self._path(self.epochs())} is damaged ({why}): {MOVE}")
 
-    def _clear(self, begin: str = "", but: str = "") -> None:
+    def _clear(self, but: str = "") -> None:
         """Remove checkpoints, and what a kill has left of them."""
         for path in list(self.folder.iterdir()) if self.folder.is_dir() else []:
-            if OURS.fullmatch(path.name) and path.name.startswith(begin) and path.name != but:
+            if OURS.fullmatch(path.name) and path.name != but:
                 shutil.rmtree(path)
-
-
-MOVE = "move that folder away, and training begins anew"
 
 
 def named(tree) -> dict[str, Any]:
@@ -142,8 +140,8 @@ def named(tree) -> dict[str, Any]:
 
 
 @contextmanager
-def _checkpointer(ocp) -> Iterator:
-    """Orbax, which is loaded where it is needed (it takes seconds), and kept from logging: its errors are raised."""
+def _checkpointer() -> Iterator:
+    """Orbax, kept from logging: what goes wrong is raised."""
     log = logging.getLogger("absl")
     level = log.level
     log.setLevel(logging.CRITICAL)
@@ -152,10 +150,6 @@ def _checkpointer(ocp) -> Iterator:
             yield checkpointer
     finally:
         log.setLevel(level)
-
-
-def _checksum(array: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).data.cast("B")) if array.size else 0
 
 
 def _line(error: Exception) -> str:

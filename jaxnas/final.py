@@ -147,6 +147,7 @@ def settings(experiment, trial: Trial) -> dict:
     own = describe(experiment.final)
     del own["save_every"]
     return {
+        "trial": trial.trial_id,
         "architecture": trial.architecture,
         "seed": experiment.seed,
         "space": describe(experiment.space),
@@ -192,7 +193,7 @@ class _Training:
         self.inside = self.children.envelope([self.architecture])
         devices = min(seeds, len(jax.local_devices()))
         self.trainer = Trainer(self.children, task, self.data, train, experiment.seed, devices)
-        self.live = np.arange(-(-seeds // devices) * devices) < seeds
+        self.live = [seed < seeds for seed in range(-(-seeds // devices) * devices)]
         self.genes = [self.children.place(self.architecture, self.inside)] * len(self.live)
         self.place = checkpoints(workdir, trial)
         self.facts = {"settings": settings(experiment, trial), "data": self._data(), "seconds": 0.0, "result": None}
@@ -200,7 +201,7 @@ class _Training:
     def run(self) -> dict:
         """From the newest checkpoint to the end."""
         total, every, since = self.final.train.epochs, self.final.save_every, self._restored()
-        alive = self.live if since is None else np.array([one.alive for one in since])
+        alive = np.array(self.live if since is None else [one.alive for one in since])
         done = self.place.epochs() or 0
         while done < total and alive.any():
             epochs = range(done, min(total, done + every))

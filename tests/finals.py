@@ -23,7 +23,7 @@ from jaxnas.tasks.classification import Augment
 experiment = Experiment(
     space=ChainCNN(layers=2, kernel_heights=(1, 3), kernel_widths=(3,), filters=(4, 8), pool_after=(1,)),
     task=Digits(augment=Augment(pad=1)), evaluator=Population(Train(epochs=1, batch_size=128), engine="padded"),
-    final=Final(Train(epochs=3)), rounds=1, children=2, seed=5,
+    final=Final(Train(epochs=3, batch_size=16)), rounds=1, children=2, seed=5,
 )
 """
 names = {}

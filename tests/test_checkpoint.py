@@ -1,7 +1,6 @@
 """Final training on disk: killed and continued, and what is said of checkpoints that do not fit."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 from finals import CHAIN, CONFIG, EXPERIMENT, TRIAL, StoppedError, files, final, stop_after, timeless, trial_of
 
 from jaxnas.checkpoint import Checkpoints
+from jaxnas.children.chain import Chain, ConvLayer
 from jaxnas.cli import main
 from jaxnas.evaluators import Train
 from jaxnas.final import checkpoints, train_final
@@ -78,8 +78,8 @@ def refused(experiment, workdir, trial, words):
 
 
 def test_a_checkpoint_of_something_else_is_refused_and_nothing_is_lost(begun):
-    other = replace(TRIAL, architecture=trial_of(replace(CHAIN, layers=CHAIN.layers[:1] * 2)).architecture)
-    refused(EXPERIMENT, begun, other, "holds a training of another architecture: move that folder away")
+    other = Chain((CHAIN.layers[0], ConvLayer((3, 3), 8)))
+    refused(EXPERIMENT, begun, trial_of(other), "holds a training of another architecture: move that folder away")
     words = "holds a training with other settings:\n  final.train.epochs: 3 there, 4 now\n"
     refused(final(train=Train(epochs=4)), begun, TRIAL, words)
     refused(final(width=2.0), begun, TRIAL, "final.width: 1.0 there, 2.0 now")
@@ -94,26 +94,27 @@ def test_a_checkpoint_of_other_data_is_refused(begun, monkeypatch):
     refused(EXPERIMENT, begun, TRIAL, "holds a training with other data:\n  train: 1438 there, 1400 now")
 
 
-def damage_bytes(path: Path) -> None:
+def change_bytes(path: Path) -> None:
     raw = bytearray(path.read_bytes())
     middle = len(raw) // 2
     raw[middle : middle + 8] = bytes(byte ^ 0xFF for byte in raw[middle : middle + 8])
     path.write_bytes(raw)
 
 
+def empty(path: Path) -> None:
+    path.write_text("{}")
+
+
 def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.mark.parametrize("damage", [damage_bytes, cut_short, Path.unlink])
-@pytest.mark.parametrize("part", ["arrays", "facts"])
+@pytest.mark.parametrize("damage", [change_bytes, cut_short, empty, Path.unlink])
+@pytest.mark.parametrize("part", ["arrays", "about"])
 def test_a_damaged_checkpoint_is_refused_and_nothing_is_lost(begun, damage, part):
-    if (damage, part) == (damage_bytes, "facts"):
-        (found,) = (begun / "final" / "7" / "epoch-2" / "facts").iterdir()
-        found.write_text("[]")
-    else:
-        stored = (begun / "final" / "7" / "epoch-2" / part).rglob("*")
-        damage(max((path for path in stored if path.is_file()), key=lambda path: path.stat().st_size))
+    folder = begun / "final" / "7" / "epoch-2"
+    (found,) = (folder / "arrays" / "d").iterdir() if part == "arrays" else [folder / part / "metadata"]
+    damage(found)
     refused(EXPERIMENT, begun, TRIAL, r"final/7/epoch-2 is damaged \(.*: move that folder away")
 
 
@@ -147,16 +148,22 @@ def test_checkpoints_keep_every_kind_of_array(tmp_path):
 # The command, killed and continued.
 
 
-@pytest.fixture(scope="module")
-def searched(tmp_path_factory):
-    """A directory with a config and, in `run`, its search."""
-    place = tmp_path_factory.mktemp("searched")
-    (place / "tiny.py").write_text(CONFIG)
-    assert main(["search", str(place / "tiny.py"), "--workdir", str(place / "run")]) == 0
-    return place / "run"
+@pytest.fixture
+def searched(tmp_path) -> Path:
+    """The directory of a search: two good trials of one architecture, and one that diverged."""
+    config, workdir = tmp_path / "tiny.py", tmp_path / "run"
+    config.write_text(CONFIG)
+    workdir.mkdir()
+    ledger = Ledger(workdir, write=True)
+    ledger.append([trial_of(CHAIN, 0), trial_of(CHAIN, 1), trial_of(CHAIN, 2, "diverged")])
+    origin = {"config": str(config), "directory": str(tmp_path), "source": CONFIG, "overrides": []}
+    ledger.record(origin=origin, seed=EXPERIMENT.seed)
+    ledger.close()
+    return workdir
 
 
-LONG = ("--final.train.epochs", "40", "--final.seeds", "2", "--final.train.optimiser.schedule", "step")
+EPOCHS = 14
+LONG = f"--final.train.epochs {EPOCHS} --final.seeds 2 --final.train.optimiser.schedule step".split()
 
 
 def start(workdir: Path, *more: str) -> subprocess.Popen:
@@ -180,51 +187,45 @@ def test_a_killed_training_goes_on_to_the_same_bits(searched, tmp_path):
     trial, place = Ledger(searched).trial(0), Checkpoints(searched / "final" / "0")
     first = kill_when(start(searched, *LONG), place, 3)
     second = kill_when(start(searched, *LONG), place, first + 4)
-    assert 3 <= first < second < 40
+    assert 3 <= first < second < EPOCHS
     assert "final:0" not in Ledger(searched).facts()
     process = start(searched, *LONG)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
-    assert f"going on after epoch {second} of 40" in out
-    assert "epoch 40/40  " in out
+    assert f"going on after epoch {second} of {EPOCHS}" in out
+    assert f"epoch {EPOCHS}/{EPOCHS}  " in out
     assert "test scores of 2 seeds 0." in out
-    experiment, _ = load(searched.parent / "tiny.py", list(LONG))
+    experiment, _ = load(searched.parent / "tiny.py", LONG)
     expected = train_final(experiment, tmp_path, trial)
     assert timeless(Ledger(searched).facts()["final:0"]) == timeless(expected)
     for name, array in checkpoints(tmp_path, trial).arrays().items():
         np.testing.assert_array_equal(place.arrays()[name], array)
 
 
-@pytest.fixture
-def copied(searched, tmp_path) -> Path:
-    """The search without any final training."""
-    return shutil.copytree(searched, tmp_path / "run", ignore=lambda *_: ["final"])
-
-
-def test_settings_on_the_command_line(copied, capsys):
+def test_settings_on_the_command_line(searched, capsys):
     """They hold for this training alone; what is not named stays as the search has it."""
     given = ["--final.train.epochs", "1", "--final.augment.cutout", "3", "--final.width", "2"]
-    assert main(["final", str(copied), "--trial", "1", *given]) == 0
+    assert main(["final", str(searched), "--trial", "1", *given]) == 0
     assert "test score 0." in capsys.readouterr().out
-    result = Ledger(copied).facts()["final:1"]
+    result = Ledger(searched).facts()["final:1"]
     assert result["settings"]["augment"] == {"type": "Augment", "pad": 1, "flip": False, "cutout": 3}
     assert (result["settings"]["width"], result["epochs"]) == (2, 1)
-    before = files(copied / "final")
-    assert main(["final", str(copied), "--trial", "1", *given]) == 0
+    before = files(searched / "final")
+    assert main(["final", str(searched), "--trial", "1", *given]) == 0
     assert "the test score is read only once" in capsys.readouterr().out
-    assert main(["final", str(copied), "--trial", "1"]) == 2
+    assert main(["final", str(searched), "--trial", "1"]) == 2
     assert "final.width: 2.0 there, 1.0 now" in capsys.readouterr().err
-    assert files(copied / "final") == before
-    assert Ledger(copied).facts()["final:1"] == result
+    assert files(searched / "final") == before
+    assert Ledger(searched).facts()["final:1"] == result
 
 
-def test_a_result_whose_files_were_moved_away_stays_in_the_ledger(copied, tmp_path):
-    one = ["final", str(copied), "--trial", "1", "--final.train.epochs"]
+def test_a_result_whose_files_were_moved_away_stays_in_the_ledger(searched, tmp_path):
+    one = ["final", str(searched), "--trial", "1", "--final.train.epochs"]
     assert main([*one, "1"]) == 0
-    former = Ledger(copied).facts()["final:1"]
-    (copied / "final" / "1").rename(tmp_path / "former")
+    former = Ledger(searched).facts()["final:1"]
+    (searched / "final" / "1").rename(tmp_path / "former")
     assert main([*one, "2"]) == 0
-    facts = Ledger(copied).facts()
+    facts = Ledger(searched).facts()
     assert facts["final:1:1"] == former
     assert facts["final:1"]["epochs"] == 2
 
@@ -240,31 +241,28 @@ def test_a_result_whose_files_were_moved_away_stays_in_the_ledger(copied, tmp_pa
         (("--trial", "2"), "trial 2 diverged in the search: choose one that has a score"),
     ],
 )
-def test_a_mistake_gets_one_clear_message(copied, capsys, arguments, message):
-    ledger = Ledger(copied, write=True)
-    ledger.append([replace(trial_of(CHAIN, 2, "diverged"), round=1)])
-    ledger.close()
+def test_a_mistake_gets_one_clear_message(searched, capsys, arguments, message):
     try:
-        status = main(["final", str(copied), *arguments])
+        status = main(["final", str(searched), *arguments])
     except SystemExit as stop:  # how tyro ends
         status = stop.code
     assert status == 2
     assert message in capsys.readouterr().err
-    assert not (copied / "final").exists()
-    assert [name for name in Ledger(copied).facts() if name.startswith("final:")] == []
+    assert not (searched / "final").exists()
+    assert [name for name in Ledger(searched).facts() if name.startswith("final:")] == []
 
 
-def test_a_full_disk_stops_with_one_line_and_the_same_command_goes_on(copied):
-    """Files may grow no further than 100 kB (RLIMIT_FSIZE), which is less than this network takes."""
+def test_a_full_disk_stops_with_one_line_and_the_same_command_goes_on(searched):
+    """Files may grow no further than 64 kB (RLIMIT_FSIZE), which is less than this network takes."""
     limit = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY)); "
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (64_000, resource.RLIM_INFINITY)); "
     limit += "from jaxnas.cli import main; sys.exit(main(sys.argv[1:]))"
-    arguments = ["final", str(copied), "--trial", "0", "--final.width", "32", "--final.train.epochs", "1"]
+    arguments = ["final", str(searched), "--trial", "0", "--final.width", "16", "--final.train.epochs", "1"]
     environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
     command = [sys.executable, "-c", limit, *arguments]
     full = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
     assert full.returncode == 1, full.stderr
     assert "final/0/epoch-1 cannot be written" in full.stderr
     assert "Traceback" not in full.stderr
-    assert list((copied / "final" / "0").iterdir()) == []
+    assert list((searched / "final" / "0").iterdir()) == []
     assert main(arguments) == 0
