@@ -11,6 +11,7 @@ from exported import distance, logits, made_up, network_of, without_jaxnas
 from plain import CHAINS, SPACE, live_numbers
 from safetensors.numpy import load_file
 
+from jaxnas.children.chain import Chain, ConvLayer
 from jaxnas.children.chain_net import BatchNorm
 from jaxnas.evaluators import Train
 from jaxnas.experiment import Experiment
@@ -18,6 +19,7 @@ from jaxnas.export import export
 from jaxnas.export.bundle import appears
 from jaxnas.final import Final, train_final
 from jaxnas.outcome import Trial
+from jaxnas.spaces import ChainCNN
 from jaxnas.tasks import Images, readers
 from jaxnas.trained import load_trained
 
@@ -143,9 +145,10 @@ def test_a_directory_appears_whole_or_not_at_all(tmp_path):
 @pytest.mark.skipif(not (REAL / "fashion-mnist").is_dir(), reason="Fashion-MNIST is not here")
 def test_on_real_test_images(tmp_path):
     """A network that has learnt from 2,560 images of Fashion-MNIST: its four files, on 100 test images."""
-    space, chain = SPACE, CHAINS["flat kernels"]
+    space = ChainCNN(layers=2, kernel_heights=(3,), kernel_widths=(3, 5), filters=(8,), pool_after=(1, 2))
+    chain = Chain((ConvLayer((3, 5), 8, pool=2), ConvLayer((3, 3), 8, pool=2)))
     task = Images(str(REAL / "fashion-mnist"), limit=2560)
-    experiment = Experiment(space, task, final=Final(Train(epochs=4)))
+    experiment = Experiment(space, task, final=Final(Train(epochs=4), save_every=4))
     description = space.children((28, 28, 1), 10).describe(chain)
     trial = Trial(0, 0, tuple(space.encode(chain).tolist()), description, "ok", 0.5, 0.5, (0.5,), 1, 1, 1.0, 1)
     facts = train_final(experiment, tmp_path, trial)

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +12,20 @@ import jax
 import jax.export
 import numpy as np
 from flax import __version__ as flax_version
+from flax import nnx
 from safetensors.numpy import save
 
-from jaxnas.export.artifact import PLATFORMS, artifact, forward
+from jaxnas.export.artifact import PLATFORMS, artifact
 from jaxnas.export.module import module
 from jaxnas.export.readme import readme
 from jaxnas.trained import Trained
 
-ARCHITECTURE, WEIGHTS, ARTIFACT, MODULE = (
+ARCHITECTURE, WEIGHTS, ARTIFACT, MODULE, README = FILES = (
     "architecture.json",
     "weights.safetensors",
     "network.stablehlo",
     "network.py",
+    "README.md",
 )
 PROBES = 16
 """Images of noise on which the files are compared."""
@@ -54,15 +56,16 @@ def export(trained: Trained, out: Path) -> Exported:
         RuntimeError: the written files compute another function than the trained network.
     """
     check_free(out)
-    logits = forward(trained.network, trained.genes, np.float32(trained.mean), np.float32(trained.std))
-    contents = _contents(trained, logits)
+    contents, input_shape = _contents(trained), tuple(trained.children.input_shape)
     with appears(out) as partial:
         for name, data in contents.items():
             (partial / name).write_bytes(data)
-        difference = _difference(logits, trained.children.input_shape, partial)
+        network = _loaded(partial)
+        (partial / ARTIFACT).write_bytes(artifact(network, input_shape))
+        difference = _difference(trained, network, partial)
         if not difference < FAR:
             raise RuntimeError(f"the exported files differ by {difference:.1e} from the trained network: nothing kept")
-    return Exported(out, tuple(contents), difference)
+    return Exported(out, FILES, difference)
 
 
 def check_free(out: Path) -> None:
@@ -71,8 +74,8 @@ def check_free(out: Path) -> None:
         raise ValueError(f"{out} exists, and an export overwrites nothing: give a directory that does not exist yet")
 
 
-def _contents(trained: Trained, logits: Callable) -> dict[str, bytes]:
-    """The files by name. ``logits`` is the trained network as a function of images."""
+def _contents(trained: Trained) -> dict[str, bytes]:
+    """All files but the program, by name."""
     children, description = trained.children, trained.children.describe(trained.architecture)
     norm = children.norm
     code = module(description, trained.classes, norm.epsilon, norm.momentum, children.dtype)
@@ -83,9 +86,8 @@ def _contents(trained: Trained, logits: Callable) -> dict[str, bytes]:
     return {
         ARCHITECTURE: (json.dumps(description, indent=1) + "\n").encode(),
         WEIGHTS: save(weights),
-        ARTIFACT: artifact(logits, tuple(description["input"])),
         MODULE: code.encode(),
-        "README.md": text.encode(),
+        README: text.encode(),
     }
 
 
@@ -106,12 +108,19 @@ def appears(out: Path) -> Iterator[Path]:
         raise
 
 
-def _difference(logits: Callable, input_shape: tuple[int, int, int], folder: Path) -> float:
-    """See `Exported`."""
-    images = np.random.default_rng(0).integers(0, 256, (PROBES, *input_shape)).astype(np.float32)
-    wanted = np.asarray(jax.jit(logits)(images))
-    program = jax.export.deserialize(bytearray((folder / ARTIFACT).read_bytes()))
+def _loaded(folder: Path) -> nnx.Module:
+    """The network of the module in a folder, by its own ``load``."""
     names = {"__name__": "network", "__file__": str(folder / MODULE)}
     exec(compile((folder / MODULE).read_text(), names["__file__"], "exec"), names)
-    found = program.call(images), names["load"]()(images)
+    return names["load"]()
+
+
+def _difference(trained: Trained, network: nnx.Module, folder: Path) -> float:
+    """See `Exported`."""
+    images = np.random.default_rng(0).integers(0, 256, (PROBES, *trained.children.input_shape)).astype(np.float32)
+    graph, state = nnx.split(trained.network)
+    logits = jax.jit(lambda state, x: nnx.merge(graph, state, copy=True)(x, trained.genes))
+    wanted = np.asarray(logits(state, np.float32((images - trained.mean) / trained.std)))
+    program = jax.export.deserialize(bytearray((folder / ARTIFACT).read_bytes()))
+    found = program.call(images), network(images)
     return max(float(np.abs(np.asarray(f) - wanted).max() / np.abs(wanted).max()) for f in found)
