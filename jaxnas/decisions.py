@@ -36,14 +36,34 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Anchor:
+    """A place that later anchors may point to, and the decision which of the earlier ones this one points to.
+
+    It takes a column for each anchor before it, the first one first: 1 where it points there, else 0. The first anchor
+    of a space takes none.
+
+    Attributes:
+        name: what points, unique in its space ("layer 3").
+        needs: as in `Choice`; all columns of an anchor are absent together.
+    """
+
+    name: str
+    needs: tuple[int, int] | None = None
+
+
+LINK = "link"
+"""The kind of an anchor's columns."""
+
+
+@dataclass(frozen=True)
 class Decisions:
-    """The choices of a space, in the order in which they are made.
+    """The decisions of a space, in the order in which they are made.
 
     Raises:
         ValueError: a choice without values, two sizes for one kind, a repeated name, a need that looks forward.
     """
 
-    choices: tuple[Choice, ...]
+    made: tuple[Choice | Anchor, ...]
 
     def __post_init__(self):
         size_of = {}
@@ -62,11 +82,29 @@ class Decisions:
             raise ValueError("two decisions have the same name: give each its own")
 
     def __len__(self) -> int:
+        """T: the number of columns."""
         return len(self.choices)
 
     @cached_property
+    def choices(self) -> tuple[Choice, ...]:
+        """Every column as a choice of its own: those of an anchor are choices of two values."""
+        found, anchors = [], []
+        for decision in self.made:
+            if isinstance(decision, Anchor):
+                found += [Choice(f"{decision.name} from {name}", LINK, 2, decision.needs) for name in anchors]
+                anchors.append(decision.name)
+            else:
+                found.append(decision)
+        return tuple(found)
+
+    @cached_property
+    def anchors(self) -> int:
+        """How many anchors there are."""
+        return sum(isinstance(decision, Anchor) for decision in self.made)
+
+    @cached_property
     def kinds(self) -> tuple[str, ...]:
-        """The different kinds, in order of first appearance."""
+        """The different kinds of columns, in order of first appearance."""
         return tuple(dict.fromkeys(c.kind for c in self.choices))
 
     @cached_property

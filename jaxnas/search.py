@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
+from jaxnas.decisions import ABSENT
 from jaxnas.experiment import Experiment
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Outcome, Progress, Status, Trial
@@ -36,7 +37,7 @@ def search(experiment: Experiment, ledger: Ledger, watch: Watch) -> None:
     propose, update = jax.jit(strategy.propose, static_argnames="n"), jax.jit(strategy.update)
     state = strategy.init(experiment.space.decisions, key_for(seed, "strategy"))
     for r in range(experiment.rounds):
-        tokens = np.asarray(propose(state, key_for(seed, "propose", r), n=n))
+        tokens = _existing(experiment, propose(state, key_for(seed, "propose", r), n=n), r * n)
         trial_ids = np.arange(r * n, (r + 1) * n)
         done = {t.trial_id: t for t in ledger.trials(round=r)}
         _check_same(done, tokens, r * n)
@@ -49,7 +50,7 @@ def search(experiment: Experiment, ledger: Ledger, watch: Watch) -> None:
         state, metrics = update(state, tokens, np.float32(rewards))
         watch.round_done(r, {name: float(value) for name, value in metrics.items()})
     if hasattr(strategy, "most_likely"):
-        favourite = np.asarray(strategy.most_likely(state))
+        favourite = _existing(experiment, strategy.most_likely(state), experiment.rounds * n)
         ledger.record(most_likely={"rounds": experiment.rounds, "architecture": evaluate.describe(favourite)})
 
 
@@ -57,7 +58,17 @@ def first_proposal(experiment: Experiment) -> Int[np.ndarray, "N T"]:
     """The tokens of the first round."""
     strategy, seed = experiment.strategy, experiment.seed
     state = strategy.init(experiment.space.decisions, key_for(seed, "strategy"))
-    return np.asarray(strategy.propose(state, key_for(seed, "propose", 0), n=experiment.children))
+    tokens = strategy.propose(state, key_for(seed, "propose", 0), n=experiment.children)
+    return _existing(experiment, tokens, 0)
+
+
+def _existing(experiment: Experiment, tokens, trials: int) -> Int[np.ndarray, "*N T"]:
+    """Tokens without those decisions that a growing space does not have yet, after so many trials.
+
+    They come last, and no earlier decision depends on them: this is a sample of the policy over those that exist.
+    """
+    tokens, present = np.asarray(tokens), getattr(experiment.space, "present", None)
+    return tokens if present is None else np.where(present(trials), tokens, ABSENT).astype(np.int32)
 
 
 def _check_same(done: dict[int, Trial], tokens, first: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 
 from jaxnas.children.chain_net import ChainChildren
+from jaxnas.children.skip_net import SkipChildren
 from jaxnas.rng import key_for
 from jaxnas.trained import Trained
 
@@ -89,19 +90,34 @@ def network_of(children: ChainChildren, inside, genes, seed: int) -> nnx.Module:
     return nnx.merge(graph, jax.tree_util.tree_map_with_path(fill, shapes))
 
 
-def made_up(children: ChainChildren, architecture, seed: int = 0) -> Trained:
+def skip_network_of(children: SkipChildren, inside, genes, seed: int) -> nnx.Module:
+    """As `network_of`, with zeros where the network has nothing: its maps lie beside each other."""
+    rng, channel = np.random.default_rng(seed), np.arange(inside.channels)
+    filters = (channel < np.asarray(genes.layers.filters)[:, None]).astype(np.float32)
+    live = channel < np.asarray(genes.blocks.live)[:, :, None]
+    spread = np.asarray(genes.blocks.spread)[:, None, None] * live[:, 0, :, None] * live[:, 1, None, :]
+    read = (channel < np.asarray(genes.channels)[1:, None]) * np.asarray(genes.layers.read)[:, None]
+    norm = filters * np.asarray(genes.layers.norm)[:, None]
+    inside_of = {"blocks": spread, "scale": norm, "bias": filters, "mean": norm, "dense": read[:, :, None]}
+    network = nnx.eval_shape(lambda g: children.build(inside, g, key_for(0, "child")), genes)
+    for name, mask in inside_of.items():
+        variable = getattr(network, name)
+        variable.set_value(jnp.asarray(rng.normal(size=variable.shape) * mask, jnp.float32))
+    network.variance.set_value(jnp.asarray(rng.uniform(0.5, 2, filters.shape), jnp.float32))
+    network.dense_bias.set_value(jnp.asarray(rng.normal(size=children.classes), jnp.float32))
+    return network
+
+
+def made_up(children: ChainChildren | SkipChildren, architecture, seed: int = 0) -> Trained:
     """What a final training could have left."""
     inside = children.envelope([architecture])
-    genes, channels = children.place(architecture, inside), children.input_shape[2]
-    facts = {"trial_id": 3, "train_examples": 10, "test_examples": 5, "epochs": 2, "test_score": 0.5, "test_std": None}
-    facts |= {
-        "test_scores": [0.5],
-        "parameters": children.cost(architecture).parameters,
-        "multiply_adds": 2,
-        "seconds": 1.0,
-    }
+    genes, channels, cost = children.place(architecture, inside), children.input_shape[2], children.cost(architecture)
+    facts = {"trial_id": 3, "train_examples": 10, "test_examples": 5, "epochs": 2, "seconds": 1.0}
+    facts |= {"test_score": 0.5, "test_std": None, "test_scores": [0.5]}
+    facts |= {"parameters": cost.parameters, "multiply_adds": cost.multiply_adds}
     mean, std = np.linspace(90, 130, channels, dtype=np.float32), np.linspace(50, 70, channels, dtype=np.float32)
-    network = network_of(children, inside, genes, seed)
+    make = skip_network_of if isinstance(children, SkipChildren) else network_of
+    network = make(children, inside, genes, seed)
     return Trained(architecture, children, network, genes, mean, std, children.classes, facts)
 
 

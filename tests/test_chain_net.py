@@ -1,22 +1,21 @@
 """Law 1: a padded child is the same child, by any engine; in its tight envelope it is the ordinary network."""
 
 from functools import cache, partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from flax import nnx
 from plain import CHAINS, SIDES, SPACE, PlainChain, jit, live_numbers, load, numbers, padding_is_zero
+from steps import CLASSES, Trained, assert_same, backward, train
 
 from jaxnas.children.chain import Chain, ConvLayer, envelope
 from jaxnas.children.chain_net import ChainChildren
 from jaxnas.children.engines import Branching, Padded, Ragged
 from jaxnas.rng import key_for
 
-CLASSES, STEPS, KEY = 5, 4, key_for(7, "child")
+KEY = key_for(7, "child")
 COLOUR, GREY = SPACE.children((9, 7, 3), CLASSES), SPACE.children((6, 5, 1), CLASSES)
 in_turn = lambda fn: lambda *stacked: jax.lax.map(lambda one: fn(*one), stacked)
 stack = lambda trees: jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
@@ -29,18 +28,6 @@ WAYS = {
 }
 
 
-class Trained(NamedTuple):
-    """The live part of a child's numbers after some steps, and of its last gradients; the loss of each step; what it
-    says when it does not train; whether all that is not live is zero.
-    """
-
-    numbers: dict[str, np.ndarray]
-    gradients: dict[str, np.ndarray]
-    losses: np.ndarray
-    logits: np.ndarray
-    clean: bool
-
-
 @pytest.fixture(autouse=True, scope="module")
 def drawn_once():
     """The same initial weights as ever; drawing them takes long to compile, and here once will do."""
@@ -48,12 +35,6 @@ def drawn_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ChainChildren, "draw", lambda children, key: jnp.asarray(drawn[children]))
         yield
-
-
-def batch(children, number):
-    rng = np.random.default_rng(number)
-    x = rng.normal(size=(16, *children.input_shape)).astype(np.float32)
-    return jnp.asarray(x), jnp.asarray(rng.integers(0, CLASSES, 16))
 
 
 @partial(jit, static_argnums=(0, 1))
@@ -64,36 +45,6 @@ def start(children, inside, genes):
 
 def graph_of(children, inside, genes):
     return nnx.graphdef(nnx.eval_shape(lambda g: children.build(inside, g, KEY), genes))
-
-
-def backward(graph, parameters, statistics, genes, x, y, training):
-    """The loss's gradients, the statistics after it, the loss and the logits."""
-
-    def loss(parameters):
-        net = nnx.merge(graph, parameters, statistics, copy=True)
-        logits = net(x, *genes, training)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
-        return losses.mean(), (logits, nnx.state(net, nnx.BatchStat))
-
-    (value, (logits, moved)), gradients = jax.value_and_grad(loss, has_aux=True)(parameters)
-    return gradients, moved, value, logits
-
-
-def train(children, run, parameters, statistics):
-    """Some steps of SGD with momentum and decay, then a batch without training.
-
-    The steps are taken here and not in ``run(parameters, statistics, x, y, training)``, which would take longer to
-    compile. Returns parameters, gradients, statistics, losses and logits.
-    """
-    momentum, losses = jax.tree.map(np.zeros_like, parameters), []
-    for number in range(STEPS):
-        gradients, statistics, loss, _ = run(parameters, statistics, *batch(children, number), True)
-        decayed = jax.tree.map(lambda g, p: np.asarray(g) + np.float32(0.01) * p, gradients, parameters)
-        momentum = jax.tree.map(lambda m, g: np.float32(0.9) * m + g, momentum, decayed)
-        parameters = jax.tree.map(lambda p, m: np.asarray(p) - np.float32(0.05) * m, parameters, momentum)
-        losses.append(loss)
-    logits = run(parameters, statistics, *batch(children, STEPS), False)[-1]
-    return parameters, gradients, statistics, np.stack(losses, -1), logits
 
 
 def read(children, chain, graph, found) -> Trained:
@@ -136,17 +87,6 @@ def together(chains, way) -> list[Trained]:
     untrained = stack([start(COLOUR, full, COLOUR.place(chain, full)) for chain in chains])
     found = train(COLOUR, lambda parameters, statistics, *rest: run(parameters, statistics, genes, *rest), *untrained)
     return [read(COLOUR, c, graph, jax.tree.map(lambda a, i=i: a[i], found)) for i, c in enumerate(chains)]
-
-
-def assert_same(found: Trained, right: Trained):
-    """Relative to the largest number of each array; a bias's gradient, a sum that all but cancels, to 2e-7."""
-    assert found.clean
-    assert found.numbers.keys() == found.gradients.keys() == right.numbers.keys()
-    for name in right.numbers:
-        for a, b in ((found.numbers[name], right.numbers[name]), (found.gradients[name], right.gradients[name])):
-            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(0.02, np.abs(b).max()), err_msg=name)
-    np.testing.assert_allclose(found.losses, right.losses, rtol=1e-5)
-    np.testing.assert_allclose(found.logits, right.logits, rtol=1e-5, atol=1e-5)
 
 
 EACH = [pytest.param(COLOUR, chain, id=name) for name, chain in CHAINS.items()]

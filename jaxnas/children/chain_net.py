@@ -4,7 +4,7 @@ then global average pooling and a dense layer. Written for ONE child inside its 
 Letters: B batch, H W map, C channels in, F filters, KH KW kernel height and width, K classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import jax
@@ -17,7 +17,7 @@ from jaxnas.children import chain, masked
 from jaxnas.children.chain import Chain, ChainEnvelope, ChainGenes, ConvLayer, LayerGenes
 from jaxnas.children.convolution import reach
 from jaxnas.children.cost import Cost
-from jaxnas.children.engines import Branching, Engine
+from jaxnas.children.engines import Branching, Engine, Padded
 from jaxnas.children.masked import Statistics
 from jaxnas.rng import key_for
 
@@ -57,8 +57,12 @@ class ChainChildren:
         """The smallest static shape that holds them all."""
         return chain.envelope(architectures)
 
-    def roof(self, architectures: Sequence[Chain], engine: Engine) -> ChainEnvelope:
-        """An envelope for all chains of the space as deep as these: few roofs serve a whole search."""
+    def roof(self, architectures: Sequence[Chain], engine: Engine, known: Collection = ()) -> ChainEnvelope:
+        """An envelope for all chains of the space as deep as these, or for all of the space where a layer that a chain
+        lacks costs nothing: few roofs serve a whole search, whatever is known.
+        """
+        if engine.skips_absent:
+            return self.whole(engine)
         depth = max(map(self.depth, architectures))
         exits = tuple(e for e in self.full.exits if e <= depth)
         return ChainEnvelope(self.full.layers[:depth], exits, self.full.maps_differ, engine)
@@ -90,6 +94,11 @@ class ChainChildren:
     def widen(self, architecture: Chain, factor: float) -> Chain:
         """One chain with so many times the filters in every layer; it is one of ``widened(factor)``."""
         return chain.widen(architecture, factor)
+
+    @property
+    def unmeasured(self) -> Engine:
+        """The engine for a device whose speed has not been measured."""
+        return Padded()
 
     def depth(self, architecture: Chain) -> int:
         """Its number of layers."""

@@ -41,7 +41,7 @@ class Rates:
 
 
 RATES = {"cpu": Rates(work=25e9, program=3.5, branch=0.035)}
-"""By platform. For the others nothing has been measured: there the engine is padded unless the user names one."""
+"""By platform. For the others nothing has been measured: there the children name an engine unless the user does."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class Planner:
     def _candidates(self, name: EngineName) -> list[Engine]:
         branching = [self.children.branching(filters) for filters in _classes(self.children.filters)]
         if name == "auto":
-            return [Padded(), *branching] if self.work.platform in RATES else [Padded()]
+            return [Padded(), *branching] if self.work.platform in RATES else [self.children.unmeasured]
         return {"padded": [Padded()], "branching": branching, "ragged": [Ragged()]}[name]
 
     def _by(self, engine: Engine, architectures: Sequence) -> Plan:
@@ -213,13 +213,14 @@ class Planner:
         """Equal groups, as few as possible. Children of similar depth go together where an absent layer costs work;
         otherwise all run in the envelope of the whole space, which needs one program.
         """
-        n, whole, depth = len(architectures), self.children.whole(engine), self.children.depth
+        n, depth = len(architectures), self.children.depth
+        roof = lambda some: self.children.roof(some, engine, {inside for inside, _ in self.known})
         order = range(n) if engine.skips_absent else sorted(range(n), key=lambda row: depth(architectures[row]))
-        size, found = self._size(whole, n), []
+        size, found = self._size(roof(architectures), n), []
         for at in range(0, n, size):
             rows = order[at : at + size]
-            roof = whole if engine.skips_absent else self.children.roof([architectures[r] for r in rows], engine)
-            found.append(self.group(rows, roof, size, architectures))
+            inside = roof(architectures if engine.skips_absent else [architectures[r] for r in rows])
+            found.append(self.group(rows, inside, size, architectures))
         return tuple(found)
 
     def _size(self, inside, n: int) -> int:

@@ -147,7 +147,7 @@ class Functions:
 
         def learn():
             updates, optimiser = self.trainer.optimiser.update(*pull(1.0), state.optimiser, state.parameters)
-            parameters = optax.apply_updates(state.parameters, updates)
+            parameters = optax.apply_updates(state.parameters, self._at_own_rate(updates, genes))
             finite = jnp.isfinite(value) & jnp.isfinite(parameters).all() & jnp.isfinite(statistics).all()
             alive = state.alive & finite
             new = ChildState(parameters, statistics, optimiser, alive)
@@ -158,6 +158,13 @@ class Functions:
             return state, total + (scores * weights).sum()
 
         return lax.cond(training, learn, score)
+
+    def _at_own_rate(self, updates, genes):
+        """Scaled where a child's genes name a learning rate of its own (NaN: that of the settings)."""
+        if not hasattr(genes, "learning_rate"):
+            return updates
+        share = genes.learning_rate / self.trainer.train.optimiser.learning_rate
+        return jnp.where(jnp.isnan(share), 1.0, share) * updates
 
     def _each(self, fn: Callable) -> Callable:
         """``fn`` of one child over all of them."""

@@ -6,14 +6,18 @@ Letters: T decisions.
 from typing import Protocol, runtime_checkable
 
 from jaxnas.spaces.chain import ChainCNN
+from jaxnas.spaces.skip import Growth, SkipCNN
 
-SPACES = {"ChainCNN": ChainCNN}
+SPACES = {"ChainCNN": ChainCNN, "SkipCNN": SkipCNN}
 """Every space of the library by name; the laws are tested over this table."""
 
 
 @runtime_checkable
 class Space(Protocol):
     """A frozen dataclass of settings with these functions and ``decisions``, a `Decisions`; see `ChainCNN`.
+
+    A space that grows during a search has one function more, ``present(trials)`` -> bool ``[T]``: which columns exist
+    in a round before which so many trials were made; they are the first ones.
 
     (``decisions`` is not declared here: the command line follows only protocols whose members are all functions.)
     """
@@ -28,4 +32,4 @@ class Space(Protocol):
         """How the architectures of this space compute on images of this shape."""
 
 
-__all__ = ["SPACES", "ChainCNN", "Space"]
+__all__ = ["SPACES", "ChainCNN", "Growth", "SkipCNN", "Space"]

@@ -1,10 +1,11 @@
 """The controller: an LSTM that writes an architecture token by token.
 
 References:
-    Zoph & Le, Neural Architecture Search with Reinforcement Learning, 2017, sections 3.2 and 4.1
+    Zoph & Le, Neural Architecture Search with Reinforcement Learning, 2017, sections 3.2, 3.3 and 4.1
     (https://arxiv.org/abs/1611.01578).
 
-Letters: T decisions, D kinds of decision, V the greatest number of values of a decision, U units.
+Letters: T columns of tokens, M decisions, A anchors, D kinds of choice, V the greatest number of values of a choice,
+U units.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,41 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from jaxnas.decisions import ABSENT, Decisions
+from jaxnas.decisions import ABSENT, Anchor, Decisions
+
+Chooser = Callable[[Array, Array, Array], tuple[Array, Array]]
+"""(number of a decision, logits ``[V]``, logits of its links ``[A]``) -> a choice's token, an anchor's bits ``[A]``."""
+
+
+class Step(NamedTuple):
+    """The decisions as arrays, ``[M]`` each: number; row of its kind in embedding and softmax; number of values; what
+    it needs ``[M, 2]``, as in `Decisions.needs`; its first column; its number among the anchors, -1 for a choice.
+    """
+
+    number: np.ndarray
+    kind: np.ndarray
+    size: np.ndarray
+    needs: np.ndarray
+    column: np.ndarray
+    anchor: np.ndarray
+
+
+def _steps(decisions: Decisions) -> Step:
+    kinds, rows, column, anchor = _kinds(decisions), [], 0, 0
+    for number, decision in enumerate(decisions.made):
+        needs = decision.needs or (-1, 0)
+        if isinstance(decision, Anchor):
+            rows.append((number, 0, 1, needs, column, anchor))
+            column, anchor = column + anchor, anchor + 1
+        else:
+            rows.append((number, kinds.index(decision.kind), decision.size, needs, column, -1))
+            column += 1
+    return Step(*(np.array(field, np.int32) for field in zip(*rows, strict=True)))
+
+
+def _kinds(decisions: Decisions) -> tuple[str, ...]:
+    """Of choices alone, in order of first appearance."""
+    return tuple(dict.fromkeys(d.kind for d in decisions.made if not isinstance(d, Anchor)))
 
 
 class Walk(NamedTuple):
@@ -34,7 +69,10 @@ class Walk(NamedTuple):
 class Controller(nnx.Module):
     """LSTM layers; the embedded last decision goes in, a softmax over the next one's values comes out.
 
-    Decisions of one kind share their embedding and their softmax. All weights start uniform in [-scale, scale].
+    Choices of one kind share their embedding and their softmax. An anchor points to the earlier one j with probability
+    sigmoid(v . tanh(W_prev h_j + W_curr h)), h the last LSTM layer's state at an anchor (section 3.3); what goes in
+    after it is the sum of the h_j that it points to, divided by one more than their number (the paper does not say;
+    so in the code of ENAS, https://arxiv.org/abs/1802.03268). All weights start uniform in [-scale, scale].
 
     Args:
         decisions: what is to be decided.
@@ -47,55 +85,106 @@ class Controller(nnx.Module):
     def __init__(self, decisions: Decisions, *, units: int, layers: int, scale: float, rngs: nnx.Rngs):
         uniform = lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -scale, scale)
         initial = {"kernel_init": uniform, "recurrent_kernel_init": uniform, "bias_init": uniform}
-        kinds, values = len(decisions.kinds), int(decisions.sizes.max())
-        self.decisions, self.units = decisions, units
+        kinds, values = len(_kinds(decisions)), int(decisions.sizes.max())
+        self.decisions, self.units, self.anchors = decisions, units, decisions.anchors
         self.cells = nnx.List([nnx.LSTMCell(units, units, **initial, rngs=rngs) for _ in range(layers)])
         self.first_input = nnx.Param(uniform(rngs.params(), (units,)))
         self.embeddings = nnx.Param(uniform(rngs.params(), (kinds, values, units)))
         self.softmax = nnx.Param(uniform(rngs.params(), (kinds, units, values)))
         self.softmax_bias = nnx.Param(uniform(rngs.params(), (kinds, values)))
+        if self.anchors:
+            self.w_prev = nnx.Param(uniform(rngs.params(), (units, units)))
+            self.w_curr = nnx.Param(uniform(rngs.params(), (units, units)))
+            self.v = nnx.Param(uniform(rngs.params(), (units,)))
 
     def sample(self, key: jax.Array) -> Walk:
         """One architecture drawn from the policy; ``key`` is consumed."""
-        keys = jax.random.split(key, len(self.decisions))
-        return self._walk(keys, lambda logits, key: jax.random.categorical(key, logits))
+        keys = jax.random.split(key, len(self.decisions.made))
+        links = lambda number, logits: jax.random.bernoulli(keys[number], jax.nn.sigmoid(logits))
+        return self._walk(lambda n, logits, to: (jax.random.categorical(keys[n], logits), links(n, to)))
 
     def score(self, tokens: Int[Array | np.ndarray, " T"]) -> Walk:
         """A given architecture."""
-        return self._walk(tokens, lambda logits, token: token)
+        tokens, columns = self._widened(jnp.asarray(tokens, jnp.int32)), jnp.asarray(_steps(self.decisions).column)
+        links = lambda number: jax.lax.dynamic_slice(tokens, (columns[number],), (self.anchors,))
+        return self._walk(lambda number, logits, to: (tokens[columns[number]], links(number)))
 
     def most_likely(self) -> Walk:
         """The greatest probability at each decision in turn."""
-        return self._walk(jnp.zeros(len(self.decisions)), lambda logits, _: logits.argmax())
+        return self._walk(lambda number, logits, to: (logits.argmax(), to > 0))
 
-    def _walk(self, given: Array | np.ndarray, choose: Callable[[Array, Array], Array]) -> Walk:
-        """Decide T times: ``choose(logits [V], given[t])`` is the token. The one scan behind all three."""
-        d = self.decisions
-        steps = (given, jnp.arange(len(d)), jnp.asarray(d.kind_index), jnp.asarray(d.sizes), jnp.asarray(d.needs))
+    def _widened(self, tokens: Int[Array, " T"]) -> Int[Array, " more"]:
+        """With room behind, so that all of an anchor's links can be read and written at once."""
+        return jnp.pad(tokens, (0, max(1, self.anchors)), constant_values=ABSENT)
 
-        def decide(carry, step):
-            memory, x, tokens = carry
-            given, t, kind, size, needs = step
-            moved, logits = self._advance(memory, x, kind, size)
-            token = choose(logits, given)
-            present = (token >= 0) & ((needs[0] < 0) | (tokens[needs[0]] >= needs[1]))
-            token = jnp.where(present, token, ABSENT).astype(jnp.int32)
-            log_p = jax.nn.log_softmax(logits)
-            gain = jnp.where(present, log_p[token], 0.0), jnp.where(present, -(jnp.exp(log_p) * log_p).sum(), 0.0)
-            state = moved, self.embeddings[...][kind, token]
-            state = jax.tree.map(lambda new, old: jnp.where(present, new, old), state, (memory, x))
-            return (*state, tokens.at[t].set(token)), gain
+    def _walk(self, choose: Chooser) -> Walk:
+        """Decide M times, as ``choose`` says. The one scan behind all three."""
+
+        def decide(carry, step: Step):
+            memory, x, placed, tokens = carry
+            moved, top = self._advance(memory, x)
+            logits, to = self._logits(top, step), self._links(top, placed)
+            token, bits = choose(step.number, logits, to)
+            window = jax.lax.dynamic_slice(tokens, (step.column,), (max(1, self.anchors),))
+            values, own = self._values(token, bits, step)
+            present = (step.needs[0] < 0) | (tokens[step.needs[0]] >= step.needs[1])
+            present = present & ((values[0] >= 0) | ~own.any())
+            window = jnp.where(own, jnp.where(present, values, ABSENT), window)
+            gain = jax.tree.map(lambda g: jnp.where(present, g, 0.0), _gain(logits, to, values, own, step.anchor))
+            here = (jnp.arange(self.anchors) == step.anchor)[:, None]
+            following = moved, self._input(values, own, placed, step), jnp.where(here, top, placed)
+            following = jax.tree.map(lambda new, old: jnp.where(present, new, old), following, (memory, x, placed))
+            return (*following, jax.lax.dynamic_update_slice(tokens, window, (step.column,))), gain
 
         nothing = tuple((jnp.zeros(self.units), jnp.zeros(self.units)) for _ in self.cells)
-        start = nothing, self.first_input[...], jnp.full(len(d), ABSENT, jnp.int32)
-        (_, _, tokens), (log_probs, entropies) = jax.lax.scan(decide, start, steps)
-        return Walk(tokens, log_probs.sum(), entropies.sum())
+        tokens = self._widened(jnp.full(len(self.decisions), ABSENT, jnp.int32))
+        start = nothing, self.first_input[...], jnp.zeros((self.anchors, self.units)), tokens
+        (*_, tokens), gains = jax.lax.scan(decide, start, jax.tree.map(jnp.asarray, _steps(self.decisions)))
+        log_probs, entropies = gains
+        return Walk(tokens[: len(self.decisions)], log_probs.sum(), entropies.sum())
 
-    def _advance(self, memory, x: Float[Array, " U"], kind, size):
-        """One step of the LSTM layers: the new memory, and logits ``[V]``, hugely negative past the kind's values."""
+    def _advance(self, memory, x: Float[Array, " U"]):
+        """One step of the LSTM layers: the new memory, and what the last of them puts out."""
         moved = []
         for cell, carry in zip(self.cells, memory, strict=True):
             carry, x = cell(carry, x)
             moved.append(carry)
-        logits = x @ self.softmax[...][kind] + self.softmax_bias[...][kind]
-        return tuple(moved), jnp.where(jnp.arange(logits.shape[0]) < size, logits, -1e9)
+        return tuple(moved), x
+
+    def _logits(self, top: Float[Array, " U"], step: Step) -> Float[Array, " V"]:
+        """Of a choice's values; hugely negative past them."""
+        logits = top @ self.softmax[...][step.kind] + self.softmax_bias[...][step.kind]
+        return jnp.where(jnp.arange(logits.shape[0]) < step.size, logits, -1e9)
+
+    def _links(self, top: Float[Array, " U"], placed: Float[Array, "A U"]) -> Float[Array, " A"]:
+        """The logit of pointing to each anchor (section 3.3)."""
+        return jnp.tanh(placed @ self.w_prev[...] + top @ self.w_curr[...]) @ self.v[...] if self.anchors else top[:0]
+
+    def _values(self, token: Array, bits: Array, step: Step):
+        """What a decision writes from its column on, and where in that window."""
+        places = jnp.arange(max(1, self.anchors))
+        if not self.anchors:
+            return jnp.asarray(token, jnp.int32)[None], places == 0
+        choice = step.anchor < 0
+        values = jnp.where(choice, jnp.asarray(token, jnp.int32), bits.astype(jnp.int32))
+        return values, jnp.where(choice, places == 0, places < step.anchor)
+
+    def _input(self, values, own, placed: Float[Array, "A U"], step: Step) -> Float[Array, " U"]:
+        """What goes into the LSTM after a decision."""
+        embedded = self.embeddings[...][step.kind, values[0]]
+        if not self.anchors:
+            return embedded
+        chosen = ((values > 0) & own).astype(jnp.float32)  # of absent links, too: nothing may divide by zero
+        return jnp.where(step.anchor < 0, embedded, chosen @ placed / (1 + chosen.sum()))
+
+
+def _gain(logits, to, values, own, anchor) -> tuple[Array, Array]:
+    """Log-probability and entropy of one decision."""
+    log_p = jax.nn.log_softmax(logits)
+    chosen, spread = log_p[values[0]], -(jnp.exp(log_p) * log_p).sum()
+    if not len(to):
+        return chosen, spread
+    yes, no = jax.nn.log_sigmoid(to), jax.nn.log_sigmoid(-to)
+    linked = jnp.where(own, jnp.where(values > 0, yes, no), 0.0).sum()
+    unsure = -jnp.where(own, jnp.exp(yes) * yes + jnp.exp(no) * no, 0.0).sum()
+    return jnp.where(anchor < 0, chosen, linked), jnp.where(anchor < 0, spread, unsure)

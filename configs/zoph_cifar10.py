@@ -1,0 +1,38 @@
+"""The experiment of Zoph & Le (2017, sections 3.3 and 4.1) on CIFAR-10, all settings as published, for accelerators.
+
+    python -m jaxnas search configs/zoph_cifar10.py --final --task.source FILE
+
+FILE: an .npz in Keras's layout, or `tfds:cifar10` where TensorFlow Datasets has prepared it. 12,800 children of 6 to 20
+layers with skip connections and predicted strides, 50 epochs each on 45,000 images, 1,600 updates of 8 children; the
+paper used 800 GPUs for it. Learning-rate, decay and epsilon of the final training were tuned by the paper on a grid;
+here they are those of the children.
+
+The same in miniature, here and now (about a minute on 2 CPU cores; the accuracy is that of chance):
+
+    python -m jaxnas search configs/zoph_cifar10.py --task.source FILE --workdir runs/smoke --rounds 1 --children 2 \
+        --task.limit 600 --evaluator.train.epochs 1 --evaluator.train.batch-size 32
+
+Paper: 5.50% test error without strides or pooling (15 layers, 4.2M parameters), 6.01% with predicted strides (20
+layers, 2.5M), 4.47% with pooling (39 layers, 7.1M).
+"""
+
+from jaxnas.evaluators import Population, Train
+from jaxnas.experiment import Experiment
+from jaxnas.final import Final
+from jaxnas.rewards import CubedAccuracy
+from jaxnas.spaces import Growth, SkipCNN
+from jaxnas.strategies import Reinforce
+from jaxnas.tasks import Images
+from jaxnas.tasks.classification import Augment
+
+experiment = Experiment(
+    # kernel sides 1, 3, 5, 7; filters 24, 36, 48, 64; strides 1, 2, 3; two layers more every 1,600 trials
+    space=SkipCNN(layers=20, growth=Growth(start=6, by=2, every=1600)),
+    task=Images("tfds:cifar10", validation=0.1, augment=Augment(pad=4, flip=True)),  # 45,000 and 5,000
+    strategy=Reinforce(learning_rate=6e-4, units=35, layers=2),
+    reward=CubedAccuracy(),  # of the best of the last 5 epochs
+    evaluator=Population(Train(epochs=50, batch_size=128, best_of_last=5)),  # SGD: Nesterov 0.9, rate 0.1, decay 1e-4
+    final=Final(Train(epochs=300, batch_size=128)),
+    rounds=1600,
+    children=8,
+)

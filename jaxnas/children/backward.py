@@ -1,0 +1,179 @@
+"""The gradients of `forward`, by hand: JAX does not differentiate loops of a length known at run time alone.
+
+Letters: B batch, C channels of the heap, M pixels of the heap, L layers, N blocks.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxnas.children import tiles
+from jaxnas.children.forward import Values, Walked, walk
+from jaxnas.children.skip_genes import AVERAGE, CONVOLUTION, TILE, SkipEnvelope, SkipGenes
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def network(inside: SkipEnvelope, dtype, epsilon: float, image, values: Values, running, genes: SkipGenes, training):
+    """Sums over the maps of all layers ``[L, B, C]``, and the statistics used ``[L, C]`` (constants to
+    differentiation).
+
+    Args:
+        inside: the envelope.
+        dtype: of the factors of matrix products.
+        epsilon: added to variances.
+        image: ``[B, H, W, C_image]``; it has no gradient.
+        values: parameters.
+        running: `Statistics` of a trained network, used when not training.
+        genes: the child's place in the envelope.
+        training: bool ``[]``: normalise by the statistics of this batch.
+    """
+    walked = walk(inside, dtype, epsilon, image, values, running, genes, training)
+    return walked.sums, walked.statistics
+
+
+def _forward(inside, dtype, epsilon, image, values, running, genes, training):
+    walked = walk(inside, dtype, epsilon, image, values, running, genes, training)
+    return (walked.sums, walked.statistics), (walked, image, values, genes, training)
+
+
+def _backward(inside, dtype, epsilon, residuals, cotangents):
+    walked, image, values, genes, training = residuals
+    heap = jnp.zeros_like(walked.maps)
+    start = heap, heap, jax.tree.map(jnp.zeros_like, values)
+    back = partial(_layer, inside, dtype, epsilon, walked, values, cotangents[0], genes, training)
+    last = tiles.layers(inside, genes)
+    gradients = lax.fori_loop(0, last, lambda i, carry: back(last - 1 - i, *carry), start)[2]
+    return jnp.zeros_like(image), gradients, None, None, None
+
+
+network.defvjp(_forward, _backward)
+
+
+def _layer(inside, dtype, epsilon, walked, values, dsums, genes, training, i, dmaps, dys, found):
+    """Gradients of layer i. Heaps: ``dmaps`` of maps, complete for this layer; ``dys`` of what precedes activation."""
+    dys, scale, bias = _activation(inside, epsilon, walked, values, dsums[i], genes, training, i, dmaps, dys)
+    blocks = _weights(inside, dtype, walked.maps, dys, found.blocks, genes, i)
+    dmaps = _inputs(inside, dtype, dmaps, dys, values.blocks, genes, i)
+    dmaps = _pooling(inside, walked, dmaps, dys, genes, i)
+    return dmaps, dys, Values(blocks, found.scale.at[i].set(scale), found.bias.at[i].set(bias))
+
+
+def _activation(inside, epsilon, walked: Walked, values: Values, dsum, genes, training, i, dmaps, dys):
+    """Through ReLU and batch normalisation, into ``dys``; also the gradients of scale and bias ``[C]``."""
+    layer = tiles.layer_of(genes, i)
+    n_tiles, convolution = tiles.count(layer.size), layer.kind == CONVOLUTION
+    mean, variance = (a[i] for a in walked.statistics)
+    slope, inverse = tiles.slope(layer, values.scale[i], variance, epsilon)
+
+    def parts(t):
+        live, at = tiles.pixels(t, layer.size, n_tiles)[2][:, None, None], tiles.at(inside, genes, i + 1, t, n_tiles)
+        live = live & (~convolution | (tiles.read(walked.maps, at) > 0))
+        return jnp.where(live, tiles.read(dmaps, at) + dsum, 0), tiles.read(walked.raw, at) - mean, at
+
+    def add(t, totals):
+        dz, centred, _ = parts(t)
+        return totals[0] + dz.sum((0, 1)), totals[1] + (dz * centred).sum((0, 1)) * inverse
+
+    nothing = jnp.zeros(inside.channels)
+    bias, scale = tiles.turns(inside, "tiles", n_tiles, add, (nothing, nothing))
+    count = jnp.maximum(layer.size[0] * layer.size[1], 1) * dmaps.shape[1]
+    share = jnp.where(layer.norm & training, 1 / count, 0.0)
+
+    def write(t, dys):
+        dz, centred, at = parts(t)
+        live = tiles.pixels(t, layer.size, n_tiles)[2][:, None, None]
+        dy = slope * (dz - share * (bias + centred * inverse * scale))
+        return lax.dynamic_update_slice(dys, jnp.where(live, dy, 0), (at, 0, 0))
+
+    dys = tiles.turns(inside, "tiles", n_tiles, write, dys)
+    return dys, jnp.where(layer.norm, scale, 0.0), jnp.where(convolution, bias, 0.0)
+
+
+def _weights(inside, dtype, maps, dys, found, genes, i):
+    """The gradient of layer i's blocks, added to ``found`` ``[N, C, C]``."""
+    layer = tiles.layer_of(genes, i)
+    n_tiles = jnp.where(layer.kind == CONVOLUTION, tiles.count(layer.size), 0)
+    classes = genes.blocks.quad, genes.blocks.single
+
+    def tile(t, found):
+        row, column, live = tiles.pixels(t, layer.size, n_tiles)
+        dy = tiles.read(dys, tiles.at(inside, genes, i + 1, t, n_tiles)).astype(dtype)
+
+        def run(group, n, some, channels, filters, found):
+            x = tiles.operand(maps, tiles.met(genes, layer, n, group, row, column, live & some), channels, dtype)
+            dw = tiles.dot(x.T, dy[:, :, :filters].reshape(-1, filters)).reshape(group, channels, filters)
+            old = lax.dynamic_slice_in_dim(found, n, group)
+            return lax.dynamic_update_slice_in_dim(found, old.at[:, :channels, :filters].add(dw), n, axis=0)
+
+        return tiles.blocks(inside, layer.blocks[0], layer.blocks[1], classes, run, found)
+
+    return tiles.turns(inside, "tiles", n_tiles, tile, found)
+
+
+def _inputs(inside, dtype, dmaps, dys, blocks, genes, i):
+    """The gradient of the maps that layer i convolves, added to ``dmaps``.
+
+    With a stride, the pixels of a map fall into phases that meet different taps of the kernel: the blocks of a layer
+    that meet one phase of one map are a run.
+    """
+    layer, classes = tiles.layer_of(genes, i), (genes.blocks.single, genes.blocks.single)
+
+    def one(r, dmaps):
+        run = jax.tree.map(lambda a: a[jnp.minimum(layer.runs[0] + r, inside.blocks - 1)], genes.runs)
+        n_tiles = jnp.where(r < layer.runs[1], tiles.count(run.grid), 0)
+        width = genes.sizes[run.source, 1]
+
+        def tile(t, dmaps):
+            row, column, live = tiles.pixels(t, run.grid, n_tiles)
+
+            def add(group, n, some, channels, filters, total):
+                back = lambda k, axis: (run.phase[axis] - genes.blocks.offset[n + k, axis]) // layer.stride[axis]
+                rows = [
+                    tiles.rows(genes, i + 1, row + back(k, 0), column + back(k, 1), live & some) for k in range(group)
+                ]
+                dy = tiles.operand(dys, rows, filters, dtype)
+                w = lax.dynamic_slice_in_dim(blocks, n, group)[:, :channels, :filters]
+                w = w.swapaxes(1, 2).reshape(-1, channels).astype(dtype)
+                return total.at[:, :channels].add(tiles.dot(dy, w))
+
+            total = jnp.zeros((TILE * dmaps.shape[1], inside.channels))
+            total = tiles.blocks(inside, run.blocks[0], run.blocks[1], classes, add, total)
+            at = (row * layer.stride[0] + run.phase[0]) * width + column * layer.stride[1] + run.phase[1]
+            at = jnp.where(live, genes.offsets[run.source] + at, inside.pixels + jnp.arange(TILE))
+            return dmaps.at[at].add(total.reshape(TILE, *dmaps.shape[1:]), mode="drop", unique_indices=True)
+
+        return tiles.turns(inside, "tiles", n_tiles, tile, dmaps)
+
+    return tiles.turns(inside, "runs", layer.runs[1], one, dmaps)
+
+
+def _pooling(inside, walked: Walked, dmaps, dys, genes, i):
+    """The gradient of the map that layer i pools, added to ``dmaps``: to the first of the greatest cells of each
+    window, or in equal parts to all.
+    """
+    layer = tiles.layer_of(genes, i)
+    n_tiles = jnp.where(layer.kind > CONVOLUTION, tiles.count(layer.size), 0)
+    taps = layer.kernel[0] * layer.kernel[1]
+
+    def tile(t, dmaps):
+        met = tiles.windows(genes, layer, *tiles.pixels(t, layer.size, n_tiles))
+        at = tiles.at(inside, genes, i + 1, t, n_tiles)
+        dz, z = tiles.read(dys, at), tiles.read(walked.raw, at)
+        count = lambda k, total: total + (met(k)[1] & (k < taps))
+        count = jnp.maximum(tiles.turns(inside, "taps", taps, count, jnp.zeros((TILE, 1, 1))), 1)
+
+        def tap(k, carry):
+            dmaps, free = carry
+            rows, live = met(k)
+            live = live & (k < taps)
+            hit = live & free & (jnp.take(walked.maps, rows, axis=0, mode="clip") == z)
+            part = jnp.where(layer.kind == AVERAGE, jnp.where(live, dz / count, 0), jnp.where(hit, dz, 0))
+            at = jnp.where(live[:, 0, 0], rows, inside.pixels + jnp.arange(TILE))
+            return dmaps.at[at].add(part, mode="drop", unique_indices=True), free & ~hit
+
+        start = dmaps, jnp.ones(dz.shape, bool)
+        return tiles.turns(inside, "taps", taps, tap, start)[0]
+
+    return tiles.turns(inside, "tiles", n_tiles, tile, dmaps)

@@ -1,0 +1,132 @@
+"""The forward pass of a network with skip connections, over tiles (see `tiles`).
+
+Letters: B batch, C channels of the heap, M pixels of the heap, L layers, N blocks.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxnas.children import tiles
+from jaxnas.children.masked import Statistics
+from jaxnas.children.skip_genes import AVERAGE, CONVOLUTION, IMAGE, TILE
+
+
+class Values(NamedTuple):
+    """What is learnt: blocks ``[N, C, C]``, scale and bias ``[L, C]``."""
+
+    blocks: jax.Array
+    scale: jax.Array
+    bias: jax.Array
+
+
+class Walked(NamedTuple):
+    """A forward pass: maps ``[M, B, C]``; the same before normalisation and ReLU; the statistics used ``[L, C]``; the
+    sum over each layer's map, ``[L, B, C]``.
+    """
+
+    maps: jax.Array
+    raw: jax.Array
+    statistics: Statistics
+    sums: jax.Array
+
+
+def walk(inside, dtype, epsilon, image, values: Values, running: Statistics, genes, training) -> Walked:
+    b, channels = image.shape[0], inside.channels
+    pixels = jnp.moveaxis(image, 0, 2).reshape(-1, b, image.shape[3])
+    pixels = jnp.pad(pixels, ((0, 0), (0, 0), (0, channels - image.shape[3])))
+    heap = jnp.zeros((inside.pixels, b, channels))
+    maps = lax.dynamic_update_slice(heap, pixels, (IMAGE, 0, 0))
+
+    def layer(i, walked: Walked) -> Walked:
+        raw = _convolve(inside, dtype, walked.maps, walked.raw, values.blocks, genes, i)
+        raw = _pool(inside, walked.maps, raw, genes, i)
+        used = _statistics(inside, raw, running, genes, i, training)
+        maps, total = _activate(inside, epsilon, walked.maps, raw, used, values, genes, i)
+        statistics = jax.tree.map(lambda all, one: all.at[i].set(one), walked.statistics, used)
+        return Walked(maps, raw, statistics, walked.sums.at[i].set(total))
+
+    start = Walked(maps, heap, running, jnp.zeros((inside.layers, b, channels)))
+    return lax.fori_loop(0, tiles.layers(inside, genes), layer, start)
+
+
+def _convolve(inside, dtype, maps, raw, blocks, genes, i):
+    """The convolution of layer i, written into ``raw``."""
+    layer = tiles.layer_of(genes, i)
+    n_tiles = jnp.where(layer.kind == CONVOLUTION, tiles.count(layer.size), 0)
+    classes = genes.blocks.quad, genes.blocks.single
+
+    def tile(t, raw):
+        row, column, live = tiles.pixels(t, layer.size, n_tiles)
+
+        def run(group, n, some, channels, filters, total):
+            x = tiles.operand(maps, tiles.met(genes, layer, n, group, row, column, live & some), channels, dtype)
+            w = lax.dynamic_slice_in_dim(blocks, n, group)[:, :channels, :filters].reshape(-1, filters)
+            return total.at[:, :filters].add(tiles.dot(x, w.astype(dtype)))
+
+        total = jnp.zeros((TILE * maps.shape[1], inside.channels))
+        total = tiles.blocks(inside, layer.blocks[0], layer.blocks[1], classes, run, total)
+        at = tiles.at(inside, genes, i + 1, t, n_tiles)
+        return lax.dynamic_update_slice(raw, total.reshape(TILE, *maps.shape[1:]), (at, 0, 0))
+
+    return tiles.turns(inside, "tiles", n_tiles, tile, raw)
+
+
+def _pool(inside, maps, raw, genes, i):
+    """The pooling of layer i, written into ``raw``."""
+    layer = tiles.layer_of(genes, i)
+    n_tiles, taps = jnp.where(layer.kind > CONVOLUTION, tiles.count(layer.size), 0), layer.kernel[0] * layer.kernel[1]
+
+    def tile(t, raw):
+        met = tiles.windows(genes, layer, *tiles.pixels(t, layer.size, n_tiles))
+
+        def tap(k, carry):
+            best, total, count = carry
+            rows, live = met(k)
+            live, x = live & (k < taps), jnp.take(maps, rows, axis=0, mode="clip")
+            return jnp.maximum(best, jnp.where(live, x, -jnp.inf)), total + jnp.where(live, x, 0), count + live
+
+        zero = jnp.zeros((TILE, *maps.shape[1:]))
+        best, total, count = tiles.turns(inside, "taps", taps, tap, (zero - jnp.inf, zero, jnp.zeros((TILE, 1, 1))))
+        pooled = jnp.where(layer.kind == AVERAGE, total / jnp.maximum(count, 1), jnp.where(count > 0, best, 0))
+        at = tiles.at(inside, genes, i + 1, t, n_tiles)
+        return lax.dynamic_update_slice(raw, pooled, (at, 0, 0))
+
+    return tiles.turns(inside, "tiles", n_tiles, tile, raw)
+
+
+def _statistics(inside, raw, running: Statistics, genes, i, training) -> Statistics:
+    """What layer i is normalised by: of this batch, or the running ones; 0 and 1 where it is not normalised."""
+    layer = tiles.layer_of(genes, i)
+    n_tiles, nothing = jnp.where(layer.norm & training, tiles.count(layer.size), 0), jnp.zeros(inside.channels)
+    count = jnp.maximum(layer.size[0] * layer.size[1], 1) * raw.shape[1]
+
+    def total(of):
+        def tile(t, total):
+            live = tiles.pixels(t, layer.size, n_tiles)[2][:, None, None]
+            y = tiles.read(raw, tiles.at(inside, genes, i + 1, t, n_tiles))
+            return total + jnp.where(live, of(y), 0).sum((0, 1))
+
+        return tiles.turns(inside, "tiles", n_tiles, tile, nothing)
+
+    mean = total(lambda y: y) / count
+    batch = Statistics(mean, total(lambda y: jnp.square(y - mean)) / count)
+    used = jax.tree.map(lambda new, old: jnp.where(training, new, old[i]), batch, running)
+    return Statistics(jnp.where(layer.norm, used.mean, 0.0), jnp.where(layer.norm, used.variance, 1.0))
+
+
+def _activate(inside, epsilon, maps, raw, used: Statistics, values: Values, genes, i):
+    """Normalisation and ReLU (pooling: neither) from ``raw`` into ``maps``; also the sum over the map ``[B, C]``."""
+    layer = tiles.layer_of(genes, i)
+    n_tiles, (slope, _) = tiles.count(layer.size), tiles.slope(layer, values.scale[i], used.variance, epsilon)
+
+    def tile(t, carry):
+        maps, total = carry
+        live, at = tiles.pixels(t, layer.size, n_tiles)[2][:, None, None], tiles.at(inside, genes, i + 1, t, n_tiles)
+        z = (tiles.read(raw, at) - used.mean) * slope + values.bias[i]
+        z = jnp.where(live, jnp.where(layer.kind == CONVOLUTION, jax.nn.relu(z), z), 0)
+        return lax.dynamic_update_slice(maps, z, (at, 0, 0)), total + z.sum(0)
+
+    return tiles.turns(inside, "tiles", n_tiles, tile, (maps, jnp.zeros(maps.shape[1:])))

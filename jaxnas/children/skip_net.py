@@ -1,0 +1,182 @@
+"""Networks with skip connections: convolutions with batch normalisation and ReLU, and poolings, that read any earlier
+maps; then the global average and a dense layer. Written for ONE child inside its envelope.
+
+References:
+    Zoph & Le, Neural Architecture Search with Reinforcement Learning, 2017, section 3.3
+    (https://arxiv.org/abs/1611.01578).
+
+Letters: B batch, H W map, C channels of the envelope, L layers, N blocks, K classes.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from jaxnas.children import skip, skip_genes, skip_weights
+from jaxnas.children.backward import network
+from jaxnas.children.chain_net import BatchNorm
+from jaxnas.children.cost import Cost
+from jaxnas.children.engines import Branching, Engine
+from jaxnas.children.forward import Values
+from jaxnas.children.masked import Statistics
+from jaxnas.children.skip import Skip
+from jaxnas.children.skip_genes import QUAD, TILE, SkipEnvelope, SkipGenes
+from jaxnas.rng import key_for
+
+
+@dataclass(frozen=True)
+class SkipChildren:
+    """The networks of one space on one task: what they have in common, and all that a trainer asks of them.
+
+    Attributes:
+        input_shape: (height, width, channels) of an image.
+        classes: how many labels there are.
+        layers: the greatest number of layers.
+        kernel: the greatest kernel height and width.
+        filters: all numbers of filters in the space, ascending.
+        norm: settings of batch normalisation.
+        dtype: of the factors of matrix products, "float32" or "bfloat16"; sums and parameters are float32.
+    """
+
+    input_shape: tuple[int, int, int]
+    classes: int
+    layers: int
+    kernel: tuple[int, int]
+    filters: tuple[int, ...]
+    norm: BatchNorm = field(default_factory=BatchNorm)
+    dtype: str = "float32"
+
+    @property
+    def channels(self) -> int:
+        """Of the widest map in the space."""
+        return max(self.input_shape[2], *self.filters)
+
+    def envelope(self, architectures: Sequence[Skip]) -> SkipEnvelope:
+        """The smallest static shape that holds them all, with a branch for each of their numbers of filters."""
+        filters = sorted({layer.filters for a in architectures for layer in a.layers if layer.filters})
+        return skip_genes.envelope(architectures, self.input_shape, self.branching(tuple(filters)))
+
+    def roof(self, architectures: Sequence[Skip], engine: Engine, known: Collection = ()) -> SkipEnvelope:
+        """A known envelope that holds them; or a new one, which holds all the known ones and more, so that few roofs
+        serve a whole search.
+        """
+        known = [inside for inside in known if inside.engine == engine]
+        needed = skip_genes.envelope(architectures, self.input_shape, engine)
+        fits = [inside for inside in known if inside | needed == inside]
+        if fits:
+            return min(fits, key=lambda inside: (inside.pixels, inside.blocks))
+        for inside in known:
+            needed = needed | inside
+        blocks, pixels = _round_up(needed.blocks), TILE * _round_up(needed.pixels // TILE)
+        own = (self.layers, blocks, pixels, self.channels)
+        return SkipEnvelope(*own, needed.image, needed.bounds, engine)
+
+    def occupied(self, inside: SkipEnvelope) -> Cost:
+        """The cost of an envelope: that of a network which fills it."""
+        per_layer = inside.channels * (2 + self.classes)
+        parameters = inside.blocks * inside.channels**2 + inside.layers * per_layer
+        work = inside.blocks * inside.channels**2 * self.input_shape[0] * self.input_shape[1]
+        return Cost(work, parameters, 4 * inside.pixels * inside.channels)
+
+    def branches(self, inside: SkipEnvelope) -> int:
+        """How many matrix products its program compiles, forward: each pair of classes by four blocks and singly."""
+        return 2 * len(inside.pairs)
+
+    def branching(self, filters: tuple[int, ...]) -> Branching:
+        """The engine whose loops end where a child's do, with these classes of channels."""
+        return Branching((), filters)
+
+    @property
+    def unmeasured(self) -> Engine:
+        """The engine for a device whose speed has not been measured: padded would do hundreds of times the work."""
+        return self.branching(self.filters)
+
+    def depth(self, architecture: Skip) -> int:
+        """Its number of layers."""
+        return len(architecture.layers)
+
+    def place(self, architecture: Skip, inside: SkipEnvelope) -> SkipGenes:
+        """The arrays that place one network in an envelope. Raises ValueError where it does not fit."""
+        return skip_genes.place(architecture, inside, self.input_shape)
+
+    def draw(self, key: jax.Array, genes: SkipGenes, inside: SkipEnvelope) -> Float[Array, "N C C"]:
+        """Standard normal numbers for the child's blocks: those of a (layer, source, tap) are the same anywhere."""
+
+        def one(block):
+            layer, source, offset = block
+            ids = (layer, source, *(offset + skip_genes.ORIGIN))
+            whole = jax.random.normal(key_for(key, "block", *ids), (self.channels, self.channels))
+            return whole[: inside.channels, : inside.channels]
+
+        return jax.lax.map(one, (genes.blocks.layer, genes.blocks.source, jnp.asarray(genes.blocks.offset)))
+
+    def build(self, inside: SkipEnvelope, genes: SkipGenes, key: jax.Array) -> "SkipNet":
+        """The padded network of one child with its initial weights; ``key`` is consumed."""
+        return SkipNet(inside, self, genes, key)
+
+    def cost(self, architecture: Skip) -> Cost:
+        """Exact cost of the unpadded network."""
+        return skip.cost(architecture, self.input_shape, self.classes)
+
+    def executed(self, architecture: Skip, inside: SkipEnvelope) -> int:
+        """Multiply-adds that run for one example of a network inside an envelope, forward."""
+        return skip_genes.executed(architecture, inside, self.input_shape, self.classes)
+
+    def describe(self, architecture: Skip) -> dict:
+        """The network as JSON values, for the ledger and for drawings."""
+        return skip.describe(architecture, self.input_shape)
+
+    def weights(self, network: "SkipNet", architecture: Skip) -> dict[str, np.ndarray]:
+        """Parameters and statistics of the unpadded network by name, for export; see `skip_weights`."""
+        return skip_weights.weights(network, architecture, self.place(architecture, network.inside), self.input_shape)
+
+
+def _round_up(n: int) -> int:
+    """To the next of 4, 6, 8, 12, 16, 24, 32, ..."""
+    size = QUAD
+    while size < n:
+        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
+    return size
+
+
+class SkipNet(nnx.Module):
+    """The padded network of ONE child inside an envelope; in its own envelope, the ordinary network.
+
+    ``key`` is consumed: weights are normal with standard deviation sqrt(2 / fan in) of the child itself (He et al.,
+    2015, https://arxiv.org/abs/1502.01852), sqrt(1 / fan in) in the dense layer.
+    """
+
+    def __init__(self, inside: SkipEnvelope, spec: SkipChildren, genes: SkipGenes, key: jax.Array):
+        live = jnp.arange(inside.channels)[None, None] < jnp.asarray(genes.blocks.live)[:, :, None]
+        spread = jnp.asarray(genes.blocks.spread)[:, None, None] * live[:, 0, :, None] * live[:, 1, None, :]
+        self.blocks = nnx.Param(spec.draw(key, genes, inside) * spread)
+        filters = (jnp.arange(inside.channels) < jnp.asarray(genes.layers.filters)[:, None]).astype(jnp.float32)
+        self.scale = nnx.Param(filters * jnp.asarray(genes.layers.norm)[:, None])
+        self.bias = nnx.Param(jnp.zeros(filters.shape))
+        self.mean, self.variance = nnx.BatchStat(jnp.zeros(filters.shape)), nnx.BatchStat(jnp.ones(filters.shape))
+        features = jnp.arange(inside.channels) < jnp.asarray(genes.channels[1:])[:, None]
+        features = features * jnp.asarray(genes.layers.read)[:, None]
+        one = lambda i: jax.random.normal(key_for(key, "dense", i), (spec.channels, spec.classes))
+        dense = jax.vmap(one)(jnp.arange(inside.layers))[:, : inside.channels]
+        self.dense = nnx.Param(dense * (features / jnp.sqrt(features.sum()))[:, :, None])
+        self.dense_bias = nnx.Param(jnp.zeros(spec.classes))
+        self.inside, self.norm, self.dtype = inside, spec.norm, jnp.dtype(spec.dtype)
+
+    def __call__(
+        self, x: Float[Array, "B H W C0"], genes: SkipGenes, training: bool | Bool[Array, ""] = False
+    ) -> Float[Array, "B K"]:
+        """Logits. In training, batch statistics normalise and the running ones move."""
+        genes = jax.tree.map(jnp.asarray, genes)
+        values = Values(self.blocks[...], self.scale[...], self.bias[...])
+        running = Statistics(self.mean[...], self.variance[...])
+        training = jnp.asarray(training)
+        sums, batch = network(self.inside, self.dtype, self.norm.epsilon, x, values, running, genes, training)
+        keep = jnp.where(training & genes.layers.norm, self.norm.momentum, 1.0)[:, None]
+        self.mean[...], self.variance[...] = jax.tree.map(lambda o, n: keep * o + (1 - keep) * n, running, batch)
+        features = sums * (genes.layers.read / genes.cells)[:, None, None]
+        return jnp.einsum("lbc,lck->bk", features, self.dense[...]) + self.dense_bias[...]

@@ -1,0 +1,115 @@
+"""Loops over tiles of pixels: what the passes of `forward` and `backward` are made of.
+
+Every map of a child lies in one heap of pixels ``[M, B, C]``, one after the other, each rounded up to whole tiles; the
+first tile of the heap is zero and the last takes what nobody wants. A convolution is a list of *blocks*: a matrix
+``[C, C]`` for each tap of the kernel and each map that is read, with the offset of the pixels it meets there. So
+sizes, strides, inputs, kernels and depth are numbers, not shapes: one program serves all networks of a space, and each
+runs its own work, rounded up to tiles and to the engine's classes of channels.
+
+Letters: B batch, C channels of the heap, M pixels of the heap, L layers, N blocks, T pixels of a tile.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxnas.children.skip_genes import QUAD, TILE
+
+
+def layers(inside, genes):
+    """How many layers run: the child's, or all where loops have a fixed end."""
+    return genes.depth if inside.bounds is None else inside.layers
+
+
+def layer_of(genes, i):
+    """The numbers of layer i."""
+    return jax.tree.map(lambda a: a[i], genes.layers)
+
+
+def turns(inside, name: str, n, body, start):
+    """``body`` n times, or as often as any child of the envelope needs where loops have a fixed end."""
+    return lax.fori_loop(0, n if inside.bounds is None else getattr(inside.bounds, name), body, start)
+
+
+def count(size):
+    return (size[0] * size[1] + TILE - 1) // TILE
+
+
+def pixels(t, size, n):
+    """Row, column of the pixels of tile t in a map of ``size``, and which exist (tiles from n on do not)."""
+    at, width = t * TILE + jnp.arange(TILE), jnp.maximum(size[1], 1)
+    return at // width, at % width, (at < size[0] * size[1]) & (t < n)
+
+
+def rows(genes, number, row, column, live):
+    """Where pixels of a map lie in the heap; those outside the map, at its beginning, where all is zero."""
+    height, width = genes.sizes[number, 0], genes.sizes[number, 1]
+    live = live & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    return jnp.where(live, genes.offsets[number] + row * width + column, 0)
+
+
+def at(inside, genes, number, t, n):
+    """Where tile t of a map begins in the heap; tiles from n on, at its end, where nobody reads."""
+    return jnp.where(t < n, genes.offsets[number] + t * TILE, inside.pixels - TILE)
+
+
+def read(heap, at):
+    return lax.dynamic_slice_in_dim(heap, at, TILE, axis=0)
+
+
+def operand(heap, rows, channels: int, dtype):
+    """Pixels of the heap as a matrix ``[T B, G channels]`` from rows ``[G, T]``."""
+    parts = [jnp.take(heap, r, axis=0, mode="clip")[:, :, :channels].reshape(-1, channels) for r in rows]
+    return jnp.concatenate(parts, -1).astype(dtype)
+
+
+def blocks(inside, first, count, pairs, run, carry):
+    """``run(G, n, live, channels in, channels out, carry)`` for the blocks from ``first`` on, G = 4 at a time and then
+    singly.
+    """
+
+    def some(group: int, done, most, k, carry):
+        n = first + done + group * k
+        n, live = jnp.clip(n, 0, inside.blocks - group), (k < most) & (n + group <= first + count)
+        branches = [partial(run, group, n, live, *pair) for pair in inside.pairs]
+        return lax.switch(pairs[0 if group == QUAD else 1][n], branches, carry)
+
+    quads = count // QUAD
+    carry = turns(inside, "quads", quads, partial(some, QUAD, 0, quads), carry)
+    return turns(inside, "singles", count % QUAD, partial(some, 1, quads * QUAD, count % QUAD), carry)
+
+
+def met(genes, layer, n, group: int, row, column, live):
+    """Heap rows ``[G, T]`` of the input pixels that blocks n.. meet for output pixels."""
+    one = lambda k: rows(
+        genes,
+        genes.blocks.source[n + k],
+        row * layer.stride[0] + genes.blocks.offset[n + k, 0],
+        column * layer.stride[1] + genes.blocks.offset[n + k, 1],
+        live,
+    )
+    return [one(k) for k in range(group)]
+
+
+def dot(x, w):
+    return lax.dot(x, w, preferred_element_type=jnp.float32)
+
+
+def windows(genes, layer, row, column, live):
+    """tap -> heap rows ``[T]`` of the cell that it meets, and which of them lie in the map."""
+
+    def met(tap):
+        tap = tap // jnp.maximum(layer.kernel[1], 1), tap % jnp.maximum(layer.kernel[1], 1)
+        r, c = (a * layer.stride[k] + tap[k] - (layer.kernel[k] - 1) // 2 for k, a in enumerate((row, column)))
+        at = rows(genes, layer.source, r, c, live)
+        return at, (at > 0)[:, None, None]
+
+    return met
+
+
+def slope(layer, scale, variance, epsilon: float):
+    """What a layer multiplies by, and the inverse deviation in it."""
+    inverse = lax.rsqrt(variance + epsilon)
+    return jnp.where(layer.norm, scale * inverse, 1.0), inverse
