@@ -69,6 +69,7 @@ def without_jaxnas(folders: dict[Path, np.ndarray]) -> dict[Path, dict[str, np.n
     for folder, images in folders.items():
         np.save(f"{folder}.images.npy", np.float32(images))
     environment = os.environ | {"PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment["XLA_FLAGS"] = "--xla_backend_optimization_level=0"  # what runs twice need not be fast
     command = [sys.executable, "-c", RUN, *map(str, folders)]
     done = subprocess.run(command, env=environment, cwd=place, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

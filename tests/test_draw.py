@@ -81,7 +81,7 @@ CHAIN = {
         {"kernel": [1, 1], "filters": 4, "stride": [2, 1], "pool": 1, "map": [2, 4], "parameters": 40},
     ],
 }  # fmt: skip
-SKIPS = [skip(seed, 1 + seed % 20, (0.1, 0.3, 0.6, 1.0)[seed % 4]) for seed in range(200)]
+SKIPS = [skip(seed, 1 + seed % 20, (0.1, 0.3, 0.6, 1.0)[seed % 4]) for seed in range(120)]
 DENSE = skip(1, 15, 0.6, rate=0.05)
 
 
