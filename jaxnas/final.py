@@ -162,8 +162,9 @@ def check_same(place: Checkpoints, facts: dict, part: str, wanted: dict) -> None
     if any(name.startswith("architecture.") for name in changed):
         raise ValueError(f"{place.folder} holds a training of another architecture: {MOVE}")
     if changed:
-        lines = "\n  ".join(changed.values())
-        raise ValueError(f"{place.folder} holds a training with other {part}:\n  {lines}\ngive these again, or {MOVE}")
+        lines, known = "\n  ".join(changed.values()), facts["result"]
+        what = "a training" if known is None else f"a finished training (test score {known['test_score']:.4f})"
+        raise ValueError(f"{place.folder} holds {what} with other {part}:\n  {lines}\ngive these again, or {MOVE}")
 
 
 def widened(children, architecture, factor: float):

@@ -103,7 +103,7 @@ def test_where_every_seed_diverges_nothing_is_read_or_kept_and_it_may_be_tried_a
     result = train_final(hopeless, tmp_path, TRIAL)
     assert (result["status"], result["test_score"], result["test_scores"]) == ("diverged", None, [None, None])
     assert not (tmp_path / "final" / "7").exists()
-    assert train_final(final(train=Train(epochs=1)), tmp_path, TRIAL)["status"] == "ok"
+    assert train_final(EXPERIMENT, tmp_path, TRIAL)["status"] == "ok"
 
 
 # Width.
