@@ -1,4 +1,4 @@
-"""The command line: ``python -m jaxnas search | plan | final | trials | show``."""
+"""The command line: ``python -m jaxnas search | plan | final | export | trials | show``."""
 
 import argparse
 import contextlib
@@ -7,16 +7,19 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from jaxnas import report, setup
-from jaxnas.experiment import describe, differences
+from jaxnas.experiment import Experiment, describe, differences
+from jaxnas.export import check_free, export
 from jaxnas.final import finished, train_final
 from jaxnas.ledger import Ledger, locked
+from jaxnas.outcome import Status, Trial
 from jaxnas.search import first_proposal, search
+from jaxnas.trained import load_trained
 
 USER_ERROR, FAILED, INTERRUPTED = 2, 1, 130
 
@@ -64,6 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     final.add_argument("--trial", type=int, help="default: the best")
     final.set_defaults(run=_final)
 
+    export = commands.add_parser("export", help="write a finally trained network as files that need no jaxnas")
+    export.add_argument("workdir", type=Path)
+    export.add_argument("--trial", type=int, help="default: the best")
+    export.add_argument("out", type=Path, help="the directory to write, which must not exist")
+    export.set_defaults(run=_export)
+
     trials = commands.add_parser("trials", help="list trials")
     trials.add_argument("workdir", type=Path)
     trials.add_argument("--top", type=int, help="only the best so many; default: all, in order")
@@ -72,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="draw one architecture")
     show.add_argument("workdir", type=Path)
     show.add_argument("trial", type=int)
+    show.add_argument("--out", type=Path, help="draw a picture into this file, .svg or .png; needs Graphviz")
     show.set_defaults(run=_show)
     return parser
 
@@ -153,21 +163,35 @@ def _final(options, rest: list[str]) -> int:
     Ledger(workdir).close()  # says so, and makes nothing, where there is no search
     with locked(workdir):
         ledger = Ledger(workdir, write=True)
-        origin = ledger.facts().get("origin")
-        if origin is None:
-            raise ValueError(f"{workdir} records no experiment: it was not made by `python -m jaxnas search`")
-        experiment = setup.restore(origin["source"], Path(origin["config"]), origin["overrides"] + rest)
-        setup.set_flags(experiment)
-        begun = origin["directory"]  # where the config's relative paths were meant
-        with contextlib.chdir(begun if Path(begun).is_dir() else "."):
+        with _recorded(ledger, workdir, rest) as experiment:
             return _train(ledger, experiment, options.trial, Console())
+
+
+@contextlib.contextmanager
+def _recorded(ledger: Ledger, workdir: Path, overrides: Sequence[str] = ()) -> Iterator[Experiment]:
+    """The experiment that a ledger records; inside, the config's relative paths mean what they meant."""
+    origin = ledger.facts().get("origin")
+    if origin is None:
+        raise ValueError(f"{workdir} records no experiment: it was not made by `python -m jaxnas search`")
+    experiment = setup.restore(origin["source"], Path(origin["config"]), [*origin["overrides"], *overrides])
+    setup.set_flags(experiment)
+    begun = origin["directory"]
+    with contextlib.chdir(begun if Path(begun).is_dir() else "."):
+        yield experiment
+
+
+def _chosen(ledger: Ledger, trial_id: int | None) -> Trial:
+    """The trial of that id; None: the best."""
+    if trial_id is not None:
+        return ledger.trial(trial_id)
+    if not ledger.top(1):
+        raise ValueError("no trial has a score yet: let the search run first")
+    return ledger.top(1)[0]
 
 
 def _train(ledger: Ledger, experiment, trial_id: int | None, console: Console) -> int:
     """Final training of a trial (None: the best), unless it has been done."""
-    if trial_id is None and not ledger.top(1):
-        raise ValueError("no trial has a score yet: let the search run first")
-    trial = ledger.top(1)[0] if trial_id is None else ledger.trial(trial_id)
+    trial = _chosen(ledger, trial_id)
     workdir, final = ledger.path.parent, experiment.final
     result = finished(experiment, workdir, trial)
     if result is None:
@@ -194,6 +218,24 @@ def _record_final(ledger: Ledger, result: dict) -> None:
         ledger.record(**{name: result})
 
 
+def _export(options, rest: list[str]) -> int:
+    _no_more(rest)
+    workdir, out = options.workdir.absolute(), options.out.absolute()
+    check_free(out)
+    ledger = Ledger(workdir)
+    trial = _chosen(ledger, options.trial)
+    if trial.status == Status.DIVERGED.label:
+        raise ValueError(
+            f"trial {trial.trial_id} diverged in the search, there is no network to export: choose one that has a "
+            f"score, `python -m jaxnas trials {options.workdir}` lists them"
+        )
+    with _recorded(ledger, workdir) as experiment:
+        written = export(load_trained(experiment, workdir, trial), out)
+    print(f"Trial {trial.trial_id} is in {options.out}: {', '.join(written.files)}")
+    print(f"Their logits differ from the trained network's by {written.difference:.0e} of the greatest.")
+    return 0
+
+
 def _trials(options, rest: list[str]) -> int:
     _no_more(rest)
     if options.top is not None and options.top < 1:
@@ -211,11 +253,15 @@ def _show(options, rest: list[str]) -> int:
     trial = Ledger(options.workdir).trial(options.trial)
     score = trial.status if trial.score is None else f"validation score {trial.score:.4f}"
     cost = f"{trial.parameters:,} parameters, {trial.multiply_adds:,} multiply-adds"
+    if options.out is not None:
+        report.picture(trial.architecture, f"trial {trial.trial_id}: {score}\n{cost}", options.out)
     print(f"Trial {trial.trial_id} of round {trial.round}: {score}, {cost}")
     print()
     print(report.draw(trial.architecture))
     curve = ", ".join("-" if v is None else f"{v:.4f}" for v in trial.curve)
     print(f"\nValidation score after each epoch: {curve}")
+    if options.out is not None:
+        print(f"Picture: {options.out}")
     return 0
 
 

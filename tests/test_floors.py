@@ -11,7 +11,7 @@ FLOORS = {
     "children": 1,
     "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2, "checkpoint": 2,
     "evaluators": 3, "strategies": 3, "report": 3,
-    "experiment": 4, "final": 4, "trained": 4, "search": 4,
+    "experiment": 4, "export": 4, "final": 4, "trained": 4, "search": 4,
     "setup": 5, "cli": 5, "__main__": 5,
 }  # fmt: skip
 ONLY = {"strategies": {"decisions"}, "report": {"ledger", "outcome"}}
@@ -19,6 +19,7 @@ SAME_FLOOR = {
     ("search", "experiment"),
     ("experiment", "final"),
     ("trained", "final"),
+    ("export", "trained"),
     ("cli", "setup"),
     ("__main__", "cli"),
     ("__main__", "setup"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
@@ -128,6 +129,29 @@ class ChainChildren:
     def describe(self, architecture: Chain) -> dict:
         """The chain as JSON values, for the ledger and for drawings."""
         return chain.describe(architecture, self.input_shape)
+
+    def weights(self, network: "ChainNet", architecture: Chain) -> dict[str, np.ndarray]:
+        """Parameters and statistics of the unpadded chain by name, float32, for export.
+
+        Args:
+            network: of this chain, in any envelope that holds it; its arrays are concrete.
+            architecture: the chain.
+
+        Returns:
+            For each layer, counted from 1, "layers.1.kernel" ``[KH, KW, C, F]``, "layers.1.scale", "layers.1.bias",
+            "layers.1.mean", "layers.1.variance" ``[F]``; "classifier.kernel" ``[F, K]``, "classifier.bias" ``[K]``.
+        """
+        shapes = chain.convolutions(architecture.layers, self.input_shape[2])
+        places = [(stage, row) for stage in network.stages for row in range(stage.kernel.shape[0])]
+        found = {}
+        for i, (shape, (stage, row)) in enumerate(zip(shapes, places[: len(shapes)], strict=True), 1):
+            kernel = stage.kernel[...][row]
+            found[f"layers.{i}.kernel"] = _middle(kernel, (*shape.kernel, shape.channels, shape.filters))
+            for name in ("scale", "bias", "mean", "variance"):
+                found[f"layers.{i}.{name}"] = getattr(stage, name)[...][row, : shape.filters]
+        found["classifier.kernel"] = network.dense[...][: shapes[-1].filters]
+        found["classifier.bias"] = network.dense_bias[...]
+        return {name: np.asarray(value) for name, value in found.items()}
 
 
 class Stage(nnx.Module):

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from jaxnas.children import skip, skip_genes
+from jaxnas.children import skip, skip_genes, skip_weights
 from jaxnas.children.backward import network
 from jaxnas.children.chain import more
 from jaxnas.children.chain_net import BatchNorm
@@ -139,6 +140,10 @@ class SkipChildren:
     def describe(self, architecture: Skip) -> dict:
         """The network as JSON values, for the ledger and for drawings."""
         return skip.describe(architecture, self.input_shape)
+
+    def weights(self, network: "SkipNet", architecture: Skip) -> dict[str, np.ndarray]:
+        """Parameters and statistics of the unpadded network by name, for export; see `skip_weights`."""
+        return skip_weights.weights(network, architecture, self.place(architecture, network.inside), self.input_shape)
 
 
 def _round_up(n: int) -> int:

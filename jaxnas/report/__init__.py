@@ -3,14 +3,17 @@
 from jaxnas.report.draw import draw, pretty
 from jaxnas.report.finals import final_lines, final_report_on
 from jaxnas.report.live import Report, report_on
+from jaxnas.report.picture import dot_text, picture
 from jaxnas.report.plans import print_plan
 from jaxnas.report.tables import summary, trial_table
 
 __all__ = [
     "Report",
+    "dot_text",
     "draw",
     "final_lines",
     "final_report_on",
+    "picture",
     "pretty",
     "print_plan",
     "report_on",

@@ -1,42 +1,72 @@
 """Architectures as text, from the JSON values of the ledger."""
 
+from jaxnas.report.graph import Box, boxes
+from jaxnas.report.lanes import draw_lanes
+
 BAR = 24
+SHORT = {"convolution": "", "max_pool": "max", "average_pool": "avg"}
 
 
 def draw(architecture: dict) -> str:
-    """The network from the image downwards, a line a layer: kernel, map, parameters, and a bar for the filters.
+    """The network from the image downwards, a line a layer: kernel, map, parameters; of a chain also a bar for the
+    filters, of a network with skips lanes for what is read further down.
 
     Raises:
         ValueError: a type of architecture that has no drawing.
     """
-    if architecture.get("type") != "chain":
-        raise ValueError(f"architecture type {architecture.get('type')!r} has no drawing: only 'chain' has one")
-    height, width, channels = architecture["input"]
-    widest = max(layer["filters"] for layer in architecture["layers"])
-    lines = [f"     {'image':<30}{f'{height} x {width} x {channels}':>14}"]
-    for number, layer in enumerate(architecture["layers"], 1):
-        bar = "█" * max(1, round(BAR * layer["filters"] / widest))
-        size = f"{layer['map'][0]} x {layer['map'][1]} x {layer['filters']}"
-        lines += ["       │", f"{number:>3}  {_words(layer):<30}{size:>14}{layer['parameters']:>11,}  {bar}"]
-    lines += ["       │", f"     {'average over the map, dense':<30}"]
+    found = boxes(architecture)
+    if architecture["type"] == "skip":
+        rate = f"\n\nlearning rate {architecture['learning_rate']}" if "learning_rate" in architecture else ""
+        return draw_lanes(found) + rate
+    image, *layers, last = found
+    widest = max(box.size[2] for box in layers)
+    lines = [f"     {image.words:<30}{_size(image):>14}"]
+    for number, box in enumerate(layers, 1):
+        bar, words = "█" * max(1, round(BAR * box.size[2] / widest)), ", ".join((box.words, *box.details))
+        lines += ["       │", f"{number:>3}  {words:<30}{_size(box):>14}{box.parameters:>11,}  {bar}"]
+    lines += ["       │", f"     {last.words:<30}"]
     return "\n".join(lines)
 
 
 def pretty(architecture: dict) -> str:
-    """One line: "5x3:24 3x3:16/2 ..." is kernel height x width : filters, and pooling or strides after a slash."""
-    if architecture.get("type") != "chain":
-        return str(architecture)
-    return " ".join(_short(layer) for layer in architecture["layers"])
+    """One line: "5x3:24 3x3:16/2 ..." is kernel height x width : filters, and pooling or strides after a slash.
 
-
-def _words(layer: dict) -> str:
-    words = f"conv {layer['kernel'][0]} x {layer['kernel'][1]}"
-    if layer["stride"] != [1, 1]:
-        words += f", stride {layer['stride'][0]} x {layer['stride'][1]}"
-    return words + (f", max pool {layer['pool']}" if layer["pool"] > 1 else "")
+    Of networks with skips: "max3x3" and "avg3x3" are pooling layers, "<0,2" says which layers are read (0 is the image)
+    where that is not just the one before, "-" that there is no batch normalisation, ">3,5" what the classifier reads,
+    "@0.05" the child's own learning rate.
+    """
+    kind = architecture.get("type")
+    if kind == "chain":
+        return " ".join(_short(layer) for layer in architecture["layers"])
+    if kind == "skip":
+        layers = architecture["layers"]
+        words = [_short_skip(number, layer) for number, layer in enumerate(layers, 1)]
+        rate = [f"@{architecture['learning_rate']}"] if "learning_rate" in architecture else []
+        return " ".join(words + _reads(">", architecture["outputs"], len(layers) + 1) + rate)
+    return str(architecture)
 
 
 def _short(layer: dict) -> str:
-    stride = "" if layer["stride"] == [1, 1] else f"s{layer['stride'][0]}x{layer['stride'][1]}"
     pool = f"/{layer['pool']}" if layer["pool"] > 1 else ""
-    return f"{layer['kernel'][0]}x{layer['kernel'][1]}:{layer['filters']}{stride}{pool}"
+    return f"{layer['kernel'][0]}x{layer['kernel'][1]}:{layer['filters']}{_stride(layer)}{pool}"
+
+
+def _short_skip(number: int, layer: dict) -> str:
+    sides = f"{SHORT[layer['type']]}{layer['kernel'][0]}x{layer['kernel'][1]}"
+    conv = layer["type"] == "convolution"
+    filters = f":{layer['channels']}" if conv else ""
+    plain = "-" if conv and not layer["norm"] else ""
+    return "".join([sides, filters, _stride(layer), plain, *_reads("<", layer["inputs"], number)])
+
+
+def _reads(mark: str, inputs: list[int], number: int) -> list[str]:
+    """What layer ``number`` reads, in a list of one, or nothing where that is just the layer before."""
+    return [] if list(inputs) == [number - 1] else [mark + ",".join(map(str, sorted(inputs)))]
+
+
+def _stride(layer: dict) -> str:
+    return "" if layer["stride"] == [1, 1] else f"s{layer['stride'][0]}x{layer['stride'][1]}"
+
+
+def _size(box: Box) -> str:
+    return " x ".join(map(str, box.size))

@@ -1,0 +1,149 @@
+"""An architecture as the Python source of an ordinary Flax NNX module, written line by line for this one network."""
+
+import re
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxnas.export import source
+
+WIDTH = 116
+"""Of a line of the written code, at most."""
+
+
+@dataclass(frozen=True)
+class _Code:
+    """What differs from network to network.
+
+    layers: lines of ``__init__``; calls: lines of ``__call__`` from the normalised image to the last map; loads:
+    numbers of the layers with weights; pieces: of `source` that they use; images: name of the normalised image; last:
+    that of the last map; features: its channels.
+    """
+
+    layers: list[str]
+    calls: list[str]
+    loads: list[int]
+    pieces: set[str]
+    images: str
+    last: str
+    features: int
+
+
+def module(
+    architecture: dict, classes: int, epsilon: float = 1e-5, momentum: float = 0.9, dtype: str = "float32"
+) -> str:
+    """Source of a module with ``Network`` and ``load``, which needs jax, flax, safetensors and nothing of jaxnas.
+
+    Args:
+        architecture: its description, as the ledger has it; type "chain" or "skip".
+        classes: how many labels there are.
+        epsilon: what batch normalisation adds to the variance.
+        momentum: how much of the old running statistics it keeps at a step.
+        dtype: of the factors in convolutions; their sums and all else are float32.
+
+    Raises:
+        ValueError: a type of architecture for which there is no writer.
+    """
+    kind = architecture.get("type")
+    if kind not in WRITERS:
+        raise ValueError(
+            f"architecture type {kind!r} cannot be written as a module: only {' and '.join(WRITERS)} can be exported"
+        )
+    code = WRITERS[kind](architecture)
+    height, width, channels = architecture["input"]
+    shape = f"[b, {height}, {width}, {channels}]"
+    norm = f"momentum={momentum!r}, epsilon={epsilon!r}"
+    factors = "" if dtype == "float32" else f'form |= {{"dtype": jnp.{dtype}, "preferred_element_type": jnp.float32}}'
+    pieces = [text for name, text in source.PIECES.items() if name in code.pieces]
+    text = "\n\n\n".join([source.HEAD, *pieces, source.NETWORK, source.LOAD]) + "\n"
+    changes = {
+        "@LAYERS@": _indent(code.layers, 8),
+        "@CALLS@": _indent(code.calls, 8),
+        "@LOADS@": _indent([f'network.layer{i}.load(weights, "layers.{i}")' for i in code.loads], 4),
+        "@IMAGES@": code.images,
+        "@LAST@": code.last,
+        "@SHAPE@": shape,
+        "@CHANNELS@": str(channels),
+        "@CLASSES@": str(classes),
+        "@FEATURES@": str(code.features),
+        "@NORM@": norm,
+        "@FACTORS@": factors,
+        "@COUNT@": f"{len(architecture['layers'])} layers",
+        "@PARAMETERS@": f"{parameters(architecture, classes):,}",
+    }
+    for mark, value in changes.items():
+        text = text.replace(mark, value)
+    return re.sub("(?m)^ +\n", "", text)  # a network of pooling layers alone has nothing to make and to load
+
+
+def parameters(architecture: dict, classes: int) -> int:
+    """All trainable numbers: those of the layers and of the dense layer at the end."""
+    features = WRITERS[architecture["type"]](architecture).features
+    return sum(layer["parameters"] for layer in architecture["layers"]) + (features + 1) * classes
+
+
+def _chain(architecture: dict) -> _Code:
+    (height, width, channels), layers, calls = architecture["input"], [], []
+    for i, layer in enumerate(architecture["layers"], 1):
+        height, width = (-(-side // s) for side, s in zip((height, width), layer["stride"], strict=True))
+        layers.append(_layer(i, "Convolution", channels, layer["filters"], layer, (height, width), layer["parameters"]))
+        calls.append(f"x = self.layer{i}(x)")
+        pool, channels = layer["pool"], layer["filters"]
+        if pool > 1:
+            beyond = (0, -height % pool), (0, -width % pool)
+            padding = f", padding={beyond}" if any(after for _, after in beyond) else ""
+            height, width = -(-height // pool), -(-width // pool)
+            calls.append(f"x = nnx.max_pool(x, ({pool}, {pool}), ({pool}, {pool}){padding})  # {height} x {width}")
+    numbers = list(range(1, len(layers) + 1))
+    return _Code(layers, calls, numbers, {"around", "Convolution"}, "x", "x", channels)
+
+
+def _skip(architecture: dict) -> _Code:
+    depths = [architecture["input"][2], *(layer["channels"] for layer in architecture["layers"])]
+    layers, calls, loads, pieces = [], [], [], {"around"}
+    for i, layer in enumerate(architecture["layers"], 1):
+        entering = _joined(layer["inputs"])
+        pieces |= {"join"} if len(layer["inputs"]) > 1 else set()
+        if layer["type"] == "convolution":
+            name = "Convolution" if layer["norm"] else "PlainConvolution"
+            channels = sum(depths[j] for j in layer["inputs"])
+            layers.append(_layer(i, name, channels, depths[i], layer, layer["map"], layer["parameters"]))
+            loads.append(i)
+            calls.append(_fitting(f"x{i} = self.layer{i}({entering})"))
+        else:
+            name = layer["type"]
+            sides = f"{tuple(layer['kernel'])}, {tuple(layer['stride'])}"
+            size = " x ".join(map(str, (*layer["map"], depths[i])))
+            calls.append(_fitting(f"x{i} = {name}({entering}, {sides})", f"  # {size}"))
+        pieces.add(name)
+    outputs = architecture["outputs"]
+    pieces |= {"join"} if len(outputs) > 1 else set()
+    last = f"x{outputs[0]}" if len(outputs) == 1 else "x"
+    calls += [] if len(outputs) == 1 else [_fitting(f"x = {_joined(outputs)}")]
+    return _Code(layers, calls, loads, pieces, "x0", last, sum(depths[j] for j in outputs))
+
+
+def _layer(number: int, name: str, channels: int, filters: int, layer: dict, size: Sequence[int], count: int) -> str:
+    """The line that makes one layer with weights, and says what comes of it."""
+    sides = f"{tuple(layer['kernel'])}, {tuple(layer['stride'])}"
+    comment = f"{size[0]} x {size[1]} x {filters}, {count:,} parameters"
+    return f"self.layer{number} = {name}({channels}, {filters}, {sides}, rngs)  # {comment}"
+
+
+def _joined(inputs: Sequence[int]) -> str:
+    names = ", ".join(f"x{j}" for j in sorted(inputs))
+    return names if len(inputs) == 1 else f"join({names})"
+
+
+def _fitting(line: str, comment: str = "") -> str:
+    """The line, broken at its commas where it is too long; the comment behind it where there is room."""
+    if len(line) + 8 > WIDTH:
+        return textwrap.fill(line, WIDTH - 8, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    return line + comment if len(line + comment) + 8 <= WIDTH else line
+
+
+def _indent(lines: list[str], by: int) -> str:
+    return textwrap.indent("\n".join(lines), " " * by).lstrip()
+
+
+WRITERS = {"chain": _chain, "skip": _skip}

@@ -1,0 +1,93 @@
+"""The parts of a written module that are the same in every network; what differs stands between two "@"."""
+
+HEAD = '''"""A convolutional network of @COUNT@ and @PARAMETERS@ parameters, found by jaxnas, which it does not need.
+
+    from network import load
+
+    network = load()          # reads weights.safetensors, which lies beside this file
+    logits = network(images)  # float32 @SHAPE@ in grey levels 0..255 -> [b, @CLASSES@]
+"""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+from flax import nnx
+from safetensors.flax import load_file
+
+WEIGHTS = Path(__file__).with_name("weights.safetensors")'''
+
+PIECES = {
+    "around": '''def around(kernel):
+    """Zero padding that puts the middle of a kernel on cells 0, s, 2s, ... of the map, s being the stride."""
+    return [((side - 1) // 2, side // 2) for side in kernel]''',
+    "join": '''def join(*maps):
+    """Maps joined in depth; the smaller ones get zeros at the bottom and at the right."""
+    height, width = max(m.shape[1] for m in maps), max(m.shape[2] for m in maps)
+    pad = lambda m: jnp.pad(m, ((0, 0), (0, height - m.shape[1]), (0, width - m.shape[2]), (0, 0)))
+    return jnp.concatenate([pad(m) for m in maps], axis=-1)''',
+    "max_pool": '''def max_pool(x, kernel, stride):
+    """The greatest cell under the kernel; cells outside the map do not count."""
+    return nnx.max_pool(x, kernel, stride, around(kernel))''',
+    "average_pool": '''def average_pool(x, kernel, stride):
+    """The mean of the cells under the kernel; cells outside the map do not count."""
+    return nnx.avg_pool(x, kernel, stride, around(kernel), count_include_pad=False)''',
+    "Convolution": '''class Convolution(nnx.Module):
+    """Convolution, batch normalisation, ReLU."""
+
+    def __init__(self, channels, filters, kernel, stride, rngs):
+        form = {"padding": around(kernel), "use_bias": False}
+        @FACTORS@
+        self.conv = nnx.Conv(channels, filters, kernel, stride, **form, rngs=rngs)
+        self.norm = nnx.BatchNorm(filters, @NORM@, use_fast_variance=False, rngs=rngs)
+
+    def __call__(self, x):
+        return nnx.relu(self.norm(self.conv(x)))
+
+    def load(self, weights, name):
+        self.conv.kernel.set_value(weights[f"{name}.kernel"])
+        self.norm.scale.set_value(weights[f"{name}.scale"])
+        self.norm.bias.set_value(weights[f"{name}.bias"])
+        self.norm.mean.set_value(weights[f"{name}.mean"])
+        self.norm.var.set_value(weights[f"{name}.variance"])''',
+    "PlainConvolution": '''class PlainConvolution(nnx.Module):
+    """Convolution, bias, ReLU."""
+
+    def __init__(self, channels, filters, kernel, stride, rngs):
+        form = {"padding": around(kernel), "use_bias": False}
+        @FACTORS@
+        self.conv = nnx.Conv(channels, filters, kernel, stride, **form, rngs=rngs)
+        self.bias = nnx.Param(jnp.zeros(filters))
+
+    def __call__(self, x):
+        return nnx.relu(self.conv(x) + self.bias[...])
+
+    def load(self, weights, name):
+        self.conv.kernel.set_value(weights[f"{name}.kernel"])
+        self.bias.set_value(weights[f"{name}.bias"])''',
+}
+"""By the name under which a network uses them, in the order in which they are written."""
+
+NETWORK = '''class Network(nnx.Module):
+    """Images, float32 @SHAPE@ in grey levels 0..255 -> logits [b, @CLASSES@]."""
+
+    def __init__(self, rngs):
+        self.mean, self.std = nnx.Variable(jnp.zeros(@CHANNELS@)), nnx.Variable(jnp.ones(@CHANNELS@))
+        @LAYERS@
+        self.classifier = nnx.Linear(@FEATURES@, @CLASSES@, rngs=rngs)
+
+    def __call__(self, images):
+        @IMAGES@ = (images - self.mean[...]) / self.std[...]
+        @CALLS@
+        return self.classifier(@LAST@.mean((1, 2)))'''
+
+LOAD = '''def load(path=WEIGHTS):
+    """The trained network, in evaluation mode; its `train()` lets batch normalisation learn again."""
+    weights = load_file(path)
+    network = nnx.eval_shape(lambda: Network(nnx.Rngs(0)))  # no initial weights need to be drawn
+    network.mean.set_value(weights["images.mean"])
+    network.std.set_value(weights["images.std"])
+    @LOADS@
+    network.classifier.kernel.set_value(weights["classifier.kernel"])
+    network.classifier.bias.set_value(weights["classifier.bias"])
+    network.eval()
+    return network'''
