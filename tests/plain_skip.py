@@ -122,8 +122,8 @@ def live_numbers(net, architecture: Skip, genes, input_shape) -> dict[str, np.nd
         kernel, begin = np.zeros((*layer.kernel, at[i + 1].channels_in, layer.filters), np.float32), {}
         for j in layer.inputs:
             begin[j] = sum(at[k].channels for k in layer.inputs if k < j)
-        first, count = genes.layers.blocks[i]
-        for n in range(first, first + count):
+        mine = (genes.blocks.layer == i) & (genes.blocks.live[:, 1] > 0)
+        for n in np.flatnonzero(mine):
             j, offset = int(genes.blocks.source[n]), genes.blocks.offset[n]
             row, column = (int(offset[k]) + around(layer.kernel[k])[0] for k in (0, 1))
             channels = at[j].channels

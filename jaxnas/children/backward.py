@@ -96,21 +96,33 @@ def _weights(inside, dtype, maps, dys, found, genes, i):
     """The gradient of layer i's blocks, added to ``found`` ``[N, C, C]``."""
     layer = tiles.layer_of(genes, i)
     n_tiles = jnp.where(layer.kind == CONVOLUTION, tiles.count(layer.size), 0)
-    classes = genes.blocks.quad, genes.blocks.single
 
-    def tile(t, found):
-        row, column, live = tiles.pixels(t, layer.size, n_tiles)
-        dy = tiles.read(dys, tiles.at(inside, genes, i + 1, t, n_tiles)).astype(dtype)
+    def product(group: int, channels: int, filters: int):
+        """Of ``group`` blocks from n on, summed over all tiles."""
 
-        def run(group, n, some, channels, filters, found):
+        def tile(t, carry):
+            n, some, total = carry
+            row, column, live = tiles.pixels(t, layer.size, n_tiles)
             x = tiles.operand(maps, tiles.met(genes, layer, n, group, row, column, live & some), channels, dtype)
-            dw = tiles.dot(x.T, dy[:, :, :filters].reshape(-1, filters)).reshape(group, channels, filters)
+            dy = tiles.read(dys, tiles.at(inside, genes, i + 1, t, n_tiles))[:, :, :filters].astype(dtype)
+            return n, some, total + tiles.dot(x.T, dy.reshape(-1, filters))
+
+        def total(n, some):
+            start = n, some, jnp.zeros((group * channels, filters))
+            dw = tiles.turns(inside, "tiles", n_tiles, tile, start)[2].reshape(group, channels, filters)
+            return jnp.pad(dw, ((0, 0), (0, inside.channels - channels), (0, inside.channels - filters)))
+
+        return total
+
+    def segment(ends, pair, found):
+        def run(group, n, some, found):
+            dw = tiles.by_class(inside, pair, partial(product, group), n, some)
             old = lax.dynamic_slice_in_dim(found, n, group)
-            return lax.dynamic_update_slice_in_dim(found, old.at[:, :channels, :filters].add(dw), n, axis=0)
+            return lax.dynamic_update_slice_in_dim(found, old + dw, n, axis=0)
 
-        return tiles.blocks(inside, layer.blocks[0], layer.blocks[1], classes, run, found)
+        return tiles.by_four(inside, ends, run, found)
 
-    return tiles.turns(inside, "tiles", n_tiles, tile, found)
+    return tiles.segments(inside, genes, layer, segment, found)
 
 
 def _inputs(inside, dtype, dmaps, dys, blocks, genes, i):
@@ -119,7 +131,7 @@ def _inputs(inside, dtype, dmaps, dys, blocks, genes, i):
     With a stride, the pixels of a map fall into phases that meet different taps of the kernel: the blocks of a layer
     that meet one phase of one map are a run.
     """
-    layer, classes = tiles.layer_of(genes, i), (genes.blocks.single, genes.blocks.single)
+    layer = tiles.layer_of(genes, i)
 
     def one(r, dmaps):
         run = jax.tree.map(lambda a: a[jnp.minimum(layer.runs[0] + r, inside.blocks - 1)], genes.runs)
@@ -129,18 +141,19 @@ def _inputs(inside, dtype, dmaps, dys, blocks, genes, i):
         def tile(t, dmaps):
             row, column, live = tiles.pixels(t, run.grid, n_tiles)
 
-            def add(group, n, some, channels, filters, total):
-                back = lambda k, axis: (run.phase[axis] - genes.blocks.offset[n + k, axis]) // layer.stride[axis]
-                rows = [
-                    tiles.rows(genes, i + 1, row + back(k, 0), column + back(k, 1), live & some) for k in range(group)
-                ]
-                dy = tiles.operand(dys, rows, filters, dtype)
-                w = lax.dynamic_slice_in_dim(blocks, n, group)[:, :channels, :filters]
-                w = w.swapaxes(1, 2).reshape(-1, channels).astype(dtype)
-                return total.at[:, :channels].add(tiles.dot(dy, w))
+            def of(channels, filters):
+                def add(group, n, some, total):
+                    back = lambda k, axis: (run.phase[axis] - genes.blocks.offset[n + k, axis]) // layer.stride[axis]
+                    met = [(row + back(k, 0), column + back(k, 1)) for k in range(group)]
+                    rows = [tiles.rows(genes, i + 1, *at, live & some) for at in met]
+                    w = lax.dynamic_slice_in_dim(blocks, n, group)[:, :channels, :filters]
+                    w = w.swapaxes(1, 2).reshape(-1, channels).astype(dtype)
+                    return total + tiles.dot(tiles.operand(dys, rows, filters, dtype), w)
 
-            total = jnp.zeros((TILE * dmaps.shape[1], inside.channels))
-            total = tiles.blocks(inside, run.blocks[0], run.blocks[1], classes, add, total)
+                nothing = jnp.zeros((TILE * dmaps.shape[1], channels))
+                return lambda: tiles.widened(tiles.by_four(inside, run.blocks, add, nothing), inside.channels)
+
+            total = tiles.by_class(inside, run.pair, of)
             at = (row * layer.stride[0] + run.phase[0]) * width + column * layer.stride[1] + run.phase[1]
             at = jnp.where(live, genes.offsets[run.source] + at, inside.pixels + jnp.arange(TILE))
             return dmaps.at[at].add(total.reshape(TILE, *dmaps.shape[1:]), mode="drop", unique_indices=True)

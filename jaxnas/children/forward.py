@@ -56,18 +56,21 @@ def _convolve(inside, dtype, maps, raw, blocks, genes, i):
     """The convolution of layer i, written into ``raw``."""
     layer = tiles.layer_of(genes, i)
     n_tiles = jnp.where(layer.kind == CONVOLUTION, tiles.count(layer.size), 0)
-    classes = genes.blocks.quad, genes.blocks.single
 
     def tile(t, raw):
         row, column, live = tiles.pixels(t, layer.size, n_tiles)
 
-        def run(group, n, some, channels, filters, total):
-            x = tiles.operand(maps, tiles.met(genes, layer, n, group, row, column, live & some), channels, dtype)
-            w = lax.dynamic_slice_in_dim(blocks, n, group)[:, :channels, :filters].reshape(-1, filters)
-            return total.at[:, :filters].add(tiles.dot(x, w.astype(dtype)))
+        def of(channels, filters):
+            def add(group, n, some, total):
+                x = tiles.operand(maps, tiles.met(genes, layer, n, group, row, column, live & some), channels, dtype)
+                w = lax.dynamic_slice_in_dim(blocks, n, group)[:, :channels, :filters].reshape(-1, filters)
+                return total + tiles.dot(x, w.astype(dtype))
 
-        total = jnp.zeros((TILE * maps.shape[1], inside.channels))
-        total = tiles.blocks(inside, layer.blocks[0], layer.blocks[1], classes, run, total)
+            nothing = jnp.zeros((TILE * maps.shape[1], filters))
+            return lambda ends: tiles.widened(tiles.by_four(inside, ends, add, nothing), inside.channels)
+
+        run = lambda ends, pair, total: total + tiles.by_class(inside, pair, of, ends)
+        total = tiles.segments(inside, genes, layer, run, jnp.zeros((TILE * maps.shape[1], inside.channels)))
         at = tiles.at(inside, genes, i + 1, t, n_tiles)
         return lax.dynamic_update_slice(raw, total.reshape(TILE, *maps.shape[1:]), (at, 0, 0))
 

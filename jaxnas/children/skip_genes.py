@@ -6,7 +6,7 @@ What the numbers mean is told in `tiles`. Letters: L layers, N blocks.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import groupby, product
 from typing import NamedTuple
 
 import numpy as np
@@ -28,13 +28,14 @@ ORIGIN = 64
 
 
 class Bounds(NamedTuple):
-    """How often each loop turns at most: tiles of a map; blocks of a layer by four, and singly; runs of a layer; taps
-    of a pooling window.
+    """How often each loop turns at most: tiles of a map; blocks of a layer by four, and singly; segments of a layer;
+    its runs; taps of a pooling window.
     """
 
     tiles: int
     quads: int
     singles: int
+    segments: int
     runs: int
     taps: int
 
@@ -87,8 +88,7 @@ class SkipEnvelope:
 
 class Blocks(NamedTuple):
     """``[N]`` each: the layer it belongs to, the map it reads, the (row, column) offset of the pixel it meets
-    ``[N, 2]``, live (channels, filters) ``[N, 2]``, standard deviation of its initial weights, pair of classes for it
-    alone and for it and the next three.
+    ``[N, 2]``, live (channels, filters) ``[N, 2]``, standard deviation of its initial weights.
     """
 
     layer: np.ndarray
@@ -96,29 +96,35 @@ class Blocks(NamedTuple):
     offset: np.ndarray
     live: np.ndarray
     spread: np.ndarray
-    single: np.ndarray
-    quad: np.ndarray
+
+
+class Segments(NamedTuple):
+    """Blocks of a layer and a pair of classes, ``[N]`` each: (first block, number of blocks) ``[N, 2]``, the pair."""
+
+    blocks: np.ndarray
+    pair: np.ndarray
 
 
 class Runs(NamedTuple):
-    """``[N]`` each: (first block, number of blocks) ``[N, 2]``, the map, the phase of its pixels, (rows, columns) of
-    them.
+    """Blocks of one layer, one map and one phase of its pixels, ``[N]`` each: (first block, number of blocks)
+    ``[N, 2]``, the pair of classes, the map, the phase ``[N, 2]``, (rows, columns) of such pixels ``[N, 2]``.
     """
 
     blocks: np.ndarray
+    pair: np.ndarray
     source: np.ndarray
     phase: np.ndarray
     grid: np.ndarray
 
 
 class Layers(NamedTuple):
-    """``[L]`` each: kind, 0 where the child has no such layer; (first, number) of its blocks and of its runs; stride;
+    """``[L]`` each: kind, 0 where the child has no such layer; (first, number) of its segments and of its runs; stride;
     size of its map; kernel and source of a pooling; number of filters, 0 for a pooling; whether it is normalised;
     whether the classifier reads it.
     """
 
     kind: np.ndarray
-    blocks: np.ndarray
+    segments: np.ndarray
     runs: np.ndarray
     stride: np.ndarray
     size: np.ndarray
@@ -138,6 +144,7 @@ class SkipGenes(NamedTuple):
     """
 
     blocks: Blocks
+    segments: Segments
     runs: Runs
     layers: Layers
     depth: np.ndarray
@@ -172,7 +179,7 @@ def _own(architecture: Skip, input_shape, engine: Engine) -> SkipEnvelope:
         runs = [n * len(layer.inputs) if layer.filters else 0 for n, layer in zip(runs, layers, strict=True)]
         tiles = max(_tiles(_cells(p.size)) for p in at)
         taps = max((_taps(layer) for layer in layers if not layer.filters), default=0)
-        bounds = Bounds(tiles, max(counts) // QUAD, QUAD - 1, max(runs), taps)
+        bounds = Bounds(tiles, max(counts) // QUAD, QUAD - 1, 1, max(runs), taps)
     heap = TILE * (2 + sum(_tiles(_cells(p.size)) for p in at))
     channels = max(p.channels for p in at)
     return SkipEnvelope(len(layers), max(QUAD, sum(counts)), heap, channels, input_shape[2], bounds, engine)
@@ -199,12 +206,12 @@ def place(architecture: Skip, inside: SkipEnvelope, input_shape: tuple[int, int,
     if inside | envelope([architecture], input_shape, inside.engine) != inside:
         raise ValueError(f"{architecture} does not fit into {inside}: join its own envelope to it first")
     at = places(architecture, input_shape)
-    blocks, runs, layers = [], [], []
+    blocks, segments, runs, layers = [], [], [], []
     for number, layer in enumerate(architecture.layers, 1):
-        first = len(blocks), len(runs)
+        first = len(segments), len(runs)
         if layer.filters:
-            _add_blocks(number, layer, at, blocks, runs)
-        counts = len(blocks) - first[0], len(runs) - first[1]
+            _add_blocks(number, layer, at, inside, blocks, segments, runs)
+        counts = len(segments) - first[0], len(runs) - first[1]
         source, read = layer.inputs[-1], number in architecture.outputs
         ends = (first[0], counts[0]), (first[1], counts[1])
         own = (layer.kernel, source, layer.filters, bool(layer.filters and layer.norm), float(read))
@@ -214,7 +221,8 @@ def place(architecture: Skip, inside: SkipEnvelope, input_shape: tuple[int, int,
     rate = architecture.learning_rate
     rows = lambda values: _padded(np.array(values, np.int32), inside.layers + 1)
     return SkipGenes(
-        blocks=_block_arrays(blocks, layers, inside),
+        blocks=_table(Blocks, blocks, inside.blocks),
+        segments=_table(Segments, segments, inside.blocks),
         runs=_table(Runs, runs, inside.blocks),
         layers=_table(Layers, layers, inside.layers),
         depth=np.int32(len(layers)),
@@ -226,35 +234,25 @@ def place(architecture: Skip, inside: SkipEnvelope, input_shape: tuple[int, int,
     )
 
 
-def _add_blocks(number: int, layer: SkipLayer, at: list[Place], blocks: list, runs: list) -> None:
-    """A convolution's blocks, those that meet the same phase of the same map together."""
-    channels = at[number].channels_in
-    spread = math.sqrt(2 / (_taps(layer) * channels))
+def _add_blocks(number: int, layer: SkipLayer, at: list[Place], inside, blocks: list, segments: list, runs: list):
+    """A convolution's blocks: maps of one class together, and within a map the taps that meet one phase of it."""
+    spread = math.sqrt(2 / (_taps(layer) * at[number].channels_in))
     offsets = [range(-reach(side)[0], reach(side)[1] + 1) for side in layer.kernel]
-    for source in layer.inputs:
-        for phase in product(*map(range, layer.stride)):
-            first = len(blocks)
+    pair_of = lambda source: inside.pair(at[source].channels, layer.filters)
+    for pair, sources in groupby(sorted(layer.inputs, key=pair_of), pair_of):
+        begin = len(blocks)
+        for source, phase in product(sources, list(product(*map(range, layer.stride)))):
+            first, live = len(blocks), (at[source].channels, layer.filters)
             own = [[o for o in offsets[k] if (phase[k] - o) % layer.stride[k] == 0] for k in (0, 1)]
-            live = at[source].channels, layer.filters
             blocks += [(number - 1, source, offset, live, spread) for offset in product(*own)]
             grid = [max(0, -(-(at[source].size[k] - phase[k]) // layer.stride[k])) for k in (0, 1)]
             if source > 0 and len(blocks) > first:  # the image has no gradient
-                runs.append(((first, len(blocks) - first), source, phase, grid))
-
-
-def _block_arrays(blocks: list, layers: list, inside: SkipEnvelope) -> Blocks:
-    single = [inside.pair(*live) for *_, live, _ in blocks]
-    quad = list(single)
-    for _, (first, count), *_ in layers:
-        for n in range(first, first + count - QUAD + 1, QUAD):
-            four = [live for *_, live, _ in blocks[n : n + QUAD]]
-            quad[n] = inside.pair(max(c for c, _ in four), four[0][1])
-    rows = [(*block, a, b) for block, a, b in zip(blocks, single, quad, strict=True)]
-    return _table(Blocks, rows, inside.blocks)
+                runs.append(((first, len(blocks) - first), pair, source, phase, grid))
+        segments.append(((begin, len(blocks) - begin), pair))
 
 
 FLOATS = {"spread": np.float32, "read": np.float32, "norm": np.bool_}
-PAIRS = {"offset", "live", "blocks", "runs", "stride", "size", "kernel", "phase", "grid"}
+PAIRS = {"offset", "live", "blocks", "segments", "runs", "stride", "size", "kernel", "phase", "grid"}
 
 
 def _table(kind: type, rows: list, length: int):
@@ -282,10 +280,7 @@ def executed(architecture: Skip, inside: SkipEnvelope, input_shape: tuple[int, i
     work = [channels * filters for channels, filters in inside.pairs]
     for layer, own in zip(architecture.layers, at[1:], strict=True):
         if layer.filters:
-            channels = [at[source].channels for source in layer.inputs for _ in range(_taps(layer))]
-            fours = len(channels) // QUAD * QUAD
-            widest = [max(channels[n : n + QUAD]) for n in range(0, fours, QUAD)]
-            blocks = QUAD * sum(work[inside.pair(c, layer.filters)] for c in widest)
-            blocks += sum(work[inside.pair(c, layer.filters)] for c in channels[fours:])
+            pairs = (inside.pair(at[source].channels, layer.filters) for source in layer.inputs)
+            blocks = _taps(layer) * sum(work[pair] for pair in pairs)
             total += _tiles(_cells(own.size)) * TILE * blocks
     return total

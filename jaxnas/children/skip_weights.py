@@ -44,8 +44,8 @@ def _kernel(
     for j in layer.inputs:
         begin[j] = channels
         channels += at[j].channels
-    first, count = genes.layers.blocks[index]
-    for n in range(first, first + count):
+    mine = (genes.blocks.layer == index) & (genes.blocks.live[:, 1] > 0)
+    for n in np.flatnonzero(mine):
         source = int(genes.blocks.source[n])
         row, column = (int(genes.blocks.offset[n][axis]) + reach(layer.kernel[axis])[0] for axis in (0, 1))
         live = at[source].channels

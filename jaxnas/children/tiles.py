@@ -65,20 +65,38 @@ def operand(heap, rows, channels: int, dtype):
     return jnp.concatenate(parts, -1).astype(dtype)
 
 
-def blocks(inside, first, count, pairs, run, carry):
-    """``run(G, n, live, channels in, channels out, carry)`` for the blocks from ``first`` on, G = 4 at a time and then
-    singly.
-    """
+def by_four(inside, ends, run, carry):
+    """``run(G, n, live, carry)`` for blocks ``(first, number)``: G = 4 at a time from n on, then singly."""
+    first, count = ends[0], ends[1]
 
     def some(group: int, done, most, k, carry):
         n = first + done + group * k
-        n, live = jnp.clip(n, 0, inside.blocks - group), (k < most) & (n + group <= first + count)
-        branches = [partial(run, group, n, live, *pair) for pair in inside.pairs]
-        return lax.switch(pairs[0 if group == QUAD else 1][n], branches, carry)
+        return run(group, jnp.clip(n, 0, inside.blocks - group), k < most, carry)
 
     quads = count // QUAD
     carry = turns(inside, "quads", quads, partial(some, QUAD, 0, quads), carry)
     return turns(inside, "singles", count % QUAD, partial(some, 1, quads * QUAD, count % QUAD), carry)
+
+
+def segments(inside, genes, layer, run, carry):
+    """``run(blocks (first, number), number of their pair of classes, carry)`` for the segments of a layer."""
+
+    def one(k, carry):
+        segment = jax.tree.map(lambda a: a[jnp.minimum(layer.segments[0] + k, inside.blocks - 1)], genes.segments)
+        exists = jnp.where(k < layer.segments[1], 1, 0)
+        return run(segment.blocks * exists, segment.pair, carry)
+
+    return turns(inside, "segments", layer.segments[1], one, carry)
+
+
+def by_class(inside, pair, of, *operands):
+    """``of(channels in, filters)(*operands)`` of the pair's classes: everything inside is compiled once a class."""
+    return lax.switch(pair, [of(*classes) for classes in inside.pairs], *operands)
+
+
+def widened(x, channels: int):
+    """``[rows, fewer]`` -> ``[rows, channels]``, zeros behind."""
+    return jnp.pad(x, ((0, 0), (0, channels - x.shape[1])))
 
 
 def met(genes, layer, n, group: int, row, column, live):
