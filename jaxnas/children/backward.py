@@ -168,26 +168,24 @@ def _pooling(inside, walked: Walked, dmaps, dys, genes, i):
     window, or in equal parts to all.
     """
     layer = tiles.layer_of(genes, i)
-    n_tiles = jnp.where(layer.kind > CONVOLUTION, tiles.count(layer.size), 0)
-    taps = layer.kernel[0] * layer.kernel[1]
+    wanted = (layer.kind > CONVOLUTION) & (layer.source > 0)  # the image has no gradient
+    n_tiles, taps = jnp.where(wanted, tiles.count(layer.size), 0), layer.kernel[0] * layer.kernel[1]
 
     def tile(t, dmaps):
-        met = tiles.windows(genes, layer, *tiles.pixels(t, layer.size, n_tiles))
+        met, cells = tiles.windows(genes, layer, *tiles.pixels(t, layer.size, n_tiles))
         at = tiles.at(inside, genes, i + 1, t, n_tiles)
         dz, z = tiles.read(dys, at), tiles.read(walked.maps, at)
-        count = lambda k, total: total + (met(k)[1] & (k < taps))
-        count = jnp.maximum(tiles.turns(inside, "taps", taps, count, jnp.zeros((TILE, 1, 1))), 1)
 
         def tap(k, carry):
             dmaps, free = carry
             rows, live = met(k)
             live = live & (k < taps)
-            hit = live & free & (jnp.take(walked.maps, rows, axis=0, mode="clip") == z)
-            part = jnp.where(layer.kind == AVERAGE, jnp.where(live, dz / count, 0), jnp.where(hit, dz, 0))
+            largest = lambda: live & free & (jnp.take(walked.maps, rows, axis=0, mode="clip") == z)
+            hit = lax.cond(layer.kind == AVERAGE, lambda: jnp.broadcast_to(live, dz.shape), largest)
+            part = jnp.where(hit, jnp.where(layer.kind == AVERAGE, dz / cells, dz), 0)
             at = jnp.where(live[:, 0, 0], rows, inside.pixels + jnp.arange(TILE))
             return dmaps.at[at].add(part, mode="drop", unique_indices=True), free & ~hit
 
-        start = dmaps, jnp.ones(dz.shape, bool)
-        return tiles.turns(inside, "taps", taps, tap, start)[0]
+        return tiles.turns(inside, "taps", taps, tap, (dmaps, jnp.ones(dz.shape, bool)))[0]
 
     return tiles.turns(inside, "tiles", n_tiles, tile, dmaps)

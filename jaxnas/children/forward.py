@@ -83,19 +83,25 @@ def _pool(inside, maps, raw, genes, i):
     n_tiles, taps = jnp.where(layer.kind > CONVOLUTION, tiles.count(layer.size), 0), layer.kernel[0] * layer.kernel[1]
 
     def tile(t, raw):
-        met = tiles.windows(genes, layer, *tiles.pixels(t, layer.size, n_tiles))
+        row, column, exists = tiles.pixels(t, layer.size, n_tiles)
+        met, cells = tiles.windows(genes, layer, row, column, exists)
 
-        def tap(k, carry):
-            best, total, count = carry
-            rows, live = met(k)
-            live, x = live & (k < taps), jnp.take(maps, rows, axis=0, mode="clip")
-            return jnp.maximum(best, jnp.where(live, x, -jnp.inf)), total + jnp.where(live, x, 0), count + live
+        def of(channels):
+            def over(combine, empty):
+                def tap(k, found):
+                    rows, live = met(k)
+                    x = jnp.take(maps, rows, axis=0, mode="clip")[:, :, :channels]
+                    return combine(found, jnp.where(live & (k < taps), x, empty))
 
-        zero = jnp.zeros((TILE, *maps.shape[1:]))
-        best, total, count = tiles.turns(inside, "taps", taps, tap, (zero - jnp.inf, zero, jnp.zeros((TILE, 1, 1))))
-        pooled = jnp.where(layer.kind == AVERAGE, total / jnp.maximum(count, 1), jnp.where(count > 0, best, 0))
-        at = tiles.at(inside, genes, i + 1, t, n_tiles)
-        return lax.dynamic_update_slice(raw, pooled, (at, 0, 0))
+                return tiles.turns(inside, "taps", taps, tap, jnp.full((TILE, maps.shape[1], channels), empty))
+
+            average, maximum = lambda: over(jnp.add, 0.0) / cells, lambda: over(jnp.maximum, -jnp.inf)
+            found = lambda: lax.cond(layer.kind == AVERAGE, average, maximum)
+            return lambda: jnp.pad(found(), ((0, 0), (0, 0), (0, inside.channels - channels)))
+
+        pooled = lax.switch(layer.width, [of(channels) for channels in inside.widths])
+        pooled = jnp.where(exists[:, None, None], pooled, 0)
+        return lax.dynamic_update_slice(raw, pooled, (tiles.at(inside, genes, i + 1, t, n_tiles), 0, 0))
 
     return tiles.turns(inside, "tiles", n_tiles, tile, raw)
 

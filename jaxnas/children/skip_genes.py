@@ -75,15 +75,23 @@ class SkipEnvelope:
         return (sorted({self.image, *filters}) if own else filters), filters
 
     @property
+    def widths(self) -> list[int]:
+        """The classes of channels that are read."""
+        return self._classes[0]
+
+    @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """The classes of (channels in, filters) of a block."""
         return tuple(product(*self._classes))
 
+    def width(self, channels: int) -> int:
+        """The number of the class that serves a map of so many channels."""
+        return next(i for i, c in enumerate(self.widths) if c >= channels)
+
     def pair(self, channels: int, filters: int) -> int:
         """The number of the pair that serves a block."""
-        ins, outs = self._classes
-        first = lambda classes, n: next(i for i, c in enumerate(classes) if c >= n)
-        return first(ins, channels) * len(outs) + first(outs, filters)
+        outs = self._classes[1]
+        return self.width(channels) * len(outs) + next(i for i, c in enumerate(outs) if c >= filters)
 
 
 class Blocks(NamedTuple):
@@ -119,8 +127,8 @@ class Runs(NamedTuple):
 
 class Layers(NamedTuple):
     """``[L]`` each: kind, 0 where the child has no such layer; (first, number) of its segments and of its runs; stride;
-    size of its map; kernel and source of a pooling; number of filters, 0 for a pooling; whether it is normalised;
-    whether the classifier reads it.
+    size of its map; kernel and source of a pooling, and the class of what it reads; number of filters, 0 for a pooling;
+    whether it is normalised; whether the classifier reads it.
     """
 
     kind: np.ndarray
@@ -130,6 +138,7 @@ class Layers(NamedTuple):
     size: np.ndarray
     kernel: np.ndarray
     source: np.ndarray
+    width: np.ndarray
     filters: np.ndarray
     norm: np.ndarray
     read: np.ndarray
@@ -214,7 +223,8 @@ def place(architecture: Skip, inside: SkipEnvelope, input_shape: tuple[int, int,
         counts = len(segments) - first[0], len(runs) - first[1]
         source, read = layer.inputs[-1], number in architecture.outputs
         ends = (first[0], counts[0]), (first[1], counts[1])
-        own = (layer.kernel, source, layer.filters, bool(layer.filters and layer.norm), float(read))
+        width = inside.width(at[source].channels)
+        own = (layer.kernel, source, width, layer.filters, bool(layer.filters and layer.norm), float(read))
         layers.append((KINDS[layer.kind], *ends, layer.stride, at[number].size, *own))
     offsets = IMAGE + TILE * np.cumsum([0, *(_tiles(_cells(p.size)) for p in at[:-1])])
     joint = [max(at[i].size[axis] for i in architecture.outputs) for axis in (0, 1)]

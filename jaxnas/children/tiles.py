@@ -116,15 +116,19 @@ def dot(x, w):
 
 
 def windows(genes, layer, row, column, live):
-    """tap -> heap rows ``[T]`` of the cell that it meets, and which of them lie in the map."""
+    """Of the pooling windows of a tile: tap -> heap rows ``[T]`` of the cell it meets and which of them lie in the map;
+    and how many of a window's cells do, at least 1, ``[T, 1, 1]``.
+    """
+    starts = [a * layer.stride[k] - (layer.kernel[k] - 1) // 2 for k, a in enumerate((row, column))]
+    size = genes.sizes[layer.source]
+    inside = [jnp.minimum(starts[k] + layer.kernel[k], size[k]) - jnp.maximum(starts[k], 0) for k in (0, 1)]
 
     def met(tap):
-        tap = tap // jnp.maximum(layer.kernel[1], 1), tap % jnp.maximum(layer.kernel[1], 1)
-        r, c = (a * layer.stride[k] + tap[k] - (layer.kernel[k] - 1) // 2 for k, a in enumerate((row, column)))
-        at = rows(genes, layer.source, r, c, live)
+        width = jnp.maximum(layer.kernel[1], 1)
+        at = rows(genes, layer.source, starts[0] + tap // width, starts[1] + tap % width, live)
         return at, (at > 0)[:, None, None]
 
-    return met
+    return met, jnp.maximum(inside[0] * inside[1], 1)[:, None, None]
 
 
 def slope(layer, scale, variance, epsilon: float):
