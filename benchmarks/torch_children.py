@@ -38,10 +38,53 @@ def network(layers: list[dict], channels: int, classes: int) -> nn.Module:
     return net.to(DEVICE, memory_format=torch.channels_last)
 
 
-def train(layers: list[dict], data: dict, settings: dict, compiled: bool) -> float:
+class Skips(nn.Module):
+    """The network with skip connections of this description."""
+
+    def __init__(self, architecture: dict, classes: int):
+        super().__init__()
+        self.layers, self.outputs = architecture["layers"], architecture["outputs"]
+        channels, parts = [architecture["input"][2]], []
+        for layer in self.layers:
+            kernel, stride = tuple(layer["kernel"]), tuple(layer["stride"])
+            padding = tuple((side - 1) // 2 for side in kernel)
+            if layer["type"] == "convolution":
+                entering = sum(channels[j] for j in layer["inputs"])
+                conv = nn.Conv2d(entering, layer["channels"], kernel, stride, padding, bias=not layer["norm"])
+                norm = [nn.BatchNorm2d(layer["channels"])] if layer["norm"] else []
+                parts.append(nn.Sequential(conv, *norm, nn.ReLU(inplace=True)))
+            elif layer["type"] == "max_pool":
+                parts.append(nn.MaxPool2d(kernel, stride, padding))
+            else:
+                parts.append(nn.AvgPool2d(kernel, stride, padding, count_include_pad=False))
+            channels.append(layer["channels"])
+        self.parts = nn.ModuleList(parts)
+        self.dense = nn.Linear(sum(channels[j] for j in self.outputs), classes)
+
+    def forward(self, x):
+        maps = [x]
+        for layer, part in zip(self.layers, self.parts, strict=True):
+            maps.append(part(join([maps[j] for j in layer["inputs"]])))
+        return self.dense(join([maps[j] for j in self.outputs]).mean((2, 3)))
+
+
+def join(maps: list) -> torch.Tensor:
+    """In depth, zeros below and to the right up to the greatest size."""
+    height, width = (max(m.shape[axis] for m in maps) for axis in (2, 3))
+    grown = [nn.functional.pad(m, (0, width - m.shape[3], 0, height - m.shape[2])) for m in maps]
+    return torch.cat(grown, 1) if len(maps) > 1 else maps[0]
+
+
+def build(architecture: dict, channels: int, classes: int) -> nn.Module:
+    if architecture["type"] == "chain":
+        return network(architecture["layers"], channels, classes)
+    return Skips(architecture, classes).to(DEVICE, memory_format=torch.channels_last)
+
+
+def train(architecture: dict, data: dict, settings: dict, compiled: bool) -> float:
     """Train one child as the trainer of jaxnas does (SGD, Nesterov, cosine, held-out score each epoch)."""
     x, y = data["x"], data["y"]
-    net, batch = network(layers, x.shape[1], settings["classes"]), settings["batch_size"]
+    net, batch = build(architecture, x.shape[1], settings["classes"]), settings["batch_size"]
     run = torch.compile(net) if compiled else net
     steps = len(x) // batch
     kinds = {"lr": settings["learning_rate"], "momentum": settings["momentum"], "nesterov": True}
@@ -91,7 +134,7 @@ def main() -> None:
     print("ready", flush=True)
     sys.stdin.readline()
     began = time.perf_counter()
-    scores = [train(settings["architectures"][i]["layers"], data, settings, options.compile) for i in options.children]
+    scores = [train(settings["architectures"][i], data, settings, options.compile) for i in options.children]
     if DEVICE == "cuda":
         torch.cuda.synchronize()
         memory = torch.cuda.max_memory_allocated() / 2**30

@@ -19,8 +19,10 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 
 def arguments(parser) -> None:
     """What every benchmark on a workload can be told."""
-    parser.add_argument("workload", choices=["digits", "fashion_mnist", "cifar10"], help="a config in configs/")
-    parser.add_argument("--source", help="the data of fashion_mnist or cifar10, as for --task.source")
+    parser.add_argument(
+        "workload", choices=["digits", "fashion_mnist", "cifar10", "zoph_small"], help="a config in configs/"
+    )
+    parser.add_argument("--source", help="the data of all but digits, as for --task.source")
     parser.add_argument("--limit", type=int, help="use only so many images")
     parser.add_argument("--epochs", type=int, help="default: the config's")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="of jaxnas' convolutions")
