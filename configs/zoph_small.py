@@ -25,7 +25,7 @@ experiment = Experiment(
         stride_widths=(1, 2),
         types=("convolution", "max_pool"),
     ),
-    task=Images("fashion_mnist.npz", validation=0.25, limit=4000),
+    task=Images("fashion_mnist.npz", validation=0.25, limit=3000),
     strategy=Reinforce(learning_rate=0.03, baseline_decay=0.7),
     reward=CubedAccuracy(),
     evaluator=Population(Train(epochs=2, batch_size=64, best_of_last=1)),

@@ -87,6 +87,11 @@ class ChainChildren:
         return Branching(self.kernels, filters)
 
     @property
+    def pace(self) -> float:
+        """Multiply-adds a second, of those that the planner's rates were measured with: these."""
+        return 1.0
+
+    @property
     def unmeasured(self) -> Engine:
         """The engine for a device whose speed has not been measured."""
         return Padded()

@@ -29,6 +29,12 @@ from jaxnas.children.skip import Skip
 from jaxnas.children.skip_genes import QUAD, TILE, SkipEnvelope, SkipGenes
 from jaxnas.rng import key_for
 
+COMPILED_LOOPS, COMPILED_PAIR = 50, 36
+"""What compiles the loops, and each pair of classes in them, in branches of a chain: 1.3 s a pair on CPU
+(`docs/performance.md`)."""
+PACE = 0.16
+"""Of a chain's multiply-adds a second on CPU: loops over tiles are slower than XLA's convolutions."""
+
 
 @dataclass(frozen=True)
 class SkipChildren:
@@ -53,6 +59,11 @@ class SkipChildren:
     dtype: str = "float32"
 
     @property
+    def pace(self) -> float:
+        """Multiply-adds a second, of those of a chain."""
+        return PACE
+
+    @property
     def channels(self) -> int:
         """Of the widest map in the space."""
         return max(self.input_shape[2], *self.filters)
@@ -73,7 +84,7 @@ class SkipChildren:
             return min(fits, key=lambda inside: (inside.pixels, inside.blocks))
         for inside in known:
             needed = needed | inside
-        blocks, pixels = _round_up(needed.blocks * 5 // 4), TILE * _round_up(needed.pixels * 5 // 4 // TILE)
+        blocks, pixels = _round_up(2 * needed.blocks), TILE * _round_up(needed.pixels * 3 // 2 // TILE)
         own = (self.layers, blocks, pixels, self.channels)
         return SkipEnvelope(*own, needed.image, needed.bounds, engine)
 
@@ -85,8 +96,8 @@ class SkipChildren:
         return Cost(work, parameters, 4 * inside.pixels * inside.channels)
 
     def branches(self, inside: SkipEnvelope) -> int:
-        """How many matrix products its program compiles, forward: each pair of classes by four blocks and singly."""
-        return 2 * len(inside.pairs)
+        """As many of a chain's convolutions as its program takes long to compile."""
+        return COMPILED_LOOPS + COMPILED_PAIR * len(inside.pairs)
 
     def branching(self, filters: tuple[int, ...]) -> Branching:
         """The engine whose loops end where a child's do, with these classes of channels."""

@@ -205,7 +205,7 @@ class Planner:
         rates, seconds, compiling = RATES.get(self.work.platform), None, None
         if rates:
             compiling = sum((rates.program + rates.branch * self.children.branches(inside) for inside, _ in new), 0.0)
-            seconds = compiling + TRAINING * sum(executed) * self.work.images / (rates.work * self.work.devices)
+            seconds = compiling + TRAINING * sum(executed) * self.work.images / (self._rate(rates) * self.work.devices)
         memory = tuple(self._bytes(*group.program) for group in groups)
         return Plan(groups, executed, useful, memory, len(new), seconds, compiling)
 
@@ -229,7 +229,7 @@ class Planner:
         """
         devices, most, rates = self.work.devices, self.group_size or n, RATES.get(self.work.platform)
         if self.group_size is None and rates and self._in_turn(inside):
-            child = TRAINING * self.children.occupied(inside).multiply_adds * self.work.images / rates.work
+            child = TRAINING * self.children.occupied(inside).multiply_adds * self.work.images / self._rate(rates)
             most = min(most, devices * max(BALANCE, int(LONGEST / child)))
         most = min(most, self.limits.get(inside.engine, most))
         while most > devices and self._bytes(inside, most) > self.work.budget:
@@ -242,6 +242,10 @@ class Planner:
         cost, each = self.children.occupied(inside), -(-size // self.work.devices)
         maps = MAPS * cost.activation_bytes * self.work.batch_size
         return STATES * 4 * cost.parameters * each + maps * (1 if self._in_turn(inside) else each) + BATCHES_BYTES
+
+    def _rate(self, rates: Rates) -> float:
+        """Multiply-adds a second and device with these children."""
+        return rates.work * self.children.pace
 
     def _in_turn(self, inside) -> bool:
         return in_turn(inside, self.work.platform)
