@@ -18,7 +18,7 @@ from jaxnas.children.skip import Place, Skip, SkipLayer, places
 TILE = 16
 """Pixels that are worked on at a time, each with a whole batch."""
 QUAD = 4
-"""Blocks that are multiplied at a time: on CPU up to twice as fast as singly (`docs/performance.md`)."""
+"""Blocks that are multiplied at a time: fewer and larger matrix products."""
 IMAGE = TILE
 """Where the image begins in the heap."""
 CONVOLUTION, MAXIMUM, AVERAGE = 1, 2, 3
