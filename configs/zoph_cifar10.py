@@ -5,9 +5,9 @@
 FILE: an .npz in Keras's layout, or `tfds:cifar10` where TensorFlow Datasets has prepared it. 12,800 children of 6 to 20
 layers with skip connections and predicted strides, 50 epochs each on 45,000 images, 1,600 updates of 8 children; the
 paper used 800 GPUs for it. Random networks of this space take 35 M multiply-adds an image at 6 layers and 494 M at 20;
-all together 3.8e19 operations (`benchmarks/search_work.py`), which is 1,050 hours of one accelerator that does 1e13 useful
-ones a second. No accelerator has been measured yet. Rate, decay and epsilon of the final training were tuned by the paper
-on a grid; here they are those of the children.
+all together 3.8e19 operations (`benchmarks/search_work.py`), which is 1,050 hours of one accelerator that does 1e13
+useful ones a second. No accelerator has been measured yet. Rate, decay and epsilon of the final training were tuned by
+the paper on a grid; here they are those of the children.
 
 The same in miniature, here and now (about a minute on 2 CPU cores; the accuracy is that of chance):
 
