@@ -14,7 +14,7 @@ from rich.console import Console
 
 from jaxnas import report, setup
 from jaxnas.experiment import Experiment, describe, differences
-from jaxnas.export import check_free, export
+from jaxnas.export import FarOffError, check_free, export
 from jaxnas.final import finished, train_final
 from jaxnas.ledger import Ledger, locked
 from jaxnas.outcome import Status, Trial
@@ -34,6 +34,9 @@ def main(arguments: Sequence[str]) -> int:
             raise
         print(f"jaxnas: {error}\n(JAXNAS_DEBUG=1 shows where this comes from)", file=sys.stderr)
         return USER_ERROR
+    except FarOffError as error:
+        print(f"jaxnas: {error}", file=sys.stderr)
+        return FAILED
     except (sqlite3.OperationalError, OSError) as error:
         print(
             f"jaxnas: stopped, {error}. What the ledger holds is safe: mend the cause, then the same command goes on",
@@ -229,7 +232,7 @@ def _export(options, rest: list[str]) -> int:
             f"trial {trial.trial_id} diverged in the search, there is no network to export: choose one that has a "
             f"score, `python -m jaxnas trials {options.workdir}` lists them"
         )
-    with _recorded(ledger, workdir) as experiment:
+    with locked(workdir), _recorded(ledger, workdir) as experiment:  # a final training may be writing
         written = export(load_trained(experiment, workdir, trial), out)
     print(f"Trial {trial.trial_id} is in {options.out}: {', '.join(written.files)}")
     print(f"Their logits differ from the trained network's by {written.difference:.0e} of the greatest.")

@@ -1,6 +1,7 @@
-"""What a strategy settles: a row of choices, each among a few values. All that a strategy ever sees of a space.
+"""What a strategy settles: choices among a few values, and anchors, which say what reads what. All that a strategy
+ever sees of a space.
 
-Letters: N samples, T decisions.
+Letters: N samples, T columns of tokens: one for a choice, one for each earlier anchor for an anchor.
 """
 
 from dataclasses import dataclass
@@ -66,19 +67,21 @@ class Decisions:
     made: tuple[Choice | Anchor, ...]
 
     def __post_init__(self):
-        size_of = {}
-        for column, c in enumerate(self.choices):
+        size_of, column, anchors = {}, 0, 0
+        for d in self.made:
+            if d.needs is not None and not 0 <= d.needs[0] < column:
+                raise ValueError(
+                    f"decision {d.name!r} in column {column} needs column {d.needs[0]}: only an earlier one will do"
+                )
+            column, anchors = (column + anchors, anchors + 1) if isinstance(d, Anchor) else (column + 1, anchors)
+        for c in self.choices:
             if c.size < 1:
                 raise ValueError(f"decision {c.name!r} has {c.size} values: it needs at least one")
             if size_of.setdefault(c.kind, c.size) != c.size:
                 raise ValueError(
                     f"decisions of kind {c.kind!r} have {size_of[c.kind]} and {c.size} values: one kind, one size"
                 )
-            if c.needs is not None and not 0 <= c.needs[0] < column:
-                raise ValueError(
-                    f"decision {c.name!r} in column {column} needs column {c.needs[0]}: only an earlier one will do"
-                )
-        if len({c.name for c in self.choices}) < len(self.choices):
+        if len({d.name for d in self.made}) < len(self.made):
             raise ValueError("two decisions have the same name: give each its own")
 
     def __len__(self) -> int:
@@ -103,24 +106,9 @@ class Decisions:
         return sum(isinstance(decision, Anchor) for decision in self.made)
 
     @cached_property
-    def kinds(self) -> tuple[str, ...]:
-        """The different kinds of columns, in order of first appearance."""
-        return tuple(dict.fromkeys(c.kind for c in self.choices))
-
-    @cached_property
-    def kind_index(self) -> np.ndarray:
-        """int32 ``[T]``: the place in `kinds` of each decision's kind."""
-        return np.array([self.kinds.index(c.kind) for c in self.choices], np.int32)
-
-    @cached_property
     def sizes(self) -> np.ndarray:
         """int32 ``[T]``: the number of values of each decision."""
         return np.array([c.size for c in self.choices], np.int32)
-
-    @cached_property
-    def needs(self) -> np.ndarray:
-        """int32 ``[T, 2]``: column and least token that each decision needs; column -1 needs nothing."""
-        return np.array([c.needs or (-1, 0) for c in self.choices], np.int32).reshape(-1, 2)
 
     def without_absent(self, tokens: Tokens) -> Int[Array, "N T"]:
         """The same tokens with -1 wherever a decision does not exist, given the earlier ones."""

@@ -50,7 +50,7 @@ def search(experiment: Experiment, ledger: Ledger, watch: Watch) -> None:
         state, metrics = update(state, tokens, np.float32(rewards))
         watch.round_done(r, {name: float(value) for name, value in metrics.items()})
     if hasattr(strategy, "most_likely"):
-        favourite = _existing(experiment, strategy.most_likely(state), experiment.rounds * n)
+        favourite = _existing(experiment, strategy.most_likely(state), (experiment.rounds - 1) * n)
         ledger.record(most_likely={"rounds": experiment.rounds, "architecture": evaluate.describe(favourite)})
 
 

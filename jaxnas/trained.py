@@ -91,6 +91,8 @@ def _network(children, inside, genes, parameters, statistics) -> nnx.Module:
     for shapes, row in zip(states, (parameters, statistics), strict=True):
         zeros, unravel = ravel_pytree(jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes))
         if zeros.shape != row.shape:
-            raise ValueError(f"{row.size:,} numbers are stored, {zeros.size:,} make the network: the versions differ")
+            raise ValueError(
+                f"{row.size:,} numbers are stored, {zeros.size:,} make the network of this version: {MOVE}"
+            )
         filled.append(unravel(jax.numpy.asarray(row)))
     return nnx.merge(graph, *filled)

@@ -40,6 +40,13 @@ def test_an_anchor_takes_a_column_for_each_earlier_one():
     assert len(EVERYTHING) == 3 * 2 + 3 * 2 * 4 * 3
 
 
+def test_anchors_are_checked_as_choices_are():
+    with pytest.raises(ValueError, match="same name"):
+        Decisions((Anchor("layer"), Choice("a", "a", 2), Anchor("layer")))
+    with pytest.raises(ValueError, match="only an earlier one"):
+        Decisions((Anchor("layer", needs=(0, 1)), Choice("a", "a", 2)))
+
+
 def test_probabilities_sum_to_one():
     p = np.exp(jax.vmap(controller().score)(EVERYTHING).log_prob)
     np.testing.assert_allclose(p.sum(), 1, atol=1e-5)

@@ -46,7 +46,7 @@ def test_tokens_by_hand():
 def test_the_space_of_the_paper_has_its_decisions():
     d = ChainCNN(layers=6).decisions
     assert len(d) == 18
-    assert d.kinds == ("kernel height", "kernel width", "filter")
+    assert [c.kind for c in d.choices] == ["kernel height", "kernel width", "filter"] * 6
     assert (d.sizes == 4).all()
 
 

@@ -73,7 +73,7 @@ def test_growth_follows_the_paper():
         ({"filters": ()}, "filters="),
         ({"stride_heights": (0, 1)}, "stride_heights"),
         ({"types": ("max_pool",)}, "convolution"),
-        ({"types": ("convolution", "maxpool")}, "types"),
+        ({"types": ("convolution", "convolution")}, "types"),
         ({"norms": ()}, "norms"),
         ({"learning_rates": (0.0,)}, "learning_rates"),
         ({"growth": Growth(7)}, "growth.start=7"),
@@ -91,6 +91,12 @@ def test_impossible_growth_and_architectures_are_refused():
         Skip((conv((1,), (3, 3), 4),))
     with pytest.raises(ValueError, match="layer 2 reads"):
         Skip((conv((0,), (3, 3), 4), conv((), (3, 3), 4)))
+    with pytest.raises(ValueError, match="at least 1 layer"):
+        Skip(())
+    with pytest.raises(ValueError, match="a pooling reads one map"):
+        Skip((conv((0,), (3, 3), 4), SkipLayer("max_pool", (0, 1), (3, 3))))
+    with pytest.raises(ValueError, match="learning rate"):
+        FULL.decode(np.where(np.arange(len(FULL.decisions)) == 0, ABSENT, sample(FULL, 1)[0]))
     with pytest.raises(ValueError, match="8 filters"):
         Skip((SkipLayer("max_pool", (0,), (3, 3), filters=8),))
 

@@ -226,6 +226,64 @@ def test_a_known_roof_is_taken_again_and_a_new_one_holds_all():
     assert CHILDREN.roof(networks[:1], Padded(), {large}).engine == Padded()
 
 
+def test_a_roof_grows_only_where_it_must_and_never_beyond_the_space():
+    engine = Branching((), (6,))
+    wide = Skip(tuple(SkipLayer("convolution", (i,), (1, 1), filters=6) for i in range(5)))  # many pixels, few blocks
+    deep = Skip(tuple(SkipLayer("convolution", (i,), (5, 3), (3, 3), 6) for i in range(3)))  # few pixels, many blocks
+    first = CHILDREN.roof([deep], engine)
+    second = CHILDREN.roof([wide], engine, {first})
+    assert second.blocks == first.blocks
+    assert second.pixels > first.pixels
+    full = [SkipLayer("convolution", tuple(range(1, i)) or (0,), (5, 3), filters=6) for i in range(1, 6)]
+    assert CHILDREN.roof([Skip(tuple(full))], engine).blocks == 15 * (1 + 10)
+    assert CHILDREN.roof([Skip(tuple(full))], engine).pixels == 16 * (6 * 4 + 2)
+
+
+@pytest.mark.parametrize("name", ["dense skips", "image pooled"])
+def test_images_with_more_channels_than_filters(name):
+    """Law 1 where the image is the widest map: loss and gradients by tiles and by Flax."""
+    architecture, shape = NETWORKS[name], (6, 5, 8)
+    children = SPACE.children(shape, CLASSES)
+    rng = np.random.default_rng(2)
+    x, y = jnp.float32(rng.normal(size=(8, *shape))), jnp.asarray(rng.integers(0, CLASSES, 8))
+    inside = children.roof([architecture], Branching((), (4, 6)))
+    genes = children.place(architecture, inside)
+    make = lambda g: children.build(inside, g, KEY)
+    graph = nnx.graphdef(nnx.eval_shape(make, genes))
+    parameters, statistics = jit(lambda g: nnx.split(make(g), nnx.Param, nnx.BatchStat)[1:])(genes)
+    gradients, _, loss, _ = BACKWARD(graph, parameters, statistics, (genes,), x, y, True)
+    live = lambda p: live_numbers(nnx.merge(graph, p, statistics), architecture, genes, shape)
+    net = load(PlainSkip(architecture, shape, CLASSES), live(parameters))
+    plain, *values = nnx.split(net, nnx.Param, nnx.BatchStat)
+    run = jit(lambda p, s: backward(plain, p, s, (), x, y, True))
+    right, _, right_loss, _ = run(*values)
+    np.testing.assert_allclose(loss, right_loss, rtol=1e-5)
+    found, right = live(gradients), numbers(nnx.merge(plain, right, values[1]))
+    for key in {n for n in right if n.split()[0] not in ("mean", "variance")}:
+        scale = max(0.02, np.abs(right[key]).max())
+        np.testing.assert_allclose(found[key], right[key], atol=1e-5 * scale, err_msg=key)
+
+
+def test_bfloat16_rounds_the_factors_alone():
+    """Logits and gradients are those of float32 to two digits, and are float32."""
+    architecture = NETWORKS["strides"]
+    inside = CHILDREN.roof([architecture], Branching((), (6,)))
+    genes = CHILDREN.place(architecture, inside)
+    parameters, statistics = START(inside, genes)
+    found = {}
+    for dtype in ("float32", "bfloat16"):
+        children = SPACE.children(SHAPE, CLASSES, dtype)
+        graph = nnx.graphdef(nnx.eval_shape(lambda g, c=children: c.build(inside, g, KEY), genes))
+        rng = np.random.default_rng(0)
+        x, y = jnp.float32(rng.normal(size=(16, *SHAPE))), jnp.asarray(rng.integers(0, CLASSES, 16))
+        gradients, _, loss, logits = BACKWARD(graph, parameters, statistics, (genes,), x, y, True)
+        found[dtype] = [np.asarray(a) for a in (loss, logits, *jax.tree.leaves(gradients))]
+    for a, b in zip(found["bfloat16"], found["float32"], strict=True):
+        assert a.dtype == np.float32
+        np.testing.assert_allclose(a, b, atol=0.05 * max(0.01, np.abs(b).max()))
+    assert (found["bfloat16"][1] != found["float32"][1]).any()
+
+
 def test_what_does_not_fit_is_refused():
     shallow = CHILDREN.envelope([NETWORKS["stride beyond the kernel"]])
     with pytest.raises(ValueError, match="does not fit"):

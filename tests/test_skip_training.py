@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,11 +11,14 @@ from jaxnas.children.skip import Skip, SkipLayer
 from jaxnas.evaluators.population import Population
 from jaxnas.evaluators.train import SGD, Train, Trainer
 from jaxnas.experiment import Experiment
+from jaxnas.final import Final, train_final
 from jaxnas.ledger import Ledger
+from jaxnas.outcome import Trial
 from jaxnas.search import search
 from jaxnas.spaces import Growth, SkipCNN
 from jaxnas.strategies import Reinforce
 from jaxnas.tasks import Digits
+from jaxnas.trained import load_trained
 
 SEED = 3
 SPACE = SkipCNN(
@@ -94,6 +98,25 @@ def test_a_child_that_begins_with_bad_numbers_is_frozen_and_its_neighbours_do_no
     assert found.alive.tolist() == [k != i for k in range(4)]
     for k in {*range(4)} - {i}:
         assert_same(found, k, together, k)
+
+
+def test_final_training_of_a_wider_network_is_read_back(tmp_path):
+    """Two seeds, twice the filters: the first seed's network, read from disk, has the recorded test score."""
+    final = Final(Train(epochs=2, batch_size=64), width=2.0, seeds=2)
+    experiment = Experiment(SPACE, TASK, final=final, seed=SEED)
+    tokens = tuple(SPACE.encode(NETWORKS[1]).tolist())
+    trial = Trial(5, 0, tokens, CHILDREN.describe(NETWORKS[1]), "ok", 0.5, 0.5, (0.5,), 1, 1, 1.0, 1)
+    result = train_final(experiment, tmp_path, trial)
+    read = load_trained(experiment, tmp_path, trial)
+    assert [layer.filters for layer in read.architecture.layers] == [16, 0, 8]
+    assert result["parameters"] == read.children.cost(read.architecture).parameters
+    weights = read.children.weights(read.network, read.architecture)
+    learnt = [v for n, v in weights.items() if n.split(".")[-1] not in ("mean", "variance")]
+    assert sum(v.size for v in learnt) == result["parameters"]
+    data = jax.device_put(TASK.final_data(SEED))
+    logits = read.network(TASK.inputs(data.held_out.images, data), read.genes)
+    score = float(TASK.score(logits, jnp.asarray(data.held_out.labels)).mean())
+    np.testing.assert_allclose(score, result["test_scores"][0], atol=1e-6)
 
 
 class Quiet:

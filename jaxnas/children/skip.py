@@ -5,7 +5,7 @@ How they compute is in `skip_net`. Layers are numbered from 1, 0 is the image. L
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 from jaxnas.children.cost import Cost
 
@@ -20,7 +20,7 @@ class SkipLayer:
     Attributes:
         kind: a convolution is followed by batch normalisation (or a bias) and ReLU, a pooling by nothing.
         inputs: the layers it reads, ascending; 0 is the image. They are concatenated in depth; where they differ in
-            size, zeros are added below and to the right up to the greatest height and width.
+            size, zeros are added below and to the right up to the greatest height and width. A pooling reads one.
         kernel: of the convolution, or the pooling window. A map of size s becomes one of ceil(s / stride).
         stride: of either.
         filters: of a convolution, 0 for a pooling, which keeps the channels it reads.
@@ -48,13 +48,19 @@ class Skip:
     learning_rate: float | None = None
 
     def __post_init__(self):
+        if not self.layers:
+            raise ValueError("a network needs at least 1 layer")
         for number, layer in enumerate(self.layers, 1):
             if not layer.inputs or list(layer.inputs) != sorted({*layer.inputs} & {*range(number)}):
                 raise ValueError(
                     f"layer {number} reads {layer.inputs}: give one or more earlier layers, ascending (0 is the image)"
                 )
+            if layer.kind not in get_args(Kind):
+                raise ValueError(f"layer {number} is a {layer.kind!r}: give one of {', '.join(get_args(Kind))}")
             if (layer.filters > 0) != (layer.kind == "convolution"):
                 raise ValueError(f"layer {number} is a {layer.kind} with {layer.filters} filters")
+            if layer.kind != "convolution" and len(layer.inputs) > 1:
+                raise ValueError(f"layer {number} is a {layer.kind} of {layer.inputs}: a pooling reads one map")
 
     @cached_property
     def outputs(self) -> tuple[int, ...]:
@@ -126,7 +132,7 @@ def describe(architecture: Skip, input_shape: tuple[int, int, int]) -> dict:
                 "kernel": list(layer.kernel),
                 "stride": list(layer.stride),
                 "channels": at.channels,
-                "norm": layer.norm,
+                "norm": layer.norm and layer.filters > 0,
                 "map": list(at.size),
                 "parameters": price.parameters,
             }

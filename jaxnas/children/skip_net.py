@@ -8,6 +8,7 @@ References:
 Letters: B batch, H W map, C channels of the envelope, L layers, N blocks, K classes.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -82,11 +83,25 @@ class SkipChildren:
         fits = [inside for inside in known if inside | needed == inside]
         if fits:
             return min(fits, key=lambda inside: (inside.pixels, inside.blocks))
+        roof = self._enlarged(needed, known)
         for inside in known:
-            needed = needed | inside
-        blocks, pixels = _round_up(2 * needed.blocks), TILE * _round_up(needed.pixels * 3 // 2 // TILE)
-        own = (self.layers, blocks, pixels, self.channels)
-        return SkipEnvelope(*own, needed.image, needed.bounds, engine)
+            roof = roof | inside
+        return roof
+
+    def _enlarged(self, needed: SkipEnvelope, known: Collection[SkipEnvelope]) -> SkipEnvelope:
+        """With room for later rounds where no known envelope suffices, up to what the space can fill."""
+        cells, links = math.prod(self.input_shape[:2]), self.layers * (self.layers - 1) // 2 + 1
+        most_blocks = max(QUAD, links * math.prod(self.kernel))
+        most_pixels = TILE * ((self.layers + 1) * -(-cells // TILE) + 2)
+        lacks = lambda name: all(getattr(inside, name) < getattr(needed, name) for inside in known)
+        blocks, pixels, bounds = needed.blocks, needed.pixels, needed.bounds
+        if lacks("blocks"):
+            blocks = min(_round_up(2 * blocks), most_blocks)
+        if lacks("pixels"):
+            pixels = min(TILE * _round_up(pixels * 3 // 2 // TILE), most_pixels)
+        if bounds is not None:
+            bounds = skip_genes.Bounds(*(_round_up(n) if n > QUAD else n for n in bounds))
+        return SkipEnvelope(self.layers, blocks, pixels, self.channels, needed.image, bounds, needed.engine)
 
     def occupied(self, inside: SkipEnvelope) -> Cost:
         """The cost of an envelope: that of a network which fills it."""

@@ -38,7 +38,7 @@ def weights(network, architecture: Skip, genes: SkipGenes, input_shape: tuple[in
 def _kernel(
     blocks: Float[np.ndarray, "N C C"], architecture: Skip, genes: SkipGenes, at: Sequence[Place], index: int
 ) -> Float[np.ndarray, "KH KW C2 F"]:
-    """The kernel of one layer. A tap that meets the map nowhere has no block and stays zero."""
+    """The kernel of one layer."""
     layer, own = architecture.layers[index], at[index + 1]
     kernel, begin, channels = np.zeros((*layer.kernel, own.channels_in, layer.filters), np.float32), {}, 0
     for j in layer.inputs:

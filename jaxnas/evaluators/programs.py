@@ -161,9 +161,10 @@ class Functions:
 
     def _at_own_rate(self, updates, genes):
         """Scaled where a child's genes name a learning rate of its own (NaN: that of the settings)."""
-        if not hasattr(genes, "learning_rate"):
+        common = getattr(self.trainer.train.optimiser, "learning_rate", None)  # a user's own optimiser may have none
+        if common is None or not hasattr(genes, "learning_rate"):
             return updates
-        share = genes.learning_rate / self.trainer.train.optimiser.learning_rate
+        share = genes.learning_rate / common
         return jnp.where(jnp.isnan(share), 1.0, share) * updates
 
     def _each(self, fn: Callable) -> Callable:

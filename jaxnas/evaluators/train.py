@@ -41,6 +41,8 @@ class SGD:
     drops: tuple[float, ...] = (0.5, 0.75)
 
     def __post_init__(self):
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate={self.learning_rate}: give a positive number")
         if not all(a < b for a, b in pairwise((0.0, *self.drops, 1.0))):
             raise ValueError(f"drops={self.drops}: give ascending shares of the training between 0 and 1")
 

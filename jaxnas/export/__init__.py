@@ -1,6 +1,6 @@
 """Export: a finally trained network as files that need no jaxnas."""
 
-from jaxnas.export.bundle import Exported, check_free, export
+from jaxnas.export.bundle import Exported, FarOffError, check_free, export
 from jaxnas.export.module import module
 
-__all__ = ["Exported", "check_free", "export", "module"]
+__all__ = ["Exported", "FarOffError", "check_free", "export", "module"]

@@ -44,6 +44,10 @@ class Exported:
     difference: float
 
 
+class FarOffError(Exception):
+    """What was written does not compute what was trained: a fault of the export."""
+
+
 def export(trained: Trained, out: Path) -> Exported:
     """Write a trained network into a new directory. It appears there whole or not at all.
 
@@ -53,7 +57,7 @@ def export(trained: Trained, out: Path) -> Exported:
 
     Raises:
         ValueError: it exists or cannot be made, or the architecture's type has no writer.
-        RuntimeError: the written files compute another function than the trained network.
+        FarOffError: the written files compute another function than the trained network.
     """
     check_free(out)
     contents, input_shape = _contents(trained), tuple(trained.children.input_shape)
@@ -64,7 +68,7 @@ def export(trained: Trained, out: Path) -> Exported:
         (partial / ARTIFACT).write_bytes(artifact(network, input_shape))
         difference = _difference(trained, network, partial)
         if not difference < FAR:
-            raise RuntimeError(f"the exported files differ by {difference:.1e} from the trained network: nothing kept")
+            raise FarOffError(f"the exported files differ by {difference:.1e} from the trained network: nothing kept")
     return Exported(out, FILES, difference)
 
 

@@ -29,7 +29,7 @@ def draw(architecture: dict) -> str:
 
 
 def pretty(architecture: dict) -> str:
-    """One line: "5x3:24 3x3:16/2 ..." is kernel height x width : filters, and pooling or strides after a slash.
+    """One line: "5x3:24 3x3:16/2 ..." is kernel height x width : filters, pooling after a slash; "s2x1" are strides.
 
     Of networks with skips: "max3x3" and "avg3x3" are pooling layers, "<0,2" says which layers are read (0 is the image)
     where that is not just the one before, "-" that there is no batch normalisation, ">3,5" what the classifier reads,

@@ -158,6 +158,8 @@ class SkipCNN:
             ValueError: tokens that this space does not have, or no layer at all.
         """
         tokens = self.decisions.check(tokens)
+        if self.learning_rates and tokens[0] == ABSENT:
+            raise ValueError(f"tokens {tokens.tolist()}: the learning rate, the first one, must be decided")
         exists = np.asarray(self.decisions.without_absent(tokens[None]))[0]
         layers = []
         for links, choices in self._slices:

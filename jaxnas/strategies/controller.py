@@ -25,7 +25,8 @@ Chooser = Callable[[Array, Array, Array], tuple[Array, Array]]
 
 class Step(NamedTuple):
     """The decisions as arrays, ``[M]`` each: number; row of its kind in embedding and softmax; number of values; what
-    it needs ``[M, 2]``, as in `Decisions.needs`; its first column; its number among the anchors, -1 for a choice.
+    it needs ``[M, 2]``, as in `Choice`, (-1, 0) for nothing; its first column; its number among the anchors, -1 for a
+    choice.
     """
 
     number: np.ndarray
