@@ -44,7 +44,7 @@ class Exported:
     difference: float
 
 
-class FarOffError(Exception):
+class FarOffError(RuntimeError):
     """What was written does not compute what was trained: a fault of the export."""
 
 
