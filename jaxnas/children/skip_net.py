@@ -30,10 +30,10 @@ from jaxnas.children.skip import Skip
 from jaxnas.children.skip_genes import QUAD, TILE, SkipEnvelope, SkipGenes
 from jaxnas.rng import key_for
 
-COMPILED_LOOPS, COMPILED_PAIR = 50, 36
-"""What compiles the loops, and each pair of classes in them, in branches of a chain: 1.3 s a pair on CPU
+COMPILED_LOOPS, COMPILED_PAIR = 70, 25
+"""What compiles the loops, and each pair of classes in them, in branches of a chain: 0.9 s a pair on CPU
 (`docs/performance.md`)."""
-PACE = 0.16
+PACE = 0.1
 """Of a chain's multiply-adds a second on CPU: loops over tiles are slower than XLA's convolutions."""
 
 
