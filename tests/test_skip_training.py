@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from steps import assert_equal
 
 from jaxnas.children.skip import Skip, SkipLayer
 from jaxnas.evaluators.population import Population
@@ -54,12 +55,6 @@ def together(trainer):
     return run(trainer)
 
 
-def assert_same(found, i, expected, j):
-    leaves = (jax.tree.leaves(r._replace(seconds=0.0)) for r in (found.one(i), expected.one(j)))
-    for a, b in zip(*leaves, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 def test_children_learn(together):
     assert together.alive.all()
     assert together.curve[:, -1].max() > 0.5
@@ -70,7 +65,7 @@ def test_neither_order_nor_neighbours_count(trainer, together):
     order = [2, 0, 3, 1]
     found = run(trainer, [NETWORKS[i] for i in order], order)
     for place, i in enumerate(order):
-        assert_same(found, place, together, i)
+        assert_equal(found, place, together, i)
 
 
 def test_the_envelope_does_not_count(together):
@@ -97,7 +92,7 @@ def test_a_child_that_begins_with_bad_numbers_is_frozen_and_its_neighbours_do_no
     found = trainer.run(INSIDE, genes, list(range(4)))
     assert found.alive.tolist() == [k != i for k in range(4)]
     for k in {*range(4)} - {i}:
-        assert_same(found, k, together, k)
+        assert_equal(found, k, together, k)
 
 
 def test_final_training_of_a_wider_network_is_read_back(tmp_path):

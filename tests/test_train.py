@@ -9,6 +9,7 @@ import optax
 import pytest
 from flax import nnx
 from plain import PlainChain, live_numbers, load, numbers
+from steps import assert_equal
 
 from jaxnas.children.chain import envelope
 from jaxnas.children.engines import Padded
@@ -67,13 +68,6 @@ def begun(trainer):
     return run(trainer, epochs=range(2))
 
 
-def assert_same(found, i, expected, j):
-    """Child i of one result and child j of another, by one program: bit for bit."""
-    leaves = (jax.tree.leaves(r._replace(seconds=0.0)) for r in (found.one(i), expected.one(j)))
-    for a, b in zip(*leaves, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 def assert_close(found, expected):
     """A child's numbers by two programs after two epochs; later a cell that all but ties with another in its pooling
     window may fall to the other, and the two trainings part.
@@ -119,9 +113,9 @@ def test_neither_order_nor_neighbours_count(trainer, together):
     order = [2, 0, 3, 1]
     found = run(trainer, chains=[CHAINS[i] for i in order], trials=order)
     for place, i in enumerate(order):
-        assert_same(found, place, together, i)
+        assert_equal(found, place, together, i)
     found = run(trainer, chains=[CHAINS[0], *CHAINS[N : 2 * N - 1]], trials=[0, 11, 12, 13])
-    assert_same(found, 0, together, 0)
+    assert_equal(found, 0, together, 0)
 
 
 def test_the_trial_id_counts(trainer, together):
@@ -135,7 +129,7 @@ def test_places_that_are_not_live_are_not_trained_and_change_nothing(trainer, to
     assert np.isnan(found.curve[1]).all()
     np.testing.assert_array_equal(found.one(1).states.optimiser[1][1].count, 0)
     for i in (0, 2, 3):
-        assert_same(found, i, together, i)
+        assert_equal(found, i, together, i)
 
 
 def test_training_goes_on_where_it_was_left(trainer, begun, together):
@@ -147,7 +141,7 @@ def test_training_goes_on_where_it_was_left(trainer, begun, together):
     expected[:, 2:4] = np.nan
     np.testing.assert_array_equal(rest.curve, expected[order])
     for place, i in enumerate(order):
-        assert_same(rest._replace(curve=together.curve[order]), place, together, i)
+        assert_equal(rest._replace(curve=together.curve[order]), place, together, i)
 
 
 def test_a_trained_group_is_its_children_trained_by_plain_flax(trainer, begun):
@@ -196,7 +190,7 @@ def test_a_child_that_begins_with_bad_numbers_is_frozen_and_its_neighbours_do_no
     assert np.isnan(found.curve[1]).all()
     np.testing.assert_array_equal(found.one(1).states.optimiser[1][1].count, 0)
     for i in (0, 2, 3):
-        assert_same(found, i, together, i)
+        assert_equal(found, i, together, i)
 
 
 def test_a_child_that_diverges_on_the_way_keeps_its_last_finite_numbers(trainer, begun, together):
@@ -213,7 +207,7 @@ def test_a_child_that_diverges_on_the_way_keeps_its_last_finite_numbers(trainer,
     assert np.abs(last.parameters).max() > 1e28
     assert last.optimiser[1][1].count == 2 * STEPS + 1
     for i in (0, 2, 3):
-        assert_same(found, i, together, i)
+        assert_equal(found, i, together, i)
 
 
 # Law 7: a known envelope compiles nothing; and the epochs' loop moves nothing.
@@ -243,7 +237,7 @@ def test_the_loop_over_epochs_moves_nothing_to_the_device(trainer, together):
 
             return run(trainer, on_epoch=on_epoch)
 
-    assert_same(guarded(trainer), 0, together, 0)
+    assert_equal(guarded(trainer), 0, together, 0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "data", jax.tree.map(np.asarray, trainer.data))
         with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"):

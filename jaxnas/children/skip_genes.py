@@ -6,6 +6,7 @@ What the numbers mean is told in `tiles`. Letters: L layers, N blocks.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby, product
 from typing import NamedTuple
 
@@ -67,7 +68,7 @@ class SkipEnvelope:
         numbers = (max(getattr(self, n), getattr(other, n)) for n in ("layers", "blocks", "pixels", "channels"))
         return SkipEnvelope(*numbers, self.image, bounds, self.engine)
 
-    @property
+    @cached_property
     def _classes(self) -> tuple[list[int], list[int]]:
         """Of channels in and of filters; the last holds any."""
         own = self.engine.filters if isinstance(self.engine, Branching) else ()

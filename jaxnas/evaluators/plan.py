@@ -211,21 +211,22 @@ class Planner:
 
     def _cut(self, engine: Engine, architectures: Sequence) -> tuple[Group, ...]:
         """Equal groups, as few as possible. Children of similar depth go together where an absent layer costs work;
-        otherwise all run in the envelope of the whole space, which needs one program.
+        otherwise all run under one roof, which needs one program.
         """
         n, depth = len(architectures), self.children.depth
         roof = lambda some: self.children.roof(some, engine, {inside for inside, _ in self.known})
         order = range(n) if engine.skips_absent else sorted(range(n), key=lambda row: depth(architectures[row]))
-        size, found = self._size(roof(architectures), n), []
+        common, found = roof(architectures), []
+        size = self._size(common, n)
         for at in range(0, n, size):
             rows = order[at : at + size]
-            inside = roof(architectures if engine.skips_absent else [architectures[r] for r in rows])
+            inside = common if engine.skips_absent else roof([architectures[r] for r in rows])
             found.append(self.group(rows, inside, size, architectures))
         return tuple(found)
 
     def _size(self, inside, n: int) -> int:
-        """Places of each group: all n children, unless time, memory or the user say less. A function of n, so that all
-        rounds of a search share programs.
+        """Places of each group: all n children, unless time, memory or the user say less. A function of n and the
+        roof, so that rounds under one roof share programs.
         """
         devices, most, rates = self.work.devices, self.group_size or n, RATES.get(self.work.platform)
         if self.group_size is None and rates and self._in_turn(inside):
