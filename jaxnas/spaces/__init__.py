@@ -5,6 +5,7 @@ Letters: T decisions.
 
 from typing import Protocol, runtime_checkable
 
+from jaxnas.spaces.cell201 import Cell201
 from jaxnas.spaces.chain import ChainCNN
 from jaxnas.spaces.skip import Growth, SkipCNN
 
@@ -32,4 +33,4 @@ class Space(Protocol):
         """How the architectures of this space compute on images of this shape."""
 
 
-__all__ = ["SPACES", "ChainCNN", "Growth", "SkipCNN", "Space"]
+__all__ = ["SPACES", "Cell201", "ChainCNN", "Growth", "SkipCNN", "Space"]

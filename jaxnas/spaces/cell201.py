@@ -1,0 +1,40 @@
+"""The topology space of NAS-Bench-201: 15,625 cells.
+
+References:
+    Dong & Yang, NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search, 2020
+    (https://arxiv.org/abs/2001.00326).
+
+Letters: T decisions, here 6.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Int
+
+from jaxnas.children import cell201
+from jaxnas.children.cell201 import EDGES, OPERATIONS, Cell
+from jaxnas.decisions import Choice, Decisions
+
+
+@dataclass(frozen=True)
+class Cell201:
+    """An operation for each of a cell's six edges."""
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """A choice of kind "operation" for each edge, in the order of the benchmark's string."""
+        return Decisions(tuple(Choice(f"edge {i} to {j}", "operation", len(OPERATIONS)) for i, j in EDGES))
+
+    def decode(self, tokens) -> Cell:
+        """The cell of tokens ``[T]``. Raises ValueError where they are not of this space."""
+        return Cell(tuple(OPERATIONS[token] for token in self.decisions.check(tokens).tolist()))
+
+    def encode(self, architecture: Cell) -> Int[np.ndarray, " T"]:
+        """Tokens ``[T]`` of a cell."""
+        return np.array([OPERATIONS.index(operation) for operation in architecture.operations], np.int32)
+
+    def parse(self, text: str) -> Cell:
+        """The cell of the benchmark's architecture string. Raises ValueError where it is none."""
+        return cell201.parse(text)
