@@ -11,7 +11,7 @@ from flax import nnx
 
 from jaxnas.decisions import Choice, Decisions
 from jaxnas.rng import key_for
-from jaxnas.strategies import STRATEGIES, Random, Reinforce
+from jaxnas.strategies import PPO, STRATEGIES, Random, Reinforce
 from jaxnas.strategies.controller import Controller
 
 TINY = Decisions(
@@ -26,7 +26,7 @@ TINY = Decisions(
 EVERYTHING = np.unique(
     np.asarray(TINY.without_absent(np.array(list(itertools.product(*(range(s) for s in TINY.sizes)))))), axis=0
 )
-FAST = {"Random": Random(), "Reinforce": Reinforce(learning_rate=0.02)}
+FAST = {"PPO": PPO(learning_rate=0.01), "Random": Random(), "Reinforce": Reinforce(learning_rate=0.02)}
 
 
 def table(tokens) -> jax.Array:
@@ -177,10 +177,10 @@ def test_the_gradient_is_that_of_the_expected_reward():
     rewards = table(EVERYTHING)
 
     def expected(parameters):
-        return (jnp.exp(strategy._score(state, parameters, EVERYTHING).log_prob) * rewards).sum()
+        return (jnp.exp(strategy._policy.score(TINY, parameters, EVERYTHING).log_prob) * rewards).sum()
 
     def surrogate(parameters):
-        log_prob = strategy._score(state, parameters, EVERYTHING).log_prob
+        log_prob = strategy._policy.score(TINY, parameters, EVERYTHING).log_prob
         p = jnp.exp(jax.lax.stop_gradient(log_prob))
         return (p * log_prob * (rewards - 0.3)).sum()  # any baseline gives the same
 
@@ -208,7 +208,7 @@ def test_an_update_by_hand():
     state = strategy.init(TINY, key_for(0, "strategy"))
     tokens, rewards = EVERYTHING[[3, 20, 41]], np.float32([0.1, 0.9, 0.4])
     new, _ = jax.jit(strategy.update)(state, tokens, rewards)
-    loss = lambda p: -(strategy._score(state, p, tokens).log_prob * (rewards - rewards.mean())).mean()
+    loss = lambda p: -(strategy._policy.score(TINY, p, tokens).log_prob * (rewards - rewards.mean())).mean()
     steps, _ = optax.adam(0.01).update(jax.grad(loss)(state.parameters), optax.adam(0.01).init(state.parameters))
     for a, b in zip(*map(jax.tree.leaves, (new.parameters, optax.apply_updates(state.parameters, steps))), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)

@@ -9,10 +9,11 @@ import jax
 from jaxtyping import Array, Int
 
 from jaxnas.decisions import Decisions, Rewards, Tokens
+from jaxnas.strategies.ppo import PPO
 from jaxnas.strategies.random import Random
 from jaxnas.strategies.reinforce import Reinforce
 
-STRATEGIES = {"Random": Random, "Reinforce": Reinforce}
+STRATEGIES = {"PPO": PPO, "Random": Random, "Reinforce": Reinforce}
 """Every strategy of the library by name; the laws are tested over this table."""
 
 
@@ -34,4 +35,4 @@ class Strategy(Protocol):
         """The state after a round, and figures about it by name; rewards are finite, higher is better."""
 
 
-__all__ = ["STRATEGIES", "Random", "Reinforce", "Strategy"]
+__all__ = ["PPO", "STRATEGIES", "Random", "Reinforce", "Strategy"]
