@@ -30,6 +30,7 @@ def _compare(options, overrides: list[str]) -> int:
     tables = comparison.tables()
     with locked(out):
         console, standings = Console(), []
+        console = console if console.is_terminal else Console(width=120)
         print(f"{comparison.seeds} searches of each strategy on each table.", flush=True)
         for standing in compare(comparison, tables):
             standings.append(standing)

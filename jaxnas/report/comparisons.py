@@ -76,8 +76,9 @@ def _plot(file: Path, points: list) -> bool:
             axes.plot(x, 100 * s.curve, label=s.contender, linewidth=1.4, **style)
             low, high = 100 * (s.curve - s.band), 100 * (s.curve + s.band)
             axes.fill_between(x, low, high, color=style["color"], alpha=0.2, linewidth=0)
-        known = [100 * s.curve for s, _ in points if s.problem == problem]
-        axes.set_ylim(min(np.nanquantile(c, 0.1) for c in known), None)
+        known = [(100 * s.curve, 100 * s.band) for s, _ in points if s.problem == problem]
+        low, high = min(np.nanquantile(c, 0.1) for c, _ in known), max(c[-1] + b[-1] for c, b in known)
+        axes.set_ylim(low, high + 0.05 * (high - low))  # the first few trials lie far below and scatter widely
         axes.set(title=problem, xlabel="simulated seconds", ylabel="test accuracy of the best so far, %")
         axes.legend(fontsize="small", loc="lower right")
         axes.grid(alpha=0.3)

@@ -58,6 +58,8 @@ def _csv(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _npz(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    if not zipfile.is_zipfile(path):
+        raise zipfile.BadZipFile("it is no zip file")
     with np.load(path, allow_pickle=False) as arrays:
         _check(path, arrays.files, names)
         columns = {name: arrays[name] for name in names}
