@@ -11,7 +11,7 @@ from flax import nnx
 
 from jaxnas.decisions import Choice, Decisions
 from jaxnas.rng import key_for
-from jaxnas.strategies import PPO, STRATEGIES, Random, Reinforce
+from jaxnas.strategies import PPO, STRATEGIES, Bayes, Random, Reinforce
 from jaxnas.strategies.controller import Controller
 
 TINY = Decisions(
@@ -26,7 +26,12 @@ TINY = Decisions(
 EVERYTHING = np.unique(
     np.asarray(TINY.without_absent(np.array(list(itertools.product(*(range(s) for s in TINY.sizes)))))), axis=0
 )
-FAST = {"PPO": PPO(learning_rate=0.01), "Random": Random(), "Reinforce": Reinforce(learning_rate=0.02)}
+FAST = {
+    "Bayes": Bayes(capacity=32, initial=4),
+    "PPO": PPO(learning_rate=0.01),
+    "Random": Random(),
+    "Reinforce": Reinforce(learning_rate=0.02),
+}
 
 
 def table(tokens) -> jax.Array:

@@ -9,11 +9,12 @@ import jax
 from jaxtyping import Array, Int
 
 from jaxnas.decisions import Decisions, Rewards, Tokens
+from jaxnas.strategies.bayes import Bayes
 from jaxnas.strategies.ppo import PPO
 from jaxnas.strategies.random import Random
 from jaxnas.strategies.reinforce import Reinforce
 
-STRATEGIES = {"PPO": PPO, "Random": Random, "Reinforce": Reinforce}
+STRATEGIES = {"Bayes": Bayes, "PPO": PPO, "Random": Random, "Reinforce": Reinforce}
 """Every strategy of the library by name; the laws are tested over this table."""
 
 
@@ -35,4 +36,4 @@ class Strategy(Protocol):
         """The state after a round, and figures about it by name; rewards are finite, higher is better."""
 
 
-__all__ = ["PPO", "STRATEGIES", "Random", "Reinforce", "Strategy"]
+__all__ = ["PPO", "STRATEGIES", "Bayes", "Random", "Reinforce", "Strategy"]
