@@ -9,10 +9,17 @@ import jax
 from jaxtyping import Array, Int
 
 from jaxnas.decisions import Decisions, Rewards, Tokens
+from jaxnas.strategies.evolution import Evolution
+from jaxnas.strategies.local_search import LocalSearch
 from jaxnas.strategies.random import Random
 from jaxnas.strategies.reinforce import Reinforce
 
-STRATEGIES = {"Random": Random, "Reinforce": Reinforce}
+STRATEGIES = {
+    "Random": Random,
+    "Reinforce": Reinforce,
+    "Evolution": Evolution,
+    "LocalSearch": LocalSearch,
+}
 """Every strategy of the library by name; the laws are tested over this table."""
 
 
@@ -34,4 +41,4 @@ class Strategy(Protocol):
         """The state after a round, and figures about it by name; rewards are finite, higher is better."""
 
 
-__all__ = ["STRATEGIES", "Random", "Reinforce", "Strategy"]
+__all__ = ["STRATEGIES", "Evolution", "LocalSearch", "Random", "Reinforce", "Strategy"]
