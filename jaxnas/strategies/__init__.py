@@ -11,6 +11,8 @@ from jaxtyping import Array, Int
 from jaxnas.decisions import Decisions, Rewards, Tokens
 from jaxnas.strategies.evolution import Evolution
 from jaxnas.strategies.local_search import LocalSearch
+from jaxnas.strategies.q_learning import QLearning
+from jaxnas.strategies.q_tuner import QTuner
 from jaxnas.strategies.random import Random
 from jaxnas.strategies.reinforce import Reinforce
 
@@ -19,6 +21,8 @@ STRATEGIES = {
     "Reinforce": Reinforce,
     "Evolution": Evolution,
     "LocalSearch": LocalSearch,
+    "QLearning": QLearning,
+    "QTuner": QTuner,
 }
 """Every strategy of the library by name; the laws are tested over this table."""
 
@@ -41,4 +45,4 @@ class Strategy(Protocol):
         """The state after a round, and figures about it by name; rewards are finite, higher is better."""
 
 
-__all__ = ["STRATEGIES", "Evolution", "LocalSearch", "Random", "Reinforce", "Strategy"]
+__all__ = ["STRATEGIES", "Evolution", "LocalSearch", "QLearning", "QTuner", "Random", "Reinforce", "Strategy"]
