@@ -12,7 +12,7 @@ from flax import nnx
 
 from jaxnas.decisions import ABSENT, Anchor, Choice, Decisions
 from jaxnas.rng import key_for
-from jaxnas.strategies import STRATEGIES, Evolution, LocalSearch, QLearning, QTuner, Random, Reinforce
+from jaxnas.strategies import STRATEGIES, Evolution, LocalSearch, Optuna, QLearning, QTuner, Random, Reinforce
 from jaxnas.strategies.controller import Controller
 
 TINY = Decisions(
@@ -44,6 +44,7 @@ FAST = {
     "LocalSearch": LocalSearch(),
     "QLearning": QLearning(learning_rate=0.1, epsilon=LESS_AND_LESS, replay=8, capacity=64),
     "QTuner": QTuner(learning_rate=0.5, epsilon=LESS_AND_LESS, walkers=8),
+    "Optuna": Optuna(),
 }
 GAIN = {"Reinforce": 0.25, "Evolution": 0.2, "LocalSearch": 0.1, "QLearning": 0.3, "QTuner": 0.4}
 """By how much each beats random on the toy table, at least; local search ends nowhere: it goes on to other peaks."""

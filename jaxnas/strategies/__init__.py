@@ -11,6 +11,7 @@ from jaxtyping import Array, Int
 from jaxnas.decisions import Decisions, Rewards, Tokens
 from jaxnas.strategies.evolution import Evolution
 from jaxnas.strategies.local_search import LocalSearch
+from jaxnas.strategies.optuna import Optuna
 from jaxnas.strategies.q_learning import QLearning
 from jaxnas.strategies.q_tuner import QTuner
 from jaxnas.strategies.random import Random
@@ -23,13 +24,15 @@ STRATEGIES = {
     "LocalSearch": LocalSearch,
     "QLearning": QLearning,
     "QTuner": QTuner,
+    "Optuna": Optuna,
 }
 """Every strategy of the library by name; the laws are tested over this table."""
 
 
 @runtime_checkable
 class Strategy(Protocol):
-    """A frozen dataclass of settings with three pure functions, jittable (``n`` is static).
+    """A frozen dataclass of settings with three pure functions, jittable (``n`` is static) unless the class says
+    ``jittable: ClassVar[bool] = False``: then they are called as they are.
 
     The state is a pytree and the fold of history: replaying (tokens, rewards) through `update` rebuilds it. A strategy
     that can name its favourite has also ``most_likely(state) -> tokens [T]``.
@@ -45,4 +48,4 @@ class Strategy(Protocol):
         """The state after a round, and figures about it by name; rewards are finite, higher is better."""
 
 
-__all__ = ["STRATEGIES", "Evolution", "LocalSearch", "QLearning", "QTuner", "Random", "Reinforce", "Strategy"]
+__all__ = ["STRATEGIES", "Evolution", "LocalSearch", "Optuna", "QLearning", "QTuner", "Random", "Reinforce", "Strategy"]
