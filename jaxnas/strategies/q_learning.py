@@ -28,7 +28,7 @@ METAQNN: Schedule = (
     (0.7, 100),
     *((e, 150) for e in (0.6, 0.5, 0.4, 0.3, 0.2, 0.1)),
 )
-"""Table 2 of the paper."""
+"""That of the authors' code, which counts different networks; here every trial counts."""
 LARGEST = 2**26
 """Numbers in a table, at most: 256 MiB."""
 
@@ -62,7 +62,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class QLearning:
-    """The agent of MetaQNN; the defaults are its own.
+    """The agent of MetaQNN; the defaults are those of its authors' code.
 
     A state is a decision together with the last ``memory`` tokens; an action is the decision's token. All reward comes
     at the end, and nothing is discounted. After each trial some are replayed; in each, Q is updated from the last
@@ -76,8 +76,8 @@ class QLearning:
         epsilon: (probability of a random action, number of trials that it holds for), one after the other; the last
             holds for ever.
         memory: decisions before the present one that its Q depends on. The table has (V + 1)^memory rows a decision.
-        replay: trials replayed after each, drawn with replacement from the buffer, the new one among them (the
-            authors' code: 128; their text: 100); 0: the new one alone, once.
+        replay: trials replayed after each, drawn with replacement from the buffer, the new one among them; 0: the new
+            one alone, once.
         capacity: trials in the buffer; then the oldest goes. One that was proposed twice is in it twice.
 
     Raises:
