@@ -1,12 +1,12 @@
 """Evolution: who dies, who has children, and how a child differs."""
 
-import functools
 import math
 from collections import deque
 
 import jax
 import numpy as np
 import pytest
+from test_strategies import functions
 
 from jaxnas.decisions import ABSENT, Choice, Decisions
 from jaxnas.rng import key_for
@@ -16,14 +16,9 @@ FLAT = Decisions((Choice("a", "a", 3), Choice("b", "b", 2), Choice("c", "c", 1),
 DEEP = Decisions((Choice("depth", "depth", 2), Choice("side", "side", 3), Choice("more", "more", 4, needs=(0, 1))))
 
 
-@functools.cache
-def compiled(strategy):
-    return jax.jit(strategy.propose, static_argnames="n"), jax.jit(strategy.update)
-
-
 def evolve(strategy, decisions=FLAT, rounds=12, n=3, seed=0):
     """(state, tokens, rewards) of each round; rewards are noise of few values, so that some are equal."""
-    propose, update = compiled(strategy)
+    propose, update = functions(strategy)
     state, rng, history = strategy.init(decisions, key_for(seed, "strategy")), np.random.default_rng(seed), []
     for r in range(rounds):
         tokens = np.asarray(propose(state, key_for(seed, "propose", r), n=n))
@@ -35,7 +30,7 @@ def evolve(strategy, decisions=FLAT, rounds=12, n=3, seed=0):
 
 def children_of(strategy, members, decisions=FLAT, n=20_000):
     """Proposals where these and no others are alive; the first is the best."""
-    (propose, update), members = compiled(strategy), np.array(members, np.int32)
+    (propose, update), members = functions(strategy), np.array(members, np.int32)
     rewards = np.float32(1 / np.arange(1, len(members) + 1))
     state, _ = update(strategy.init(decisions, key_for(0, "strategy")), members, rewards)
     return np.asarray(propose(state, key_for(0, "propose"), n=n))

@@ -1,10 +1,8 @@
 """Local search: each neighbour once, uphill only, from the top to somewhere else."""
 
-import functools
-
-import jax
 import numpy as np
 import pytest
+from test_strategies import functions
 
 from jaxnas.decisions import ABSENT, Choice, Decisions
 from jaxnas.rng import key_for
@@ -22,13 +20,8 @@ def separable(tokens) -> np.ndarray:
     return np.float32([sum(s[v] for s, v in zip(SLOPES, row, strict=True)) for row in tokens.tolist()])
 
 
-@functools.cache
-def compiled(strategy):
-    return jax.jit(strategy.propose, static_argnames="n"), jax.jit(strategy.update)
-
-
 def climb(strategy, rounds, n, seed=0, decisions=FLAT, reward=separable):
-    propose, update = compiled(strategy)
+    propose, update = functions(strategy)
     state, history = strategy.init(decisions, key_for(seed, "strategy")), []
     for r in range(rounds):
         tokens = np.asarray(propose(state, key_for(seed, "propose", r), n=n))

@@ -1,6 +1,5 @@
 """Q-learning decision by decision, against a dictionary."""
 
-import functools
 import math
 from collections import defaultdict
 
@@ -8,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from test_strategies import functions
 
 from jaxnas.decisions import ABSENT, Choice, Decisions
 from jaxnas.rng import key_for
@@ -27,13 +27,8 @@ SIZES = (2, 3, 4, 2, 2)
 ALWAYS = lambda epsilon: ((epsilon, 1),)
 
 
-@functools.cache
-def compiled(strategy):
-    return jax.jit(strategy.propose, static_argnames="n"), jax.jit(strategy.update)
-
-
 def learn(strategy, rounds=6, n=4, seed=0):
-    propose, update = compiled(strategy)
+    propose, update = functions(strategy)
     state, rng, history = strategy.init(NESTED, key_for(seed, "strategy")), np.random.default_rng(seed), []
     for r in range(rounds):
         tokens = np.asarray(propose(state, key_for(seed, "propose", r), n=n))
@@ -98,7 +93,7 @@ def test_the_schedule_is_the_papers():
 def test_children_of_a_round_have_the_epsilon_of_their_trials():
     """Two random ones, then greedy ones."""
     strategy = QLearning(learning_rate=1.0, epsilon=((1.0, 402), (0.0, 1)), replay=0)
-    propose, update = compiled(strategy)
+    propose, update = functions(strategy)
     state = strategy.init(NESTED, key_for(0, "strategy"))
     tokens = np.tile([1, 2, 3, 1, 1], (400, 1))
     state, _ = update(state, tokens, np.ones(400, np.float32))
@@ -111,7 +106,7 @@ def test_children_of_a_round_have_the_epsilon_of_their_trials():
 def test_walks_are_epsilon_greedy():
     """The best value of a decision is taken with probability 1 - e + e / V."""
     strategy, n = QLearning(learning_rate=1.0, epsilon=ALWAYS(0.3), replay=0), 20_000
-    propose, update = compiled(strategy)
+    propose, update = functions(strategy)
     state = strategy.init(NESTED, key_for(0, "strategy"))
     state, _ = update(state, np.array([[1, 2, 3, 1, 1]]), np.ones(1, np.float32))
     drawn = np.asarray(propose(state, key_for(0, "propose"), n=n))
@@ -123,7 +118,7 @@ def test_walks_are_epsilon_greedy():
 
 def test_of_equal_values_one_is_taken_at_random():
     strategy, n = QLearning(epsilon=ALWAYS(0.0)), 6000
-    drawn = compiled(strategy)[0](strategy.init(NESTED, key_for(0, "s")), key_for(0, "propose"), n=n)
+    drawn = functions(strategy)[0](strategy.init(NESTED, key_for(0, "s")), key_for(0, "propose"), n=n)
     for value in range(3):
         assert abs(int((drawn[:, 1] == value).sum()) - n / 3) < 4.5 * math.sqrt(n * 2 / 9)
     assert (np.asarray(drawn)[np.asarray(drawn[:, 0]) == 0][:, 2] == ABSENT).all()

@@ -3,9 +3,9 @@
 import functools
 from collections import defaultdict
 
-import jax
 import numpy as np
 import pytest
+from test_strategies import functions
 
 from jaxnas.decisions import ABSENT, Choice, Decisions
 from jaxnas.rng import key_for
@@ -22,13 +22,8 @@ SPACE = Decisions(
 )
 
 
-@functools.cache
-def compiled(strategy):
-    return jax.jit(strategy.propose, static_argnames="n"), jax.jit(strategy.update)
-
-
 def tune(strategy, rounds, n, seed=0):
-    propose, update = compiled(strategy)
+    propose, update = functions(strategy)
     state, rng, history = strategy.init(SPACE, key_for(seed, "strategy")), np.random.default_rng(seed), []
     for r in range(rounds):
         tokens = np.asarray(propose(state, key_for(seed, "propose", r), n=n))
@@ -79,7 +74,7 @@ def test_the_updates_are_those_of_a_dictionary(walkers, n, rows):
 def test_greedy_steps_follow_the_table():
     """Each of 24 settings in turn: the best of its actions, of equal ones any."""
     strategy = QTuner(epsilon=((0.0, 1),), rows=100)
-    propose, update = compiled(strategy)
+    propose, update = functions(strategy)
     values = np.random.default_rng(0).random((24, 8)).astype(np.float32)
     for point in [(0, 0, 0, ABSENT), (0, 2, 0, ABSENT), (1, 1, 0, 3), (1, 0, 0, 1)]:
         state = strategy.init(SPACE, key_for(0, "strategy"))
@@ -94,7 +89,7 @@ def test_greedy_steps_follow_the_table():
 def test_all_possible_steps_are_tried_equally_often():
     """Epsilon 1: 4 actions from the middle."""
     strategy, n, point = QTuner(epsilon=((1.0, 1),)), 8000, (1, 1, 0, 3)
-    propose, update = compiled(strategy)
+    propose, update = functions(strategy)
     state, _ = update(strategy.init(SPACE, key_for(0, "s")), np.array([point]), np.zeros(1, np.float32))
     drawn = np.asarray(propose(state, key_for(0, "propose"), n=n))
     actions = list(possible(point))
@@ -106,7 +101,7 @@ def test_all_possible_steps_are_tried_equally_often():
 
 def test_a_space_of_one_setting_is_no_trap():
     one, strategy = Decisions((Choice("a", "a", 1),)), QTuner()
-    (propose, update), state = compiled(strategy), strategy.init(one, key_for(0, "s"))
+    (propose, update), state = functions(strategy), strategy.init(one, key_for(0, "s"))
     for r in range(3):
         tokens = propose(state, key_for(0, "propose", r), n=1)
         state, _ = update(state, tokens, np.float32([r]))

@@ -1,11 +1,11 @@
 """Random search with and without repeats, and the tables behind the latter."""
 
-import functools
 import itertools
 
 import jax
 import numpy as np
 import pytest
+from test_strategies import functions
 
 from jaxnas.decisions import Anchor, Choice, Decisions
 from jaxnas.rng import key_for
@@ -31,13 +31,8 @@ def everything(decisions) -> np.ndarray:
     return np.unique(np.asarray(decisions.without_absent(raw)), axis=0)
 
 
-@functools.cache
-def compiled(strategy):
-    return jax.jit(strategy.propose, static_argnames="n"), jax.jit(strategy.update)
-
-
 def proposals(strategy, decisions, rounds, n, seed=0) -> list[tuple]:
-    propose, update = compiled(strategy)
+    propose, update = functions(strategy)
     state, found = strategy.init(decisions, key_for(seed, "strategy")), []
     for r in range(rounds):
         tokens = propose(state, key_for(seed, "propose", r), n=n)

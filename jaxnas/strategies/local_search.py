@@ -2,7 +2,7 @@
 
 References:
     White et al., Exploring the Loss Landscape in Neural Architecture Search, 2021, algorithm 1
-    (https://arxiv.org/abs/2005.02960) and its code (https://github.com/naszilla/naszilla), which by default moves to the
+    (https://arxiv.org/abs/2005.02960); its code (https://github.com/naszilla/naszilla), which by default moves to the
     first improvement.
 
 Letters: N samples, T decisions, V the greatest number of values of a decision.
