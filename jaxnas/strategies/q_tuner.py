@@ -49,9 +49,11 @@ class QTuner:
     Q(s, a) += learning_rate (r + discount max_a' Q(s', a') - Q(s, a)), from 0.
 
     A walker begins at a random setting and goes wherever its action leads, for better or worse; decisions that exist
-    there alone are drawn uniformly. Trial i is walker i mod ``walkers``'s; all learn in one table. The trials of a
-    round all start from where the walkers stood before it, so give no more children a round than walkers, and each
-    goes on from its last trial.
+    there alone are drawn uniformly. It learns where it comes by again, so it is for spaces of a few hundred settings:
+    in larger ones it strolls, and finds less than random search.
+
+    Trial i is walker i mod ``walkers``'s; all learn in one table. The trials of a round all start from where the
+    walkers stood before it, so give no more children a round than walkers, and each goes on from its last trial.
 
     The table has a row for each raw setting in a space of ``rows`` or fewer of them. In a larger one settings share
     rows by a hash: two that meet there (few do, as long as far fewer than ``rows`` are visited) disturb each other's
