@@ -9,6 +9,7 @@ import pytest
 from test_search import EXPERIMENT, rows, run
 
 from jaxnas.decisions import ABSENT, Anchor, Choice, Decisions
+from jaxnas.outcome import Outcome, Status
 from jaxnas.rng import key_for
 from jaxnas.strategies import Optuna, Random
 
@@ -140,11 +141,26 @@ def test_impossible_settings_are_refused(settings, message):
         Optuna(**settings)
 
 
+class Table:
+    """An evaluator that scores by the tokens' sum, in groups of one."""
+
+    def bind(self, space, task, seed, trials):
+        return self
+
+    def describe(self, tokens):
+        return {"tokens": tokens.tolist()}
+
+    def __call__(self, tokens, trial_ids, done, on_progress):
+        for i in [i for i, trial in enumerate(trial_ids) if trial not in done]:
+            score, one = np.array([tokens[i].sum() / 10]), np.ones(1, int)
+            yield np.array([i]), Outcome(one * Status.OK, score, score[:, None], score, one, one, one, ({},))
+
+
 def test_a_search_goes_on_where_it_was(tmp_path):
     """It is not compiled; the ledger is the same after a break."""
-    experiment = replace(EXPERIMENT, strategy=Optuna(startup=2), rounds=3, children=2)
+    experiment = replace(EXPERIMENT, strategy=Optuna(startup=4), evaluator=Table(), rounds=6, children=3)
     run(experiment, tmp_path / "whole")
-    for rounds in (1, 3):
+    for rounds in (2, 6):
         run(replace(experiment, rounds=rounds), tmp_path / "broken")
     assert rows(tmp_path / "broken") == rows(tmp_path / "whole")
-    assert len(rows(tmp_path / "whole")) == 6
+    assert len(rows(tmp_path / "whole")) == 18
