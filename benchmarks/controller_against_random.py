@@ -17,25 +17,17 @@ import numpy as np
 
 from jaxnas import setup
 from jaxnas.ledger import Ledger
-from jaxnas.search import search
+from jaxnas.search import Silent, search
 from jaxnas.strategies import Random
 
 HEADER = f"{'seed':>4}  {'strategy':<12}{'best':>8}{'mean':>9}{'first 1/4':>11}{'last 1/4':>10}"
-
-
-class Quiet:
-    def progress(self, progress): ...
-
-    def trials(self, trials): ...
-
-    def round_done(self, round, metrics): ...
 
 
 def figures(experiment) -> np.ndarray:
     """Best score; mean reward of all children, of the first and of the last quarter of the rounds: ``[4]``."""
     with tempfile.TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder), write=True)
-        search(experiment, ledger, Quiet())
+        search(experiment, ledger, Silent())
         rewards = np.array([t.reward for t in ledger.trials()]).reshape(experiment.rounds, -1)
         best = ledger.top(1)[0].score
         ledger.close()

@@ -1,4 +1,4 @@
-"""The command line: ``python -m jaxnas search | plan | final | export | trials | show``."""
+"""The command line: ``python -m jaxnas search | plan | final | export | trials | show | compare``."""
 
 import argparse
 import contextlib
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from jaxnas import report, setup
+from jaxnas import compare_command, report, setup
 from jaxnas.experiment import Experiment, describe, differences
 from jaxnas.export import FarOffError, check_free, export
 from jaxnas.final import finished, train_final
@@ -86,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("trial", type=int)
     show.add_argument("--out", type=Path, help="draw a picture into this file, .svg or .png; needs Graphviz")
     show.set_defaults(run=_show)
+
+    compare_command.add(commands)
     return parser
 
 

@@ -25,6 +25,16 @@ class Watch(Protocol):
     def round_done(self, round: int, metrics: dict[str, float]) -> None: ...
 
 
+class Silent:
+    """Tells nobody."""
+
+    def progress(self, progress: Progress) -> None: ...
+
+    def trials(self, trials: list[Trial]) -> None: ...
+
+    def round_done(self, round: int, metrics: dict[str, float]) -> None: ...
+
+
 def search(experiment: Experiment, ledger: Ledger, watch: Watch) -> None:
     """Run the rounds that the ledger does not hold yet.
 

@@ -8,6 +8,8 @@ def describe(value):
     if dataclasses.is_dataclass(value):
         named = {f.name: describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"type": type(value).__qualname__} | named
+    if isinstance(value, dict):
+        return {name: describe(v) for name, v in value.items()}
     if isinstance(value, tuple | list):
         return [describe(v) for v in value]
     return value if isinstance(value, str | int | float | bool | None) else repr(value)

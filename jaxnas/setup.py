@@ -11,14 +11,19 @@ import types
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import jax
 import tyro
 
+from jaxnas.compare import Comparison
 from jaxnas.experiment import Experiment, describe, flatten
 from jaxnas.tasks.classification import Augment
 
 MOST_CPU_DEVICES = 8
+SHIPPED_COMPARISON = Path(__file__).parent / "tables" / "digits.py"
+"""The config that `compare` runs where none is given: on the shipped table."""
+Settings = TypeVar("Settings", Experiment, Comparison)
 
 
 def use_all_cores() -> None:
@@ -58,21 +63,21 @@ def set_flags(experiment: Experiment) -> None:
         os.environ["XLA_FLAGS"] = f"{flags} {wanted}=true".strip()
 
 
-def load(config: Path, overrides: list[str]) -> tuple[Experiment, str]:
-    """The experiment of a config file with the command line's settings in it, and the file's text.
+def load(config: Path, overrides: list[str], kind: type[Settings] = Experiment) -> tuple[Settings, str]:
+    """The experiment (or comparison) of a config file with the command line's settings in it, and the file's text.
 
     Raises:
-        ValueError: no such file, no experiment in it, or an unknown setting.
+        ValueError: no such file, nothing of this kind in it, or an unknown setting.
         SystemExit: a value of the wrong type (status 2, after a message), or --help.
     """
     try:
         source = config.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"cannot read {config} ({error}): give a Python file that sets `experiment`") from error
-    return restore(source, config, overrides), source
+        raise ValueError(f"cannot read {config} ({error}): give a Python file that sets `{_named(kind)}`") from error
+    return restore(source, config, overrides, kind), source
 
 
-def restore(source: str, config: Path, overrides: list[str]) -> Experiment:
+def restore(source: str, config: Path, overrides: list[str], kind: type[Settings] = Experiment) -> Settings:
     """As `load`, from the text of a config; ``config`` is where it lay."""
     module = types.ModuleType("jaxnas_config")
     module.__file__ = str(config)
@@ -85,17 +90,29 @@ def restore(source: str, config: Path, overrides: list[str]) -> Experiment:
         raise ValueError(f"{config} does not run: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(folder)
-    experiment = getattr(module, "experiment", None)
-    if not isinstance(experiment, Experiment):
-        raise ValueError(f"{config} sets no `experiment`: it needs a line `experiment = Experiment(...)`")
-    return _override(experiment, overrides, config)
+    settings = getattr(module, _named(kind), None)
+    if not isinstance(settings, kind):
+        raise ValueError(f"{config} sets no `{_named(kind)}`: it needs a line `{_named(kind)} = {kind.__name__}(...)`")
+    if isinstance(settings, Experiment):
+        settings = _with_own_augmentation(settings, overrides)
+    return _override(settings, overrides, config)
 
 
-def _override(experiment: Experiment, overrides: list[str], config: Path) -> Experiment:
+def _named(kind: type) -> str:
+    """What a config file calls it: `experiment`."""
+    return kind.__name__.lower()
+
+
+def _with_own_augmentation(experiment: Experiment, overrides: list[str]) -> Experiment:
+    """What is not named of the final training's augmentation stays as it is in the search."""
     if any(argument.startswith("--final.augment.") for argument in overrides) and experiment.final.augment is None:
-        own = getattr(experiment.task, "augment", Augment())  # what is not named stays as it is in the search
-        experiment = replace(experiment, final=replace(experiment.final, augment=own))
-    valid = [n for n in flatten(describe(experiment)) if n.split(".")[-1] != "type"]
+        own = getattr(experiment.task, "augment", Augment())
+        return replace(experiment, final=replace(experiment.final, augment=own))
+    return experiment
+
+
+def _override(settings: Settings, overrides: list[str], config: Path) -> Settings:
+    valid = [n for n in flatten(describe(settings)) if n.split(".")[-1] != "type"]
     for argument in overrides:
         name = argument.removeprefix("--").split("=")[0].replace("-", "_")
         parent, dot, last = name.rpartition(".")
@@ -106,10 +123,10 @@ def _override(experiment: Experiment, overrides: list[str], config: Path) -> Exp
             names = ", ".join(n.replace("_", "-") for n in valid)
             raise ValueError(f"unknown setting {argument}{hint}; the settings of {config} are: {names}")
     return tyro.cli(
-        type(experiment),
+        type(settings),
         args=overrides,
-        default=experiment,
-        prog=f"python -m jaxnas search {config}",
+        default=settings,
+        prog=f"python -m jaxnas {'search' if isinstance(settings, Experiment) else 'compare'} {config}",
         config=(tyro.conf.AvoidSubcommands,),  # settings that may be None stay settings
     )
 

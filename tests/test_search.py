@@ -19,7 +19,7 @@ from jaxnas.final import Final, train_final
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Outcome, Status
 from jaxnas.rewards import REWARDS
-from jaxnas.search import search
+from jaxnas.search import Silent, search
 from jaxnas.spaces import ChainCNN
 from jaxnas.strategies import Reinforce
 from jaxnas.tasks import Digits, Images
@@ -43,14 +43,6 @@ TRIALS = 18
 names = {}
 exec(CONFIG, names)
 EXPERIMENT: Experiment = names["experiment"]
-
-
-class Silent:
-    def progress(self, progress): ...
-
-    def trials(self, trials): ...
-
-    def round_done(self, round, metrics): ...
 
 
 class Recorder(Silent):

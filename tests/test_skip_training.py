@@ -15,7 +15,7 @@ from jaxnas.experiment import Experiment
 from jaxnas.final import Final, train_final
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Trial
-from jaxnas.search import search
+from jaxnas.search import Silent, search
 from jaxnas.spaces import Growth, SkipCNN
 from jaxnas.strategies import Reinforce
 from jaxnas.tasks import Digits
@@ -114,21 +114,13 @@ def test_final_training_of_a_wider_network_is_read_back(tmp_path):
     np.testing.assert_allclose(score, result["test_scores"][0], atol=1e-6)
 
 
-class Quiet:
-    def progress(self, progress): ...
-
-    def trials(self, trials): ...
-
-    def round_done(self, round, metrics): ...
-
-
 def grown(tmp_path, rounds, name):
     space = replace(SPACE, layers=4, growth=Growth(start=2, by=1, every=4))
     evaluator = Population(Train(epochs=1, batch_size=128), engine="branching")
     experiment = Experiment(space, Digits(), Reinforce(units=8), evaluator=evaluator, rounds=rounds, children=2)
     (tmp_path / name).mkdir(exist_ok=True)
     ledger = Ledger(tmp_path / name, write=True)
-    search(experiment, ledger, Quiet())
+    search(experiment, ledger, Silent())
     return ledger.trials()
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Int
 
 from jaxnas.evaluators.halving import Halving
 from jaxnas.evaluators.population import Population
+from jaxnas.evaluators.table import Table
 from jaxnas.evaluators.train import SGD, Train
 from jaxnas.outcome import Outcome, Progress, Trial
 
@@ -43,4 +44,4 @@ class Evaluator(Protocol):
         """``trials``: how many the whole search is going to evaluate."""
 
 
-__all__ = ["SGD", "Evaluate", "Evaluator", "Halving", "Population", "Train"]
+__all__ = ["SGD", "Evaluate", "Evaluator", "Halving", "Population", "Table", "Train"]

@@ -1,5 +1,7 @@
 """Reports: what a person sees. They read the ledger and never run JAX."""
 
+from jaxnas.report.comparisons import FILES as COMPARISON_FILES
+from jaxnas.report.comparisons import print_comparison, write_comparison
 from jaxnas.report.draw import draw, pretty
 from jaxnas.report.finals import final_lines, final_report_on
 from jaxnas.report.live import Report, report_on
@@ -8,6 +10,7 @@ from jaxnas.report.plans import print_plan
 from jaxnas.report.tables import summary, trial_table
 
 __all__ = [
+    "COMPARISON_FILES",
     "Report",
     "dot_text",
     "draw",
@@ -15,8 +18,10 @@ __all__ = [
     "final_report_on",
     "picture",
     "pretty",
+    "print_comparison",
     "print_plan",
     "report_on",
     "summary",
     "trial_table",
+    "write_comparison",
 ]

@@ -12,6 +12,7 @@ from jaxnas.decisions import Decisions, Rewards, Tokens
 from jaxnas.strategies.evolution import Evolution
 from jaxnas.strategies.local_search import LocalSearch
 from jaxnas.strategies.optuna import Optuna
+from jaxnas.strategies.ppo import PPO
 from jaxnas.strategies.q_learning import QLearning
 from jaxnas.strategies.q_tuner import QTuner
 from jaxnas.strategies.random import Random
@@ -20,6 +21,7 @@ from jaxnas.strategies.reinforce import Reinforce
 STRATEGIES = {
     "Random": Random,
     "Reinforce": Reinforce,
+    "PPO": PPO,
     "Evolution": Evolution,
     "LocalSearch": LocalSearch,
     "QLearning": QLearning,
@@ -48,4 +50,15 @@ class Strategy(Protocol):
         """The state after a round, and figures about it by name; rewards are finite, higher is better."""
 
 
-__all__ = ["STRATEGIES", "Evolution", "LocalSearch", "Optuna", "QLearning", "QTuner", "Random", "Reinforce", "Strategy"]
+__all__ = [
+    "PPO",
+    "STRATEGIES",
+    "Evolution",
+    "LocalSearch",
+    "Optuna",
+    "QLearning",
+    "QTuner",
+    "Random",
+    "Reinforce",
+    "Strategy",
+]

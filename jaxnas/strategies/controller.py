@@ -81,9 +81,12 @@ class Controller(nnx.Module):
         layers: how many LSTM layers.
         scale: bound of the initial weights.
         rngs: its ``params`` stream is consumed.
+        place_bias: whether the softmax has also a bias for each place ``[M, V]``, not only for each kind.
     """
 
-    def __init__(self, decisions: Decisions, *, units: int, layers: int, scale: float, rngs: nnx.Rngs):
+    def __init__(
+        self, decisions: Decisions, *, units: int, layers: int, scale: float, rngs: nnx.Rngs, place_bias: bool = False
+    ):
         uniform = lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -scale, scale)
         initial = {"kernel_init": uniform, "recurrent_kernel_init": uniform, "bias_init": uniform}
         kinds, values = len(_kinds(decisions)), int(decisions.sizes.max())
@@ -97,6 +100,7 @@ class Controller(nnx.Module):
             self.w_prev = nnx.Param(uniform(rngs.params(), (units, units)))
             self.w_curr = nnx.Param(uniform(rngs.params(), (units, units)))
             self.v = nnx.Param(uniform(rngs.params(), (units,)))
+        self.place_bias = nnx.Param(jnp.zeros((len(decisions.made), values))) if place_bias else None
 
     def sample(self, key: jax.Array) -> Walk:
         """One architecture drawn from the policy; ``key`` is consumed."""
@@ -155,6 +159,8 @@ class Controller(nnx.Module):
     def _logits(self, top: Float[Array, " U"], step: Step) -> Float[Array, " V"]:
         """Of a choice's values; hugely negative past them."""
         logits = top @ self.softmax[...][step.kind] + self.softmax_bias[...][step.kind]
+        if self.place_bias is not None:
+            logits = logits + self.place_bias[...][step.number]
         return jnp.where(jnp.arange(logits.shape[0]) < step.size, logits, -1e9)
 
     def _links(self, top: Float[Array, " U"], placed: Float[Array, "A U"]) -> Float[Array, " A"]:

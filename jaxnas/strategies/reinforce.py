@@ -1,25 +1,26 @@
-"""REINFORCE: policy gradient over an LSTM controller, with an exponential moving average as the baseline.
+"""REINFORCE: policy gradient over an LSTM controller or a table of logits, with an exponential moving average as the
+baseline.
 
 References:
     Zoph & Le, Neural Architecture Search with Reinforcement Learning, 2017, section 3.2
-    (https://arxiv.org/abs/1611.01578); Williams, Simple Statistical Gradient-Following Algorithms, 1992.
+    (https://arxiv.org/abs/1611.01578); Williams, Simple Statistical Gradient-Following Algorithms, 1992;
+    Dong et al., NATS-Bench, 2021 (https://arxiv.org/abs/2009.00437), for the table and its baseline.
 
 Letters: N samples (the paper's m), T decisions.
 """
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import chex
 import jax
 import jax.numpy as jnp
 import optax
-from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from jaxnas.decisions import Decisions, Rewards, Tokens
-from jaxnas.strategies.controller import Controller, Walk
+from jaxnas.strategies.policy import Policy
 
 
 @partial(
@@ -29,7 +30,9 @@ from jaxnas.strategies.controller import Controller, Walk
 )
 @dataclass(frozen=True)
 class ReinforceState:
-    """parameters: an `nnx.State`; optimiser: optax's state; baseline: float32 ``[]``; rounds: int32 ``[]``."""
+    """parameters: an `nnx.State`; optimiser: optax's state; baseline: the moving average, float32 ``[]``; rounds: so
+    many, int32 ``[]``.
+    """
 
     parameters: Any
     optimiser: Any
@@ -45,10 +48,14 @@ class Reinforce:
     Attributes:
         learning_rate: of Adam.
         baseline_decay: what the moving average keeps of its old value at a round.
+        baseline: what is averaged. "earlier": the rounds before the present one (Zoph & Le, section 3.2); "present":
+            the present one too, with Adam's correction of the bias towards 0 (NATS-Bench).
         entropy_weight: weight of the policy's entropy (nats, summed over decisions) as a bonus; 0: none.
+        policy: "lstm" or "table", as in `Policy`; so are the next four.
         units: of each LSTM layer.
         layers: LSTM layers.
         scale: the controller's weights start uniform in [-scale, scale].
+        place_bias: a bias for each place, too.
 
     Raises:
         ValueError: a value out of its range.
@@ -56,71 +63,76 @@ class Reinforce:
 
     learning_rate: float = 6e-4
     baseline_decay: float = 0.95
+    baseline: Literal["earlier", "present"] = "earlier"
     entropy_weight: float = 0.0
+    policy: Literal["lstm", "table"] = "lstm"
     units: int = 35
     layers: int = 2
     scale: float = 0.08
+    place_bias: bool = False
 
     def __post_init__(self):
         if not 0 <= self.baseline_decay < 1:
             raise ValueError(f"baseline_decay={self.baseline_decay}: give a number from 0 up to, but not including, 1")
-        for name in ("learning_rate", "units", "layers", "scale"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)}: give a positive number")
+        if self.baseline not in ("earlier", "present"):
+            raise ValueError(f"baseline={self.baseline!r}: give 'earlier' or 'present'")
+        if self.learning_rate <= 0:
+            raise ValueError(f"learning_rate={self.learning_rate}: give a positive number")
         if self.entropy_weight < 0:
             raise ValueError(f"entropy_weight={self.entropy_weight}: give 0 or more")
+        self._policy  # noqa: B018 - says so where its settings are impossible
 
     def init(self, decisions: Decisions, key: jax.Array) -> ReinforceState:
-        """A fresh controller; ``key`` is consumed."""
-        parameters = nnx.state(self._controller(decisions, key), nnx.Param)
+        """A fresh policy; ``key`` is consumed."""
+        parameters = self._policy.fresh(decisions, key)
         return ReinforceState(parameters, self._adam.init(parameters), jnp.float32(0), jnp.int32(0), decisions)
 
     def propose(self, state: ReinforceState, key: jax.Array, n: int) -> Int[Array, "N T"]:
         """n architectures sampled from the policy; ``key`` is consumed."""
-        controller = self._restore(state, state.parameters)
-        return jax.vmap(lambda k: controller.sample(k).tokens)(jax.random.split(key, n))
+        return self._policy.sample(state.decisions, state.parameters, key, n).tokens
 
     def update(self, state: ReinforceState, tokens: Tokens, rewards: Rewards):
-        """One ascent along mean_k [grad log P(tokens_k) (R_k - b)], b the average of *earlier* rewards (equation 4).
+        """One ascent along mean_k [grad log P(tokens_k) (R_k - b)], b the moving average (equation 4).
 
-        In the first round there are none, and its own mean reward stands in. Metrics: "mean reward", "baseline" (the
-        one subtracted), "entropy" (of the policy before the step, mean over samples, nats).
+        Of "earlier" rounds there are none in the first one, and its own mean reward stands in. Metrics: "mean reward",
+        "baseline" (the one subtracted), "entropy" (of the policy before the step, mean over samples, nats).
         """
         chex.assert_equal_shape_prefix([tokens, rewards], 1)
-        rewards = rewards.astype(jnp.float32)
-        baseline = jnp.where(state.rounds == 0, rewards.mean(), state.baseline)
+        rewards = jnp.asarray(rewards, jnp.float32)
+        baseline, average = self._baseline(state, rewards.mean())
 
         def loss(parameters):
-            walks = self._score(state, parameters, tokens)
+            walks = self._policy.score(state.decisions, parameters, tokens)
             gain = (walks.log_prob * (rewards - baseline)).mean()
             return -gain - self.entropy_weight * walks.entropy.mean(), walks.entropy.mean()
 
         gradient, entropy = jax.grad(loss, has_aux=True)(state.parameters)
         steps, optimiser = self._adam.update(gradient, state.optimiser, state.parameters)
         parameters = optax.apply_updates(state.parameters, steps)
-        moved = self.baseline_decay * baseline + (1 - self.baseline_decay) * rewards.mean()
         metrics = {"mean reward": rewards.mean(), "baseline": baseline, "entropy": entropy}
-        return ReinforceState(parameters, optimiser, moved, state.rounds + 1, state.decisions), metrics
+        return ReinforceState(parameters, optimiser, average, state.rounds + 1, state.decisions), metrics
 
     def log_prob(self, state: ReinforceState, tokens: Tokens) -> Float[Array, " N"]:
         """Natural logarithm of the policy's probability of each sample."""
-        return self._score(state, state.parameters, tokens).log_prob
+        return self._policy.score(state.decisions, state.parameters, tokens).log_prob
 
     def most_likely(self, state: ReinforceState) -> Int[Array, " T"]:
         """The architecture that the policy prefers, decision by decision."""
-        return self._restore(state, state.parameters).most_likely().tokens
+        return self._policy.with_parameters(state.decisions, state.parameters).most_likely().tokens
 
     @property
     def _adam(self) -> optax.GradientTransformation:
         return optax.adam(self.learning_rate)
 
-    def _controller(self, decisions: Decisions, key: jax.Array) -> Controller:
-        return Controller(decisions, units=self.units, layers=self.layers, scale=self.scale, rngs=nnx.Rngs(params=key))
+    @property
+    def _policy(self) -> Policy:
+        return Policy(self.policy, self.units, self.layers, self.scale, self.place_bias)
 
-    def _restore(self, state: ReinforceState, parameters: nnx.State) -> Controller:
-        graph = nnx.graphdef(nnx.eval_shape(lambda: self._controller(state.decisions, jax.random.key(0))))
-        return nnx.merge(graph, parameters)
-
-    def _score(self, state: ReinforceState, parameters: nnx.State, tokens: Tokens) -> Walk:
-        """`Walk` with a leading axis N."""
-        return jax.vmap(self._restore(state, parameters).score)(tokens)
+    def _baseline(self, state: ReinforceState, mean: Float[Array, ""]) -> tuple[Array, Array]:
+        """What to subtract in this round, and the average to keep."""
+        move = lambda old: self.baseline_decay * old + (1 - self.baseline_decay) * mean
+        if self.baseline == "present":
+            average = move(state.baseline)
+            return average / (1 - self.baseline_decay ** (state.rounds + 1)), average
+        baseline = jnp.where(state.rounds == 0, mean, state.baseline)
+        return baseline, move(baseline)

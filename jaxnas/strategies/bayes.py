@@ -1,0 +1,278 @@
+"""Bayesian optimisation with a Gaussian process over tokens: a Hamming kernel, and expected improvement or UCB.
+
+References:
+    Jones et al., Efficient Global Optimization of Expensive Black-Box Functions, 1998 (expected improvement);
+    Srinivas et al., Gaussian Process Optimization in the Bandit Setting, 2010 (https://arxiv.org/abs/0912.3995), UCB;
+    Desautels et al., Parallelizing Exploration-Exploitation Tradeoffs, 2014 (https://jmlr.org/papers/v15/desautels14a)
+    for several proposals a round; Hutter et al., SMAC, 2011, section 4.1, for the weighted Hamming kernel.
+
+Letters: N samples, T decisions, V the greatest number of values of a choice, C capacity, P pool of candidates.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+from jax.scipy.stats import norm
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxnas.decisions import Decisions, Rewards, Tokens
+
+CHOLESKY_ROWS = 128
+"""The largest Cholesky factorisation that is left to the library."""
+
+
+class Kernel(NamedTuple):
+    """Logarithms of: what each value of a decision costs where two samples differ in it ``[T, V]``, noise variance
+    ``[]`` (of rewards with variance 1).
+    """
+
+    weights: Float[Array, "T V"]
+    noise: Float[Array, ""]
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["tokens", "rewards", "trials", "kernel", "optimiser"],
+    meta_fields=["decisions"],
+)
+@dataclass(frozen=True)
+class BayesState:
+    """tokens: of the latest trials, int32 ``[C, T]``; rewards: theirs, ``[C]``; trials: how many there were, int32
+    ``[]``; kernel: a `Kernel`; optimiser: optax's state of it.
+    """
+
+    tokens: Any
+    rewards: Any
+    trials: Any
+    kernel: Any
+    optimiser: Any
+    decisions: Decisions
+
+
+@dataclass(frozen=True)
+class Bayes:
+    """A Gaussian process of the rewards' normal scores; the candidate that promises most is next.
+
+    The covariance of two samples is exp(-sum over the decisions in which they differ of (w_a + w_b)), a and b their
+    values there. The weights w and the noise climb the marginal likelihood, a few steps of Adam at each update.
+
+    Attributes:
+        initial: uniform samples before the process is asked.
+        pool: candidates of a proposal: half uniform, half mutants of the best trials.
+        parents: how many of the best trials mutate.
+        acquisition: "ei", expected improvement, or "ucb", mean + beta standard deviations.
+        beta: of UCB.
+        capacity: how many of the latest trials are kept, a power of two; work grows with its cube.
+        fits: steps of Adam on the kernel at an update.
+        fit_rate: their learning rate, of logarithms.
+
+    Raises:
+        ValueError: a value out of its range.
+    """
+
+    initial: int = 10
+    pool: int = 256
+    parents: int = 8
+    acquisition: Literal["ei", "ucb"] = "ei"
+    beta: float = 1.0
+    capacity: int = 256
+    fits: int = 1
+    fit_rate: float = 0.05
+
+    def __post_init__(self):
+        for name in ("initial", "parents", "capacity", "fit_rate"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}={getattr(self, name)}: give a positive number")
+        if self.pool < 2:
+            raise ValueError(f"pool={self.pool}: give 2 or more")
+        if self.fits < 0 or self.beta < 0:
+            raise ValueError(f"fits={self.fits}, beta={self.beta}: give 0 or more")
+        if self.capacity & (self.capacity - 1):
+            raise ValueError(f"capacity={self.capacity}: give a power of two")
+        if self.acquisition not in ("ei", "ucb"):
+            raise ValueError(f"acquisition={self.acquisition!r}: give 'ei' or 'ucb'")
+
+    def init(self, decisions: Decisions, key: jax.Array) -> BayesState:
+        """Nothing is known; ``key`` is not used."""
+        del key
+        T, V = len(decisions), int(decisions.sizes.max())
+        kernel = Kernel(jnp.full((T, V), jnp.log(0.5 / T)), jnp.log(jnp.float32(1e-2)))
+        tokens, rewards = jnp.full((self.capacity, T), -2, jnp.int32), jnp.full(self.capacity, -jnp.inf)
+        return BayesState(tokens, rewards, jnp.int32(0), kernel, self._adam.init(kernel), decisions)
+
+    def propose(self, state: BayesState, key: jax.Array, n: int) -> Int[Array, "N T"]:
+        """The n best candidates, each chosen as if the ones before had given what is expected of them; ``key`` is
+        consumed. Before `initial` trials: uniform samples.
+        """
+        uniform, pool = self._candidates(state, key, n)
+        at = self._on_known(lambda *memory: self._choose(state.kernel, *memory, pool, n), state)
+        return jnp.where(state.trials < self.initial, uniform, pool[at])
+
+    def _on_known(self, work: Callable, state: BayesState):
+        """``work(tokens, rewards, known)`` on as much of the memory as is in use, since its cost is cubic: an eighth, a
+        quarter, half or all. (Under `jax.vmap` all of these are computed.)
+        """
+        known = state.trials > jnp.arange(self.capacity)
+        sizes = [self.capacity >> halvings for halvings in (3, 2, 1, 0) if self.capacity >> halvings]
+        cut = lambda size: lambda: work(state.tokens[:size], state.rewards[:size], known[:size])
+        return jax.lax.switch((state.trials > jnp.array(sizes[:-1])).sum(), [cut(size) for size in sizes])
+
+    def _choose(self, kernel: Kernel, tokens, rewards, known, pool: Int[Array, "P T"], n: int) -> Int[Array, " N"]:
+        """Which n of the pool."""
+        scores = _normal_scores(rewards, known)
+        posterior = _posterior(kernel, tokens, scores, known, pool)
+        best = jnp.where(known, scores, -jnp.inf).max()
+        seen = (pool[:, None] == tokens).all(-1).any(-1)
+        first = (pool[:, None] == pool).all(-1).argmax(-1) == jnp.arange(len(pool))
+
+        def choose(carry, _):
+            variance, covariance, open_ = carry
+            gain = jnp.where(open_, self._gain(posterior.mean, variance, best), -jnp.inf)
+            at = gain.argmax()
+            taken = covariance[:, at] / jnp.sqrt(variance[at] + jnp.exp(kernel.noise))
+            variance = jnp.maximum(variance - taken**2, 1e-9)
+            return (variance, covariance - jnp.outer(taken, taken), open_.at[at].set(False)), at
+
+        if n == 1:  # no matrix of all candidates
+            gain = self._gain(posterior.mean, posterior.variance, best)
+            return jnp.where(first & ~seen, gain, -jnp.inf).argmax()[None]
+        covariance = _covariance(kernel, pool, pool) - posterior.white.T @ posterior.white
+        start = posterior.variance, covariance, first & ~seen
+        return jax.lax.scan(choose, start, length=n)[1]
+
+    def update(self, state: BayesState, tokens: Tokens, rewards: Rewards):
+        """Remember a round and improve the kernel. Metrics: "mean reward", "noise" (standard deviation, of rewards
+        with variance 1).
+        """
+        chex.assert_equal_shape_prefix([tokens, rewards], 1)
+        tokens, rewards = jnp.asarray(tokens, jnp.int32), jnp.asarray(rewards, jnp.float32)
+        at = (state.trials + jnp.arange(len(rewards))) % self.capacity
+        memory, kept = state.tokens.at[at].set(tokens), state.rewards.at[at].set(rewards)
+        state = replace(state, tokens=memory, rewards=kept, trials=state.trials + len(rewards))
+        for _ in range(self.fits):
+            gradient = self._on_known(partial(_ascent, state.kernel), state)
+            moves, optimiser = self._adam.update(jax.tree.map(jnp.negative, gradient), state.optimiser, state.kernel)
+            state = replace(state, kernel=_bounded(optax.apply_updates(state.kernel, moves)), optimiser=optimiser)
+        return state, {"mean reward": rewards.mean(), "noise": jnp.exp(state.kernel.noise / 2)}
+
+    def most_likely(self, state: BayesState) -> Int[Array, " T"]:
+        """The best trial that is remembered."""
+        return state.tokens[state.rewards.argmax()]
+
+    @property
+    def _adam(self) -> optax.GradientTransformation:
+        return optax.adam(self.fit_rate)
+
+    def _gain(
+        self, mean: Float[Array, " P"], variance: Float[Array, " P"], best: Float[Array, ""]
+    ) -> Float[Array, " P"]:
+        """What a candidate promises."""
+        deviation = jnp.sqrt(variance)
+        if self.acquisition == "ucb":
+            return mean + self.beta * deviation
+        z = (mean - best) / deviation
+        return deviation * (z * norm.cdf(z) + norm.pdf(z))
+
+    def _candidates(self, state: BayesState, key: jax.Array, n: int) -> tuple[Array, Array]:
+        """n uniform samples, and the pool ``[P, T]``."""
+        decisions, sizes = state.decisions, jnp.asarray(state.decisions.sizes)
+        parent_key, where_key, what_key = jax.random.split(key, 3)
+        count = max(self.pool, 2 * n)
+        drawn = jax.random.randint(what_key, (count, len(sizes)), 0, sizes)
+        top = jax.lax.top_k(state.rewards, min(self.parents, self.capacity))[1]
+        rank = jax.random.randint(parent_key, (count // 2,), 0, jnp.clip(state.trials, 1, len(top)))
+        parents, other = state.tokens[top[rank]], drawn[: count // 2]
+        changes = jax.random.uniform(where_key, other.shape)
+        changed = (changes <= changes.min(-1, keepdims=True)) | (changes < 1 / len(sizes)) | (parents < 0)
+        pool = jnp.concatenate([jnp.where(changed, other, parents), drawn[count // 2 :]])
+        return decisions.without_absent(drawn[count - n :]), decisions.without_absent(pool)
+
+
+class _Posterior(NamedTuple):
+    """Of the candidates: mean and variance ``[P]``; white: L^-1 K(known, pool) ``[C, P]``, L the Cholesky factor."""
+
+    mean: Array
+    variance: Array
+    white: Array
+
+
+def _posterior(kernel: Kernel, tokens, scores, known: Bool[Array, " C"], pool: Int[Array, "P T"]) -> _Posterior:
+    inverse = _inverse_factor(_noisy(kernel, tokens, known))
+    white = inverse @ (_covariance(kernel, tokens, pool) * known[:, None])
+    return _Posterior(white.T @ (inverse @ scores), jnp.maximum(1 - (white**2).sum(0), 1e-9), white)
+
+
+def _covariance(kernel: Kernel, a: Int[Array, "A T"], b: Int[Array, "B T"]) -> Float[Array, "A B"]:
+    """exp(-distance); absent is a value like any other, of weight as the first one's."""
+    weights, distance = jnp.exp(kernel.weights), 0.0
+    for t in range(a.shape[1]):
+        of_a, of_b = (jnp.take(weights[t], jnp.maximum(x[:, t], 0)) for x in (a, b))
+        distance += jnp.where(a[:, t, None] == b[:, t], 0.0, of_a[:, None] + of_b)
+    return jnp.exp(-distance)
+
+
+def _noisy(kernel: Kernel, tokens: Int[Array, "C T"], known: Bool[Array, " C"]) -> Float[Array, "C C"]:
+    """The covariance of trials with noise; places without a trial are independent of all."""
+    covariance = jnp.where(known[:, None] & known, _covariance(kernel, tokens, tokens), 0.0)
+    return covariance + jnp.diag(jnp.where(known, jnp.exp(kernel.noise), 1.0))
+
+
+def _inverse_factor(matrix: Float[Array, "C C"]) -> Float[Array, "C C"]:
+    """L^-1, L the Cholesky factor; C is a power of two.
+
+    By blocks: [[A, 0], [B, D]]^-1 = [[A^-1, 0], [-D^-1 B A^-1, D^-1]]. XLA's own triangular solve takes sixty times as
+    long on CPU, and its Cholesky of more than about 128 rows wakes the threads of a library, which get in the way of
+    the devices'.
+    """
+    half = len(matrix) // 2
+    if half >= CHOLESKY_ROWS:
+        upper = _inverse_factor(matrix[:half, :half])
+        below = matrix[half:, :half] @ upper.T
+        return _joined(upper, below, _inverse_factor(matrix[half:, half:] - below @ below.T))
+    factor, size = jnp.linalg.cholesky(matrix), 1
+    inverse = (1 / jnp.diag(factor))[:, None, None]  # [blocks, size, size], all blocks of the diagonal at once
+    while size < len(factor):
+        pairs = jnp.arange(len(factor) // (2 * size))
+        below = factor.reshape(len(pairs), 2, size, len(pairs), 2, size)[pairs, 1, :, pairs, 0]
+        inverse, size = _joined(inverse[::2], below, inverse[1::2]), 2 * size
+    return inverse[0]
+
+
+def _joined(upper: Float[Array, "*P S S"], below: Float[Array, "*P S S"], lower: Float[Array, "*P S S"]) -> Array:
+    """The inverse of [[A, 0], [B, D]] from A^-1, B and D^-1."""
+    left = jnp.concatenate([upper, -lower @ below @ upper], axis=-2)
+    return jnp.concatenate([left, jnp.concatenate([jnp.zeros_like(lower), lower], axis=-2)], axis=-1)
+
+
+def _ascent(kernel: Kernel, tokens, rewards: Float[Array, " C"], known: Bool[Array, " C"]) -> Kernel:
+    """Gradient of the log marginal likelihood of the rewards' normal scores, a trial.
+
+    References:
+        Rasmussen & Williams, Gaussian Processes for Machine Learning, 2006, equation 5.9.
+    """
+    matrix, pull = jax.vjp(lambda kernel: _noisy(kernel, tokens, known), kernel)
+    inverse = _inverse_factor(matrix)
+    precision = inverse.T @ inverse
+    solved = precision @ _normal_scores(rewards, known)
+    return pull(0.5 * (jnp.outer(solved, solved) - precision) / known.sum())[0]
+
+
+def _bounded(kernel: Kernel) -> Kernel:
+    return Kernel(jnp.clip(kernel.weights, -7.0, 1.0), jnp.clip(kernel.noise, -9.0, 0.0))
+
+
+def _normal_scores(rewards: Float[Array, " C"], known: Bool[Array, " C"]) -> Float[Array, " C"]:
+    """Of the known rewards, by rank; 0 elsewhere. Failed children lie far from all others: ranks keep the scale.
+
+    Equal rewards have equal scores.
+    """
+    less = ((rewards[:, None] > rewards) & known).sum(1)
+    equal = ((rewards[:, None] == rewards) & known).sum(1)
+    scores = norm.ppf((less + 0.5 * equal) / jnp.maximum(known.sum(), 1))
+    return jnp.where(known, scores, 0.0)

@@ -1,0 +1,151 @@
+"""PPO: proximal policy optimisation over the same policies as REINFORCE, with a clipped surrogate objective.
+
+References:
+    Schulman et al., Proximal Policy Optimization Algorithms, 2017, section 3 (https://arxiv.org/abs/1707.06347);
+    for architectures: Zoph et al., Learning Transferable Architectures, 2018, appendix A.2
+    (https://arxiv.org/abs/1707.07012).
+
+Letters: N samples, T decisions, M remembered samples.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from jaxnas.decisions import Decisions, Rewards, Tokens
+from jaxnas.strategies.policy import Policy
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["parameters", "optimiser", "baseline", "rounds"],
+    meta_fields=["decisions"],
+)
+@dataclass(frozen=True)
+class PPOState:
+    """parameters: an `nnx.State`; optimiser: optax's state; baseline: float32 ``[]``; rounds: so many, int32 ``[]``."""
+
+    parameters: Any
+    optimiser: Any
+    baseline: Any
+    rounds: Any
+    decisions: Decisions
+
+
+@dataclass(frozen=True)
+class PPO:
+    """Several steps a round along the clipped surrogate; an architecture is one action, its baseline a moving average.
+
+    There is no value head: an episode begins in one and the same state, so that its value is a single number, which
+    the moving average estimates.
+
+    Attributes:
+        learning_rate: of Adam.
+        epochs: steps on the samples of one round.
+        clip: the ratio of new to old probability counts only within [1 - clip, 1 + clip].
+        baseline_decay: what the moving average of earlier rounds' rewards keeps of its old value at a round.
+        normalise: divide a round's advantages by their standard deviation (rounds of more than one sample).
+        entropy_weight: weight of the policy's entropy (nats, summed over decisions) as a bonus.
+        policy: "lstm" or "table", as in `Policy`; so are the next four.
+        units: of each LSTM layer.
+        layers: LSTM layers.
+        scale: the controller's weights start uniform in [-scale, scale].
+        place_bias: a bias for each place, too.
+
+    Raises:
+        ValueError: a value out of its range.
+    """
+
+    learning_rate: float = 6e-4
+    epochs: int = 4
+    clip: float = 0.2
+    baseline_decay: float = 0.95
+    normalise: bool = False
+    entropy_weight: float = 0.01
+    policy: Literal["lstm", "table"] = "lstm"
+    units: int = 35
+    layers: int = 2
+    scale: float = 0.08
+    place_bias: bool = False
+
+    def __post_init__(self):
+        if not 0 <= self.baseline_decay < 1:
+            raise ValueError(f"baseline_decay={self.baseline_decay}: give a number from 0 up to, but not including, 1")
+        for name in ("learning_rate", "epochs", "clip"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}={getattr(self, name)}: give a positive number")
+        if self.entropy_weight < 0:
+            raise ValueError(f"entropy_weight={self.entropy_weight}: give 0 or more")
+        self._policy  # noqa: B018 - says so where its settings are impossible
+
+    def init(self, decisions: Decisions, key: jax.Array) -> PPOState:
+        """A fresh policy; ``key`` is consumed."""
+        parameters = self._policy.fresh(decisions, key)
+        return PPOState(parameters, self._adam.init(parameters), jnp.float32(0), jnp.int32(0), decisions)
+
+    def propose(self, state: PPOState, key: jax.Array, n: int) -> Int[Array, "N T"]:
+        """n architectures sampled from the policy; ``key`` is consumed."""
+        return self._policy.sample(state.decisions, state.parameters, key, n).tokens
+
+    def update(self, state: PPOState, tokens: Tokens, rewards: Rewards):
+        """So many ascents along mean_k min(ratio_k A_k, clipped ratio_k A_k) + entropy (equation 7), A_k = R_k - b.
+
+        Metrics: "mean reward", "baseline" (the one subtracted), "entropy" (of the policy before, mean over samples,
+        nats), "clipped" (the share of ratios outside the bounds at the last step).
+        """
+        chex.assert_equal_shape_prefix([tokens, rewards], 1)
+        rewards = jnp.asarray(rewards, jnp.float32)
+        baseline = jnp.where(state.rounds == 0, rewards.mean(), state.baseline)
+        advantage, before = (
+            self._advantage(rewards, baseline),
+            self._policy.score(state.decisions, state.parameters, tokens),
+        )
+
+        def loss(parameters):
+            walks = self._policy.score(state.decisions, parameters, tokens)
+            gain, outside = self._surrogate(walks.log_prob - before.log_prob, advantage)
+            return -gain - self.entropy_weight * walks.entropy.mean(), outside
+
+        def step(carry, _):
+            gradient, outside = jax.grad(loss, has_aux=True)(carry[0])
+            steps, optimiser = self._adam.update(gradient, carry[1], carry[0])
+            return (optax.apply_updates(carry[0], steps), optimiser), outside
+
+        (parameters, optimiser), outside = jax.lax.scan(step, (state.parameters, state.optimiser), length=self.epochs)
+        moved = self.baseline_decay * baseline + (1 - self.baseline_decay) * rewards.mean()
+        metrics = {"mean reward": rewards.mean(), "baseline": baseline, "entropy": before.entropy.mean()}
+        return PPOState(parameters, optimiser, moved, state.rounds + 1, state.decisions), metrics | {
+            "clipped": outside[-1]
+        }
+
+    def log_prob(self, state: PPOState, tokens: Tokens) -> Float[Array, " N"]:
+        """Natural logarithm of the policy's probability of each sample."""
+        return self._policy.score(state.decisions, state.parameters, tokens).log_prob
+
+    def most_likely(self, state: PPOState) -> Int[Array, " T"]:
+        """The architecture that the policy prefers, decision by decision."""
+        return self._policy.with_parameters(state.decisions, state.parameters).most_likely().tokens
+
+    @property
+    def _adam(self) -> optax.GradientTransformation:
+        return optax.adam(self.learning_rate)
+
+    @property
+    def _policy(self) -> Policy:
+        return Policy(self.policy, self.units, self.layers, self.scale, self.place_bias)
+
+    def _advantage(self, rewards: Float[Array, " N"], baseline: Float[Array, ""]) -> Float[Array, " N"]:
+        advantage = rewards - baseline
+        return advantage / (rewards.std() + 1e-8) if self.normalise and len(rewards) > 1 else advantage
+
+    def _surrogate(self, log_ratio: Float[Array, " N"], advantage: Float[Array, " N"]) -> tuple[Array, Array]:
+        """The clipped objective, and the share of ratios outside the bounds."""
+        ratio = jnp.exp(log_ratio)
+        kept = jnp.clip(ratio, 1 - self.clip, 1 + self.clip)
+        return jnp.minimum(ratio * advantage, kept * advantage).mean(), (ratio != kept).mean()
