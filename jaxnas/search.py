@@ -11,6 +11,7 @@ from jaxnas.experiment import Experiment
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Outcome, Progress, Status, Trial
 from jaxnas.rng import key_for
+from jaxnas.strategies import Strategy
 
 
 @runtime_checkable
@@ -44,7 +45,7 @@ def search(experiment: Experiment, ledger: Ledger, watch: Watch) -> None:
     """
     strategy, seed, n = experiment.strategy, experiment.seed, experiment.children
     evaluate = experiment.evaluator.bind(experiment.space, experiment.task, seed, experiment.rounds * n)
-    propose, update = jax.jit(strategy.propose, static_argnames="n"), jax.jit(strategy.update)
+    propose, update = _functions(strategy)
     state = strategy.init(experiment.space.decisions, key_for(seed, "strategy"))
     for r in range(experiment.rounds):
         tokens = _existing(experiment, propose(state, key_for(seed, "propose", r), n=n), r * n)
@@ -70,6 +71,13 @@ def first_proposal(experiment: Experiment) -> Int[np.ndarray, "N T"]:
     state = strategy.init(experiment.space.decisions, key_for(seed, "strategy"))
     tokens = strategy.propose(state, key_for(seed, "propose", 0), n=experiment.children)
     return _existing(experiment, tokens, 0)
+
+
+def _functions(strategy: Strategy):
+    """``propose`` and ``update``, compiled unless the strategy cannot be."""
+    if not getattr(strategy, "jittable", True):
+        return strategy.propose, strategy.update
+    return jax.jit(strategy.propose, static_argnames="n"), jax.jit(strategy.update)
 
 
 def _existing(experiment: Experiment, tokens, trials: int) -> Int[np.ndarray, "*N T"]:

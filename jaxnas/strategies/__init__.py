@@ -9,18 +9,40 @@ import jax
 from jaxtyping import Array, Int
 
 from jaxnas.decisions import Decisions, Rewards, Tokens
+<<<<<<< HEAD
 from jaxnas.strategies.bayes import Bayes
+=======
+from jaxnas.strategies.evolution import Evolution
+from jaxnas.strategies.local_search import LocalSearch
+from jaxnas.strategies.optuna import Optuna
+>>>>>>> d78fcdb5640e519437462d007b50a2cf4dc60a3b
 from jaxnas.strategies.ppo import PPO
+from jaxnas.strategies.q_learning import QLearning
+from jaxnas.strategies.q_tuner import QTuner
 from jaxnas.strategies.random import Random
 from jaxnas.strategies.reinforce import Reinforce
 
+<<<<<<< HEAD
 STRATEGIES = {"Bayes": Bayes, "PPO": PPO, "Random": Random, "Reinforce": Reinforce}
+=======
+STRATEGIES = {
+    "Random": Random,
+    "Reinforce": Reinforce,
+    "PPO": PPO,
+    "Evolution": Evolution,
+    "LocalSearch": LocalSearch,
+    "QLearning": QLearning,
+    "QTuner": QTuner,
+    "Optuna": Optuna,
+}
+>>>>>>> d78fcdb5640e519437462d007b50a2cf4dc60a3b
 """Every strategy of the library by name; the laws are tested over this table."""
 
 
 @runtime_checkable
 class Strategy(Protocol):
-    """A frozen dataclass of settings with three pure functions, jittable (``n`` is static).
+    """A frozen dataclass of settings with three pure functions, jittable (``n`` is static) unless the class says
+    ``jittable: ClassVar[bool] = False``: then they are called as they are.
 
     The state is a pytree and the fold of history: replaying (tokens, rewards) through `update` rebuilds it. A strategy
     that can name its favourite has also ``most_likely(state) -> tokens [T]``.
@@ -36,4 +58,19 @@ class Strategy(Protocol):
         """The state after a round, and figures about it by name; rewards are finite, higher is better."""
 
 
+<<<<<<< HEAD
 __all__ = ["PPO", "STRATEGIES", "Bayes", "Random", "Reinforce", "Strategy"]
+=======
+__all__ = [
+    "PPO",
+    "STRATEGIES",
+    "Evolution",
+    "LocalSearch",
+    "Optuna",
+    "QLearning",
+    "QTuner",
+    "Random",
+    "Reinforce",
+    "Strategy",
+]
+>>>>>>> d78fcdb5640e519437462d007b50a2cf4dc60a3b
