@@ -28,6 +28,9 @@ from jaxnas.children.engines import Branching, Engine, Padded, Ragged
 from jaxnas.children.masked import Statistics
 from jaxnas.rng import key_for
 
+FIXED = 3
+"""Layers of a residual block."""
+
 
 @dataclass(frozen=True)
 class CellChildren:
@@ -148,8 +151,29 @@ def _normal_form(spec: CellChildren, stride: int = 1, image: bool = False) -> Fo
     return Form(jnp.dtype(spec.dtype), spec.norm.epsilon, stride, image)
 
 
-def _uniform(key: jax.Array, shape: tuple[int, ...]) -> Array:
-    return jax.random.uniform(key, shape, minval=-1, maxval=1)
+class Drawn:
+    """Random numbers for the weights: of each layer in the widest shape of the space, from a key of its own, so that a
+    child begins with the same numbers in any company.
+
+    A stage's layers are counted: the residual block before it (of the first stage the stem), then edge by edge.
+    """
+
+    def __init__(self, inside: CellEnvelope, spec: CellChildren, key: jax.Array):
+        edges = [FIXED + c * len(EDGES) + e for c in range(spec.cells) for e, side in enumerate(inside.sides) if side]
+        layers = [(number, place) for number in range(STAGES) for place in (*range(FIXED if number else 1), *edges)]
+        widest = spec.skeleton.stage(STAGES - 1)[1]
+        shape = 3, 3, max(spec.input_shape[2], widest), widest
+        draw = lambda ids: jax.random.uniform(key_for(key, "layer", *ids), shape, minval=-1, maxval=1)
+        self.rows, self.blocks = {ids: row for row, ids in enumerate(layers)}, jax.lax.map(draw, jnp.array(layers))
+
+    def block(self, stage: int, place: int, side: int, channels: int, filters: int) -> Float[Array, "K K C F"]:
+        """Uniform in [-1, 1): the part of a layer's numbers that an envelope uses."""
+        edge = (3 - side) // 2
+        return self.blocks[self.rows[stage, place], edge : edge + side, edge : edge + side, :channels, :filters]
+
+    def kernel(self, stage: int, place: int, side: int, channels: int, filters: int) -> Float[Array, "K K C F"]:
+        """Initial weights of a layer that all cells have."""
+        return self.block(stage, place, side, channels, filters) / (side * math.sqrt(channels))
 
 
 class ConvNorm(nnx.Module):
@@ -186,16 +210,11 @@ class Reduction(nnx.Module):
     and a 1x1 convolution.
     """
 
-    def __init__(self, number: int, spec: CellChildren, key: jax.Array):
+    def __init__(self, number: int, spec: CellChildren, drawn: "Drawn"):
         channels, filters = (spec.skeleton.stage(n)[1] for n in (number - 1, number))
-
-        def kernel(name: str, side: int, channels: int):
-            shape = (side, side, channels, filters)
-            return _uniform(key_for(key, name, number), shape) / (side * math.sqrt(channels))
-
-        self.first = ConvNorm(kernel("first of reduction", 3, channels), spec)
-        self.second = ConvNorm(kernel("second of reduction", 3, filters), spec)
-        self.shortcut = nnx.Param(kernel("shortcut of reduction", 1, channels))
+        self.first = ConvNorm(drawn.kernel(number, 0, 3, channels, filters), spec)
+        self.second = ConvNorm(drawn.kernel(number, 1, 3, filters, filters), spec)
+        self.shortcut = nnx.Param(drawn.kernel(number, 2, 1, channels, filters))
         self.forms, self.dtype = (_normal_form(spec, 2), _normal_form(spec)), jnp.dtype(spec.dtype)
 
     def __call__(self, x: Float[Array, "B H W C"], training) -> Float[Array, "B H/2 W/2 F"]:
@@ -211,22 +230,15 @@ class Stage(nnx.Module):
     compiled once.
     """
 
-    def __init__(self, number: int, inside: CellEnvelope, spec: CellChildren, genes: CellGenes, key: jax.Array):
-        channels, self.inside, self.form = spec.skeleton.stage(number)[1], inside, _normal_form(spec)
-        self.cells = spec.cells
+    def __init__(self, number: int, inside: CellEnvelope, spec: CellChildren, genes: CellGenes, drawn: "Drawn"):
+        self.inside, self.cells, self.form = inside, spec.cells, _normal_form(spec)
         self.numbers = tuple(e for e, side in enumerate(inside.sides) if side)
-        self.edges = nnx.List([])
-        if not self.numbers:
-            return
-        # in the widest shape, whatever the envelope, so that a child begins with the same numbers in any company
-        draw = lambda ids: _uniform(key_for(key, "edge", number, *ids), (3, 3, channels, channels))
-        ids = np.stack(np.meshgrid(self.numbers, np.arange(spec.cells), indexing="ij"), -1).reshape(-1, 2)
-        blocks = jax.lax.map(draw, jnp.asarray(ids)).reshape(len(self.numbers), spec.cells, 3, 3, channels, channels)
-        for block, e in zip(blocks, self.numbers, strict=True):
-            live, side = _taps(genes, e, inside.sides[e]), inside.sides[e]
-            middle = (3 - side) // 2
-            kernel = block[:, middle : middle + side, middle : middle + side] * live
-            edge = ConvNorm(kernel * (genes.spread[e] / math.sqrt(channels)), spec)
+        self.edges, channels = nnx.List([]), spec.skeleton.stage(number)[1]
+        for e in self.numbers:
+            places = [FIXED + cell * len(EDGES) + e for cell in range(spec.cells)]
+            kernels = jnp.stack([drawn.block(number, place, inside.sides[e], channels, channels) for place in places])
+            spread = genes.spread[e] / math.sqrt(channels)
+            edge = ConvNorm(kernels * _taps(genes, e, inside.sides[e]) * spread, spec)
             edge.scale[...] *= jnp.where(genes.spread[e] == 0, 0.0, 1.0)
             self.edges.append(edge)
 
@@ -239,11 +251,7 @@ class Stage(nnx.Module):
             return cell(self.inside, self.form, x, *map(by_edge, layer), genes.operations, training)
 
         layers = [edge.values for edge in self.edges], [edge.running for edge in self.edges]
-        if self.cells == 1:
-            x, used = one(x, jax.tree.map(lambda a: a[0], layers))
-            used = jax.tree.map(lambda a: a[None], used)
-        else:
-            x, used = jax.lax.scan(one, x, layers, length=self.cells)
+        x, used = jax.lax.scan(one, x, layers, length=self.cells)
         for edge, e in zip(self.edges, self.numbers, strict=True):
             edge.move(used[e], training)
         return x
@@ -264,17 +272,16 @@ class CellNet(nnx.Module):
     """
 
     def __init__(self, inside: CellEnvelope, spec: CellChildren, genes: CellGenes, key: jax.Array):
-        channels, features = spec.input_shape[2], spec.skeleton.stage(STAGES - 1)[1]
-        stem = _uniform(key_for(key, "stem"), (3, 3, channels, spec.channels)) / (3 * math.sqrt(channels))
-        self.stem, self.stem_form = ConvNorm(stem, spec), _normal_form(spec, image=True)
-        self.stages = nnx.List([Stage(n, inside, spec, genes, key) for n in range(STAGES)])
-        self.reductions = nnx.List([Reduction(n, spec, key) for n in range(1, STAGES)])
+        drawn, features = Drawn(inside, spec, key), spec.skeleton.stage(STAGES - 1)[1]
+        self.stem = ConvNorm(drawn.kernel(0, 0, 3, spec.input_shape[2], spec.channels), spec)
+        self.stages = nnx.List([Stage(n, inside, spec, genes, drawn) for n in range(STAGES)])
+        self.reductions = nnx.List([Reduction(n, spec, drawn) for n in range(1, STAGES)])
         self.scale, self.bias = nnx.Param(jnp.ones(features)), nnx.Param(jnp.zeros(features))
         self.mean, self.variance = nnx.BatchStat(jnp.zeros(features)), nnx.BatchStat(jnp.ones(features))
-        bound = 1 / math.sqrt(features)
-        self.dense = nnx.Param(bound * _uniform(key_for(key, "dense"), (features, spec.classes)))
-        self.dense_bias = nnx.Param(bound * _uniform(key_for(key, "dense bias"), (spec.classes,)))
-        self.norm = spec.norm
+        shape = features + 1, spec.classes
+        dense = jax.random.uniform(key_for(key, "dense"), shape, minval=-1, maxval=1) / math.sqrt(features)
+        self.dense, self.dense_bias = nnx.Param(dense[:-1]), nnx.Param(dense[-1])
+        self.stem_form, self.norm = _normal_form(spec, image=True), spec.norm
 
     def __call__(
         self, x: Float[Array, "B H W C"], genes: CellGenes, training: bool | Bool[Array, ""] = False
