@@ -131,44 +131,81 @@ class Skeleton:
         height, width, _ = self.input_shape
         return (height >> number, width >> number), self.channels << number
 
-    def convolutions(self, operations: Iterable[str]) -> Iterator[tuple[tuple[int, int], Shape, tuple[int, int], int]]:
-        """All convolutions of a network whose cells have these operations: size of the map that each reads, kernel and
-        channels, strides, and how often it occurs.
-        """
-        yield self.stage(0)[0], Shape((3, 3), self.input_shape[2], self.channels), (1, 1), 1
+    def entering(self, number: int) -> list[Shape]:
+        """The convolutions before a stage's cells: the stem, or those of a residual block, the shortcut's last."""
+        channels = self.stage(number)[1]
+        if number == 0:
+            return [Shape((3, 3), self.input_shape[2], channels)]
+        return [
+            Shape(kernel, c, channels)
+            for kernel, c in zip(((3, 3), (3, 3), (1, 1)), (channels // 2, channels, channels // 2), strict=True)
+        ]
+
+    def convolutions(self, operations: Iterable[str]) -> Iterator["Repeated"]:
+        """All convolutions of a network whose cells have these operations."""
         for number in range(STAGES):
             size, channels = self.stage(number)
-            if number:
-                before = self.stage(number - 1)
-                yield before[0], Shape((3, 3), before[1], channels), (2, 2), 1
-                yield size, Shape((3, 3), channels, channels), (1, 1), 1
-                yield size, Shape((1, 1), before[1], channels), (1, 1), 1
+            for i, shape in enumerate(self.entering(number)):
+                reduces = number > 0 and i == 0
+                yield Repeated(self.stage(number - 1)[0] if reduces else size, shape, (2, 2) if reduces else (1, 1), 1)
             for side in (SIDES[operation] for operation in operations if operation in SIDES):
-                yield size, Shape((side, side), channels, channels), (1, 1), self.cells
+                yield Repeated(size, Shape((side, side), channels, channels), (1, 1), self.cells)
 
     def cost(self, operations: Sequence[str]) -> Cost:
-        """Of a network whose cells have these operations. The shortcut of a residual block has no normalisation."""
+        """Of a network whose cells have these operations.
+
+        The benchmark's own count of operations is greater: it adds 2 for each number that is normalised, 1 for each
+        that goes through ReLU, k * k for each that a pooling of side k gives, and (s + 1)**2 a channel for the average
+        over a map of side s at the end.
+        """
         parameters = work = cells = 0
         for size, shape, stride, times in self.convolutions(operations):
-            weights, out = math.prod((*shape.kernel, *shape[1:])), size[0] * size[1] // math.prod(stride)
-            parameters += times * (weights + 2 * shape.filters)
-            work, cells = work + times * weights * out, cells + times * out * shape.filters
+            out = size[0] * size[1] // math.prod(stride)
+            parameters += times * _weights(shape)
+            work += times * math.prod((*shape.kernel, *shape[1:], out))
+            cells += times * out * shape.filters
         for number in range(STAGES):
             (height, width), channels = self.stage(number)
-            parameters -= 2 * channels if number else 0
+            parameters -= 2 * channels if number else 0  # the shortcut of a residual block is not normalised
             sums = 3 + operations.count("avg_pool_3x3")
-            cells += height * width * channels * (self.cells * sums + (2 if number else 0))
+            cells += height * width * channels * (self.cells * sums + (1 if number else 0))
         features = self.stage(STAGES - 1)[1]
         parameters += 2 * features + (features + 1) * self.classes
         return Cost(work + features * self.classes, parameters, 4 * (cells + self.classes))
 
 
+class Repeated(NamedTuple):
+    """A convolution: height and width of the map that it reads, its shape and strides, and how often it occurs."""
+
+    size: tuple[int, int]
+    shape: Shape
+    stride: tuple[int, int]
+    times: int
+
+
+def _weights(shape: Shape) -> int:
+    """Parameters of a convolution and of its normalisation."""
+    return math.prod((*shape.kernel, *shape[1:])) + 2 * shape.filters
+
+
 def description(cell: Cell, skeleton: Skeleton) -> dict:
-    """The network as plain JSON values; "arch" is the benchmark's string."""
+    """The network as plain JSON values: the benchmark's string, and the parameters of all parts.
+
+    "stages" has for each stage its map (height, width, channels), the parameters of each edge's operation in one cell,
+    and those of the layers before the cells: the stem, or a residual block.
+    """
+    stages = []
+    for number in range(STAGES):
+        (height, width), channels = skeleton.stage(number)
+        edges = [_weights(Shape((SIDES[o],) * 2, channels, channels)) if o in SIDES else 0 for o in cell.operations]
+        before = skeleton.entering(number)
+        parameters = sum(map(_weights, before)) - (2 * channels if number else 0)
+        stages.append({"map": [height, width, channels], "edges": edges, "before": parameters})
     return {
         "type": "cell201",
         "input": list(skeleton.input_shape),
         "arch": describe(cell),
-        "channels": skeleton.channels,
+        "operations": list(cell.operations),
         "cells": skeleton.cells,
+        "stages": stages,
     }
