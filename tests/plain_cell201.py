@@ -12,8 +12,7 @@ from jaxnas.children.cell201_net import CellChildren
 CELLS = {
     "all of it": Cell(("nor_conv_3x3", "avg_pool_3x3", "nor_conv_1x1", "skip_connect", "none", "nor_conv_3x3")),
     "nothing": Cell(("none",) * 6),
-    "small": Cell(("nor_conv_1x1", "skip_connect", "avg_pool_3x3", "none", "nor_conv_1x1", "skip_connect")),
-    "a dead end": Cell(("nor_conv_3x3", "none", "none", "nor_conv_1x1", "none", "nor_conv_3x3")),
+    "a dead end": Cell(("nor_conv_1x1", "none", "none", "avg_pool_3x3", "none", "nor_conv_3x3")),
 }
 NORM = {"momentum": 0.9, "epsilon": 1e-5, "use_fast_variance": False}
 
