@@ -7,7 +7,7 @@ hand, because those of a switch would keep what all of its branches need.
 Letters: B batch, H W height and width of the map, C channels in, F filters, K kernel side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -107,6 +107,10 @@ def _gradients(form: Form, dz, x, y, used: Statistics, values: Values, training)
 def average(x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
     """The mean of the 3x3 cells around each; those outside the map do not count."""
     return _box(x) / _cells(x)
+
+
+def _average_transposed(dz):
+    return _box(dz / _cells(dz))
 
 
 def _box(x):
@@ -211,14 +215,7 @@ class _Edge:
             own = values._replace(kernel=self._middle(values.kernel, operation))
             z, y, running = _conv_norm(self.form, x, own, running, self.training)
             return _plus(total, z), y, running
-        match operation:
-            case _ if operation == SKIP:
-                total = _plus(total, x)
-            case _ if operation == POOL:
-                total = _plus(total, average(x))
-            case _ if total is None:
-                total = jnp.zeros(x.shape)
-        return total, y, running
+        return _linear(operation, total, x, average), y, running
 
     def _one_backward(self, operation: int, total, dz, x, y, used, values):
         gradient = None if values is None else jax.tree.map(jnp.zeros_like, values)
@@ -228,13 +225,7 @@ class _Edge:
             edge = (self.side - gradient.kernel.shape[0]) // 2
             kernel = jnp.pad(gradient.kernel, ((edge, edge), (edge, edge), (0, 0), (0, 0)))
             return _plus(total, dx), gradient._replace(kernel=kernel)
-        if operation == SKIP:
-            total = _plus(total, dz)
-        elif operation == POOL:
-            total = _plus(total, _box(dz / _cells(dz)))
-        elif total is None:
-            total = jnp.zeros(x.shape)
-        return total, gradient
+        return _linear(operation, total, dz, _average_transposed), gradient
 
     def _all_forward(self, total, x, values, running):
         is_a, y = self._is_a, None
@@ -255,7 +246,7 @@ class _Edge:
             back, gradient = _gradients(self.form, dz, x, y, used, self._masked(values), self.training)
             dx, gradient = dx + back, self._masked(gradient)
         dx = dx + is_a(SKIP) * dz if SKIP in self.known else dx
-        dx = dx + is_a(POOL) * _box(dz / _cells(dz)) if POOL in self.known else dx
+        dx = dx + is_a(POOL) * _average_transposed(dz) if POOL in self.known else dx
         return dx, gradient
 
     def _is_a(self, operation: int):
@@ -274,6 +265,13 @@ class _Edge:
         side = SIDES[OPERATIONS[operation]]
         edge = (self.side - side) // 2
         return kernel[edge : edge + side, edge : edge + side]
+
+
+def _linear(operation: int, total, x, pool: Callable):
+    """``total`` and what an operation without parameters makes of x."""
+    if operation == NONE:
+        return jnp.zeros(x.shape) if total is None else total
+    return _plus(total, x if operation == SKIP else pool(x))
 
 
 def _plus(total, more):
