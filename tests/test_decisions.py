@@ -6,13 +6,14 @@ import pytest
 from jaxnas.children.chain import Chain, ConvLayer
 from jaxnas.decisions import Choice, Decisions
 from jaxnas.rng import key_for
-from jaxnas.spaces import SPACES, ChainCNN, SkipCNN
+from jaxnas.spaces import SPACES, Cell201, ChainCNN, SkipCNN
 from jaxnas.strategies import Random
 
 VARIANTS = {
     "the paper's": ChainCNN(),
     "strides": ChainCNN(layers=3, stride_heights=(1, 2, 3), stride_widths=(1, 2)),
     "depths": ChainCNN(layers=4, depths=(1, 3, 4), filters=(8,), pool_after=(2,)),
+    "cells": Cell201(),
     "skips": SkipCNN(layers=4, norms=(True, False), learning_rates=(0.1, 0.2)),
 }
 

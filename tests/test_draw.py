@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxnas.children.cell201 import OPERATIONS, Cell
 from jaxnas.cli import main
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Trial
 from jaxnas.report import dot_text, draw, picture, pretty
+from jaxnas.spaces import Cell201
 
 KINDS = "convolution", "convolution", "convolution", "max_pool", "average_pool"
 SIDES = 1, 3, 5, 7
@@ -47,7 +49,8 @@ def edges(architecture: dict) -> set[tuple[int, int]]:
 
 def traced(drawing: str) -> set[tuple[int, int]]:
     """The edges of a drawing, found as an eye does: from each arrow left along the line, at each joint up the lane."""
-    lines = drawing.splitlines()[: drawing.splitlines().index("") if "" in drawing.splitlines() else None]
+    lines = drawing.splitlines()
+    lines = lines[:-2] if lines[-2] == "" else lines  # what stands below a drawing
     boxes, between = lines[::2], lines[1::2]
     at = lambda line, column: line[column] if 0 <= column < len(line) else " "
     trunk = next(line.index("1  ") for line in boxes[1:])
@@ -105,6 +108,37 @@ def test_a_line_holds_every_number_of_its_layer():
             assert ("no norm" in line) == (conv and not layer["norm"])
             reads = ", ".join("image" if j == 0 else str(j) for j in layer["inputs"])
             assert line.endswith(f"reads {reads}") == (layer["inputs"] != [number - 1])
+
+
+def cell(*operations: str, cells: int = 2) -> dict:
+    space = Cell201(channels=4, cells=cells)
+    return space.children((8, 8, 3), 10).describe(Cell(operations))
+
+
+def test_a_cell_is_drawn_edge_by_edge():
+    conv, pool, skipped = "nor_conv_3x3", "avg_pool_3x3", "skip_connect"
+    architecture = cell(conv, skipped, pool, "none", "nor_conv_1x1", skipped)
+    lines = draw(architecture).splitlines()
+    words = [next(part for part in re.split("  +", line) if re.search("[a-z]", part)) for line in lines[:25:2]]
+    assert words == [
+        "image", "conv 3 x 3, no ReLU", "conv 3 x 3", "node 1", "average pool 3 x 3", "node 2, the sum", "conv 1 x 1",
+        "node 3, the sum", "1 more such cell", "residual block, stride 2 x 2", "2 such cells",
+        "residual block, stride 2 x 2", "2 such cells",
+    ]  # fmt: skip
+    read = {(1, 2), (2, 3), (3, 4), (1, 5), (4, 5), (3, 6), (5, 7), (6, 7)}
+    assert traced(draw(architecture)) == read | {(0, 1)} | {(i, i + 1) for i in range(7, 13)}
+    assert lines[-1] == pretty(architecture) == architecture["arch"]
+    numbers = [int(n.replace(",", "")) for n in re.findall(r"  ([\d,]+)(?:   reads.*)?$", draw(architecture), re.M)]
+    children = Cell201(channels=4, cells=2).children((8, 8, 3), 10)
+    assert sum(numbers) + 32 + 170 == children.cost(Cell(tuple(architecture["operations"]))).parameters
+    assert "node 1, zeros" in draw(cell("none", *[conv] * 5))
+
+
+def test_the_drawings_of_a_cell_agree():
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        architecture = cell(*(OPERATIONS[i] for i in rng.integers(0, 5, 6)), cells=int(rng.integers(1, 4)))
+        assert traced(draw(architecture)) == nodes_and_edges(dot_text(architecture))[1]
 
 
 def test_few_lanes_serve_many_skips():

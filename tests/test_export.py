@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from exported import distance, logits, made_up, network_of, without_jaxnas
 from plain import CHAINS, SPACE, live_numbers
+from plain_cell201 import CELLS
 from safetensors.numpy import load_file
 
 from jaxnas.children.chain_net import BatchNorm
 from jaxnas.children.skip import Skip, SkipLayer
 from jaxnas.export import export
 from jaxnas.export.bundle import appears
-from jaxnas.spaces import SkipCNN
+from jaxnas.spaces import Cell201, SkipCNN
 from jaxnas.tasks import readers
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
@@ -38,6 +39,7 @@ NETWORKS = {
     "equal layers": (replace(GREY, norm=BatchNorm(0.8, 1e-2)), CHAINS["equal layers"], 1e-5),
     "bfloat16": (replace(COLOUR, dtype="bfloat16"), CHAINS["even kernels"], 5e-3),
     "skips": (SKIPS, MIXED, 1e-5),
+    "cells": (Cell201(channels=4, cells=2).children((8, 8, 3), 5), CELLS["all of it"], 1e-5),
     "real images": (SPACE.children((28, 28, 1), 10), CHAINS["flat kernels"], 1e-5),
 }
 """Children, one of them, and how far the exported files may be from the trained network."""
@@ -65,7 +67,7 @@ def exported(tmp_path_factory):
     return {name: (folder, trained, images, found[folder]) for name, (folder, trained, images) in made.items()}
 
 
-@pytest.mark.parametrize("name", [*CHAINED, "skips", real])
+@pytest.mark.parametrize("name", [*CHAINED, "skips", "cells", real])
 def test_program_and_module_give_the_networks_logits_without_jaxnas(exported, name):
     _, trained, images, found = exported[name]
     wanted = logits(trained, images)

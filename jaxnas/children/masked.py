@@ -98,7 +98,7 @@ def _normalise(y, scale, bias, running, training, live, pool, epsilon):
 
 
 def _forward(y, scale, bias, running, training, live, pool, epsilon):
-    statistics = lax.cond(training, lambda: _statistics(y, live), lambda: running)
+    statistics = lax.cond(training, lambda: batch_statistics(y, live), lambda: running)
     slope = scale * lax.rsqrt(statistics.variance + epsilon)
     pooled = _choose(y, slope, live, pool)
     z = jax.nn.relu((pooled.values - statistics.mean) * slope + bias)
@@ -133,7 +133,8 @@ def _count(y, live):
     return y.shape[0] * (y.shape[1] * y.shape[2] if live is None else jnp.maximum(live.sum(), 1))
 
 
-def _statistics(y, live) -> Statistics:
+def batch_statistics(y: Float[Array, "B H W F"], live: Float[Array, "H W 1"] | None = None) -> Statistics:
+    """Over the live part of the map; None: all of it."""
     count, among = _count(y, live), (lambda a: a) if live is None else (lambda a: a * live)
     mean = among(y).sum((0, 1, 2)) / count
     return Statistics(mean, among(jnp.square(y - mean)).sum((0, 1, 2)) / count)

@@ -3,10 +3,12 @@
 import re
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jaxnas.export import source
 
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+"""Of a cell of NAS-Bench-201, (from, to) node."""
 WIDTH = 116
 """Of a line of the written code, at most."""
 
@@ -15,18 +17,22 @@ WIDTH = 116
 class _Code:
     """What differs from network to network.
 
-    layers: lines of ``__init__``; calls: lines of ``__call__`` from the normalised image to the last map; loads:
-    numbers of the layers with weights; pieces: of `source` that they use; images: name of the normalised image; last:
-    that of the last map; features: its channels.
+    layers: lines of ``__init__``; calls: lines of ``__call__`` from the normalised image to the last map; loads: lines
+    of ``load``; pieces: of `source` that they use; images: name of the normalised image; last: that of the last map;
+    features: its channels; parameters: of all before the dense layer; count: what there is, in words; more: what the
+    pieces say of this network alone.
     """
 
     layers: list[str]
     calls: list[str]
-    loads: list[int]
+    loads: list[str]
     pieces: set[str]
     images: str
     last: str
     features: int
+    parameters: int
+    count: str
+    more: dict[str, str] = field(default_factory=dict)
 
 
 def module(
@@ -35,7 +41,7 @@ def module(
     """Source of a module with ``Network`` and ``load``, which needs jax, flax, safetensors and nothing of jaxnas.
 
     Args:
-        architecture: its description, as the ledger has it; type "chain" or "skip".
+        architecture: its description, as the ledger has it; type "chain", "skip" or "cell201".
         classes: how many labels there are.
         epsilon: what batch normalisation adds to the variance.
         momentum: how much of the old running statistics it keeps at a step.
@@ -56,10 +62,10 @@ def module(
     factors = "" if dtype == "float32" else f'form |= {{"dtype": jnp.{dtype}, "preferred_element_type": jnp.float32}}'
     pieces = [text for name, text in source.PIECES.items() if name in code.pieces]
     text = "\n\n\n".join([source.HEAD, *pieces, source.NETWORK, source.LOAD]) + "\n"
-    changes = {
+    changes = code.more | {
         "@LAYERS@": _indent(code.layers, 8),
         "@CALLS@": _indent(code.calls, 8),
-        "@LOADS@": _indent([f'network.layer{i}.load(weights, "layers.{i}")' for i in code.loads], 4),
+        "@LOADS@": _indent(code.loads, 4),
         "@IMAGES@": code.images,
         "@LAST@": code.last,
         "@SHAPE@": shape,
@@ -68,18 +74,12 @@ def module(
         "@FEATURES@": str(code.features),
         "@NORM@": norm,
         "@FACTORS@": factors,
-        "@COUNT@": f"{len(architecture['layers'])} layers",
-        "@PARAMETERS@": f"{parameters(architecture, classes):,}",
+        "@COUNT@": code.count,
+        "@PARAMETERS@": f"{code.parameters + (code.features + 1) * classes:,}",
     }
     for mark, value in changes.items():
         text = text.replace(mark, value)
     return re.sub("(?m)^ +\n", "", text)  # a network of pooling layers alone has nothing to make and to load
-
-
-def parameters(architecture: dict, classes: int) -> int:
-    """All trainable numbers: those of the layers and of the dense layer at the end."""
-    features = WRITERS[architecture["type"]](architecture).features
-    return sum(layer["parameters"] for layer in architecture["layers"]) + (features + 1) * classes
 
 
 def _chain(architecture: dict) -> _Code:
@@ -94,8 +94,8 @@ def _chain(architecture: dict) -> _Code:
             padding = f", padding={beyond}" if any(after for _, after in beyond) else ""
             height, width = -(-height // pool), -(-width // pool)
             calls.append(f"x = nnx.max_pool(x, ({pool}, {pool}), ({pool}, {pool}){padding})  # {height} x {width}")
-    numbers = list(range(1, len(layers) + 1))
-    return _Code(layers, calls, numbers, {"around", "Convolution"}, "x", "x", channels)
+    loads = [_load(i) for i in range(1, len(layers) + 1)]
+    return _Code(layers, calls, loads, {"around", "Convolution"}, "x", "x", channels, *_totals(architecture))
 
 
 def _skip(architecture: dict) -> _Code:
@@ -108,7 +108,7 @@ def _skip(architecture: dict) -> _Code:
             name = "Convolution" if layer["norm"] else "PlainConvolution"
             channels = sum(depths[j] for j in layer["inputs"])
             layers.append(_layer(i, name, channels, depths[i], layer, layer["map"], layer["parameters"]))
-            loads.append(i)
+            loads.append(_load(i))
             calls.append(_fitting(f"x{i} = self.layer{i}({entering})"))
         else:
             name = layer["type"]
@@ -120,7 +120,69 @@ def _skip(architecture: dict) -> _Code:
     pieces |= {"join"} if len(outputs) > 1 else set()
     last = f"x{outputs[0]}" if len(outputs) == 1 else "x"
     calls += [] if len(outputs) == 1 else [_fitting(f"x = {_joined(outputs)}")]
-    return _Code(layers, calls, loads, pieces, "x0", last, sum(depths[j] for j in outputs))
+    features = sum(depths[j] for j in outputs)
+    return _Code(layers, calls, loads, pieces, "x0", last, features, *_totals(architecture))
+
+
+def _totals(architecture: dict) -> tuple[int, str]:
+    """Parameters of the layers, and how many there are, in words."""
+    layers = architecture["layers"]
+    return sum(layer["parameters"] for layer in layers), f"{len(layers)} layers"
+
+
+def _load(number: int) -> str:
+    return f'network.layer{number}.load(weights, "layers.{number}")'
+
+
+def _cell201(architecture: dict) -> _Code:
+    stages, count = architecture["stages"], architecture["cells"]
+    (_, _, channels), layers, calls, loads = stages[0]["map"], [], [], ['network.stem.load(weights, "stem")']
+    layers.append(
+        f"self.stem = Stem({architecture['input'][2]}, {channels}, rngs)  # {stages[0]['before']:,} parameters"
+    )
+    calls.append("x = self.stem(x)")
+    for number, stage in enumerate(stages, 1):
+        (*size, filters), before = stage["map"], stage["before"]
+        if number > 1:
+            size = " x ".join(map(str, stage["map"]))
+            layers.append(f"self.block{number} = Block({channels}, {filters}, rngs)  # {size}, {before:,} parameters")
+            calls.append(f"x = self.block{number}(x)")
+            loads.append(f'network.block{number}.load(weights, "block{number}")')
+        own = f"{sum(stage['edges']):,} parameters each"
+        layers.append(f"self.stage{number} = nnx.List([Cell({filters}, rngs) for _ in range({count})])  # {own}")
+        calls += [f"for cell in self.stage{number}:", "    x = cell(x)"]
+        loads.append(f"for number, cell in enumerate(network.stage{number}, 1):")
+        loads.append(f'    cell.load(weights, f"stage{number}.cell{{number}}")')
+        channels = filters
+    layers.append(f"self.norm = norm({channels}, rngs)")
+    calls.append("x = nnx.relu(self.norm(x))")
+    loads.append('load_norm(self.norm, weights, "norm")'.replace("self", "network"))
+    parameters = sum(stage["before"] + count * sum(stage["edges"]) for stage in stages) + 2 * channels
+    words, more = f"{count * len(stages)} cells of NAS-Bench-201", _cell_code(architecture)
+    pieces = {"norm", "Stem", "ReluConvNorm", "Block", "Cell"}
+    pieces |= {"average"} if "avg_pool_3x3" in architecture["operations"] else set()
+    return _Code(layers, calls, loads, pieces, "x", "x", channels, parameters, words, more)
+
+
+def _cell_code(architecture: dict) -> dict[str, str]:
+    """The lines of the class of this cell."""
+    layers, nodes, loads = [], {1: [], 2: [], 3: []}, []
+    for (start, end), operation in zip(EDGES, architecture["operations"], strict=True):
+        name = f"edge{start}{end}"
+        if operation.startswith("nor_conv"):
+            layers.append(f"self.{name} = ReluConvNorm(channels, channels, {operation[-1]}, rngs)")
+            loads.append(f'self.{name}.load(weights, f"{{name}}.{name}")')
+        calls = {"skip_connect": f"node{start}", "avg_pool_3x3": f"average(node{start})", "none": None}
+        nodes[end].append(calls.get(operation, f"self.{name}(node{start})"))
+    sums = {node: [call for call in calls if call] for node, calls in nodes.items()}
+    lines = [f"node{node} = {' + '.join(calls) or 'jnp.zeros_like(node0)'}" for node, calls in sums.items()]
+    nothing = ["pass  # it has no weights"]
+    return {
+        "@ARCH@": architecture["arch"],
+        "@EDGES@": _indent(layers or nothing, 8),
+        "@NODES@": _indent(lines, 8),
+        "@EDGE_LOADS@": _indent(loads or nothing, 8),
+    }
 
 
 def _layer(number: int, name: str, channels: int, filters: int, layer: dict, size: Sequence[int], count: int) -> str:
@@ -146,4 +208,4 @@ def _indent(lines: list[str], by: int) -> str:
     return textwrap.indent("\n".join(lines), " " * by).lstrip()
 
 
-WRITERS = {"chain": _chain, "skip": _skip}
+WRITERS = {"chain": _chain, "skip": _skip, "cell201": _cell201}

@@ -64,6 +64,76 @@ PIECES = {
     def load(self, weights, name):
         self.conv.kernel.set_value(weights[f"{name}.kernel"])
         self.bias.set_value(weights[f"{name}.bias"])''',
+    "norm": '''def convolution(channels, filters, side, stride, rngs):
+    """Without bias; the middle of the kernel on cells 0, s, 2s, ... of the map, s being the stride."""
+    form = {"padding": side // 2, "use_bias": False}
+    @FACTORS@
+    return nnx.Conv(channels, filters, (side, side), stride, **form, rngs=rngs)
+
+
+def norm(filters, rngs):
+    return nnx.BatchNorm(filters, @NORM@, use_fast_variance=False, rngs=rngs)
+
+
+def load_norm(layer, weights, name):
+    layer.scale.set_value(weights[f"{name}.scale"])
+    layer.bias.set_value(weights[f"{name}.bias"])
+    layer.mean.set_value(weights[f"{name}.mean"])
+    layer.var.set_value(weights[f"{name}.variance"])''',
+    "average": '''def average(x):
+    """The mean of the 3 x 3 cells around each; cells outside the map do not count."""
+    return nnx.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)''',
+    "Stem": '''class Stem(nnx.Module):
+    """Convolution, batch normalisation."""
+
+    def __init__(self, channels, filters, rngs):
+        self.conv, self.norm = convolution(channels, filters, 3, 1, rngs), norm(filters, rngs)
+
+    def __call__(self, x):
+        return self.norm(self.conv(x))
+
+    def load(self, weights, name):
+        self.conv.kernel.set_value(weights[f"{name}.kernel"])
+        load_norm(self.norm, weights, name)''',
+    "ReluConvNorm": '''class ReluConvNorm(nnx.Module):
+    """ReLU, convolution, batch normalisation."""
+
+    def __init__(self, channels, filters, side, rngs, stride=1):
+        self.conv, self.norm = convolution(channels, filters, side, stride, rngs), norm(filters, rngs)
+
+    def __call__(self, x):
+        return self.norm(self.conv(nnx.relu(x)))
+
+    def load(self, weights, name):
+        self.conv.kernel.set_value(weights[f"{name}.kernel"])
+        load_norm(self.norm, weights, name)''',
+    "Block": '''class Block(nnx.Module):
+    """A residual block that halves the sides of the map."""
+
+    def __init__(self, channels, filters, rngs):
+        self.first = ReluConvNorm(channels, filters, 3, rngs, stride=2)
+        self.second = ReluConvNorm(filters, filters, 3, rngs)
+        self.shortcut = convolution(channels, filters, 1, 1, rngs)
+
+    def __call__(self, x):
+        return self.second(self.first(x)) + self.shortcut(nnx.avg_pool(x, (2, 2), (2, 2)))
+
+    def load(self, weights, name):
+        self.first.load(weights, f"{name}.first")
+        self.second.load(weights, f"{name}.second")
+        self.shortcut.kernel.set_value(weights[f"{name}.shortcut.kernel"])''',
+    "Cell": '''class Cell(nnx.Module):
+    """@ARCH@"""
+
+    def __init__(self, channels, rngs):
+        @EDGES@
+
+    def __call__(self, node0):
+        @NODES@
+        return node3
+
+    def load(self, weights, name):
+        @EDGE_LOADS@''',
 }
 """By the name under which a network uses them, in the order in which they are written."""
 

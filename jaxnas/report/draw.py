@@ -9,12 +9,14 @@ SHORT = {"convolution": "", "max_pool": "max", "average_pool": "avg"}
 
 def draw(architecture: dict) -> str:
     """The network from the image downwards, a line a layer: kernel, map, parameters; of a chain also a bar for the
-    filters, of a network with skips lanes for what is read further down.
+    filters, of a network with skips or cells lanes for what is read further down.
 
     Raises:
         ValueError: a type of architecture that has no drawing.
     """
     found = boxes(architecture)
+    if architecture["type"] == "cell201":
+        return f"{draw_lanes(found)}\n\n{architecture['arch']}"
     if architecture["type"] == "skip":
         rate = f"\n\nlearning rate {architecture['learning_rate']}" if "learning_rate" in architecture else ""
         return draw_lanes(found) + rate
@@ -33,7 +35,7 @@ def pretty(architecture: dict) -> str:
 
     Of networks with skips: "max3x3" and "avg3x3" are pooling layers, "<0,2" says which layers are read (0 is the image)
     where that is not just the one before, "-" that there is no batch normalisation, ">3,5" what the classifier reads,
-    "@0.05" the child's own learning rate.
+    "@0.05" the child's own learning rate. Cells of NAS-Bench-201 have the benchmark's string.
     """
     kind = architecture.get("type")
     if kind == "chain":
@@ -43,7 +45,7 @@ def pretty(architecture: dict) -> str:
         words = [_short_skip(number, layer) for number, layer in enumerate(layers, 1)]
         rate = [f"@{architecture['learning_rate']}"] if "learning_rate" in architecture else []
         return " ".join(words + _reads(">", architecture["outputs"], len(layers) + 1) + rate)
-    return str(architecture)
+    return architecture["arch"] if kind == "cell201" else str(architecture)
 
 
 def _short(layer: dict) -> str:

@@ -19,6 +19,8 @@ FILLS = {
     "convolution": "#dbe9f6",
     "max_pool": "#fde3cf",
     "average_pool": "#fff3c9",
+    "node": "#f5f5f5",
+    "block": "#e1e0f2",
     "classifier": "#e3f1df",
 }
 LINES = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17a2a8", "#8c564b", "#e377c2", "#7a8b00")

@@ -14,7 +14,8 @@ def trial_table(trials: list[Trial], title: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in ("trial", "round", "score", "reward", "parameters", "mult-adds", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("kernel height x width : filters", overflow="fold")
+    cells = any(t.architecture.get("type") == "cell201" for t in trials)
+    table.add_column("cell" if cells else "kernel height x width : filters", overflow="fold")
     for t in trials:
         early = " stopped" if t.status == Status.STOPPED.label else ""
         score = t.status if t.score is None else f"{t.score:.4f}{early}"

@@ -9,7 +9,7 @@ from jaxnas.spaces.cell201 import Cell201
 from jaxnas.spaces.chain import ChainCNN
 from jaxnas.spaces.skip import Growth, SkipCNN
 
-SPACES = {"ChainCNN": ChainCNN, "SkipCNN": SkipCNN}
+SPACES = {"Cell201": Cell201, "ChainCNN": ChainCNN, "SkipCNN": SkipCNN}
 """Every space of the library by name; the laws are tested over this table."""
 
 

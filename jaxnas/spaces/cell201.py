@@ -15,12 +15,29 @@ from jaxtyping import Int
 
 from jaxnas.children import cell201
 from jaxnas.children.cell201 import EDGES, OPERATIONS, Cell
+from jaxnas.children.cell201_net import CellChildren
 from jaxnas.decisions import Choice, Decisions
 
 
 @dataclass(frozen=True)
 class Cell201:
-    """An operation for each of a cell's six edges."""
+    """An operation for each of a cell's six edges.
+
+    Attributes:
+        channels: of the network's first stage (the paper's C); the second has twice, the third four times as many.
+        cells: of each of the three stages (the paper's N).
+
+    Raises:
+        ValueError: less than one of either.
+    """
+
+    channels: int = 16
+    cells: int = 5
+
+    def __post_init__(self):
+        for name in ("channels", "cells"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: give 1 or more")
 
     @cached_property
     def decisions(self) -> Decisions:
@@ -38,3 +55,11 @@ class Cell201:
     def parse(self, text: str) -> Cell:
         """The cell of the benchmark's architecture string. Raises ValueError where it is none."""
         return cell201.parse(text)
+
+    def children(self, input_shape: tuple[int, int, int], classes: int, dtype: str = "float32") -> CellChildren:
+        """The networks of this space on images ``(height, width, channels)`` with so many labels; dtype: of factors.
+
+        Raises:
+            ValueError: images whose sides are not multiples of 4.
+        """
+        return CellChildren(input_shape, classes, self.channels, self.cells, dtype=dtype)

@@ -1,0 +1,278 @@
+"""The operations of NAS-Bench-201's cells, forward and backward, written for ONE child.
+
+An edge computes the child's own operation: under `lax.map` a true branch of `lax.switch`. Where children run under
+`jax.vmap`, which would compute all branches of all children, one masked convolution serves every edge. Gradients are by
+hand, because those of a switch would keep what all of its branches need.
+
+Letters: B batch, H W height and width of the map, C channels in, F filters, K kernel side.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from jaxnas.children import convolution, masked
+from jaxnas.children.cell201 import EDGES, OPERATIONS, SIDES, CellEnvelope
+from jaxnas.children.convolution import around, correlate
+from jaxnas.children.masked import Statistics
+
+NONE, SKIP, ONE, THREE, POOL = range(len(OPERATIONS))
+
+
+class Values(NamedTuple):
+    """Kernel ``[K, K, C, F]``; scale and bias of batch normalisation ``[F]``."""
+
+    kernel: jax.Array
+    scale: jax.Array
+    bias: jax.Array
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a convolution that batch normalisation follows is computed.
+
+    Attributes:
+        dtype: of its operands; sums are float32.
+        epsilon: added to the variance.
+        stride: both ways.
+        image: it reads the image: without ReLU, and no gradient of it is asked for.
+    """
+
+    dtype: jnp.dtype
+    epsilon: float
+    stride: int = 1
+    image: bool = False
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def conv_norm(
+    form: Form, x: Float[Array, "B H W C"], values: Values, running: Statistics, training
+) -> tuple[Float[Array, "B H2 W2 F"], Statistics]:
+    """ReLU, convolution without bias, batch normalisation; and the statistics used, constants to differentiation."""
+    z, _, used = _conv_norm(form, x, values, running, training)
+    return z, used
+
+
+def _conv_norm(form: Form, x, values: Values, running: Statistics, training):
+    """Also what the convolution gave."""
+    kernel = values.kernel.astype(form.dtype)
+    y = correlate(_operand(form, x), kernel, (form.stride, form.stride), around(kernel.shape[:2]))
+    used = lax.cond(training, lambda: masked.batch_statistics(y), lambda: running)
+    slope = values.scale * lax.rsqrt(used.variance + form.epsilon)
+    return (y - used.mean) * slope + values.bias, y, used
+
+
+def _conv_norm_forward(form, x, values, running, training):
+    z, y, used = _conv_norm(form, x, values, running, training)
+    return (z, used), (x, y, used, values, training)
+
+
+def _conv_norm_backward(form, residuals, cotangents):
+    dx, dvalues = _gradients(form, cotangents[0], *residuals)
+    return dx, dvalues, None, None
+
+
+conv_norm.defvjp(_conv_norm_forward, _conv_norm_backward)
+
+
+def _operand(form: Form, x):
+    return (x if form.image else jax.nn.relu(x)).astype(form.dtype)
+
+
+def _gradients(form: Form, dz, x, y, used: Statistics, values: Values, training):
+    """Of `conv_norm` with respect to x and values.
+
+    Ioffe & Szegedy, Batch Normalization, 2015, section 3 (https://arxiv.org/abs/1502.03167).
+    """
+    inverse = lax.rsqrt(used.variance + form.epsilon)
+    normal = (y - used.mean) * inverse
+    bias, scale = dz.sum((0, 1, 2)), (dz * normal).sum((0, 1, 2))
+    share = training / (y.size // y.shape[-1])
+    dy = (values.scale * inverse * (dz - share * (bias + normal * scale))).astype(form.dtype)
+    dy = convolution.dilate(dy, (form.stride, form.stride), x.shape[1:3])
+    kernel = convolution.weight_gradient(_operand(form, x), dy, values.kernel.shape[:2])
+    if form.image:
+        return jnp.zeros(x.shape), Values(kernel, scale, bias)
+    dx = convolution.input_gradient(dy, values.kernel.astype(form.dtype))
+    return jnp.where(x > 0, dx, 0), Values(kernel, scale, bias)
+
+
+def average(x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+    """The mean of the 3x3 cells around each; those outside the map do not count."""
+    return _box(x) / _cells(x)
+
+
+def _average_transposed(dz):
+    return _box(dz / _cells(dz))
+
+
+def _box(x):
+    """The sum of the 3x3 cells around each: it is its own transpose."""
+    for axis in (1, 2):
+        ends = [(0, 0)] * 4
+        ends[axis] = (1, 1)
+        wide = jnp.pad(x, ends)
+        x = sum(lax.slice_in_dim(wide, i, i + x.shape[axis], axis=axis) for i in range(3))
+    return x
+
+
+def _cells(x) -> np.ndarray:
+    """How many cells of the map lie around each, itself included, ``[H, W, 1]``."""
+    rows, columns = (np.minimum(np.arange(n) + 1, n - 1) - np.maximum(np.arange(n) - 1, 0) + 1 for n in x.shape[1:3])
+    return np.outer(rows, columns)[:, :, None].astype(np.float32)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def cell(
+    inside: CellEnvelope,
+    form: Form,
+    x: Float[Array, "B H W C"],
+    values: Sequence[Values | None],
+    running: Sequence[Statistics | None],
+    operations,
+    training,
+) -> tuple[Float[Array, "B H W C"], Sequence[Statistics | None]]:
+    """One cell: each node is the sum of what its edges bring, the last one is the result.
+
+    Args:
+        inside: which operations each edge can have.
+        form: how convolutions are computed.
+        x: what enters the cell.
+        values: parameters by edge, as large as the edge's largest convolution; None where it can be none.
+        running: statistics by edge, likewise.
+        operations: int32 ``[6]``, places in `OPERATIONS`: the child's own.
+        training: bool ``[]``: normalise by the statistics of this batch.
+
+    Returns:
+        The last node, and the statistics used.
+    """
+    (out, used), _ = _cell_forward(inside, form, x, values, running, operations, training)
+    return out, used
+
+
+def _cell_forward(inside, form, x, values, running, operations, training):
+    nodes, ys, used = [x, None, None, None], [], []
+    for e, (start, end) in enumerate(EDGES):
+        edge = _Edge(inside, form, e, operations[e], training)
+        nodes[end], y, one = edge.forward(nodes[end], nodes[start], values[e], running[e])
+        ys.append(y)
+        used.append(one)
+    residuals = nodes[:3], ys, used, values, operations, training
+    return (nodes[3], used), residuals
+
+
+def _cell_backward(inside, form, residuals, cotangents):
+    nodes, ys, used, values, operations, training = residuals
+    gradients, dnodes = [None] * len(EDGES), [None, None, None, cotangents[0]]
+    for e, (start, end) in reversed([*enumerate(EDGES)]):
+        edge = _Edge(inside, form, e, operations[e], training)
+        found = edge.backward(dnodes[start], dnodes[end], nodes[start], ys[e], used[e], values[e])
+        dnodes[start], gradients[e] = found
+    return dnodes[0], gradients, None, None, None
+
+
+cell.defvjp(_cell_forward, _cell_backward)
+
+
+class _Edge:
+    """An edge of a cell, whose operation is known at run time alone where the envelope leaves several."""
+
+    def __init__(self, inside: CellEnvelope, form: Form, number: int, operation, training):
+        self.form, self.operation, self.training = form, operation, training
+        self.known = tuple(OPERATIONS.index(name) for name in inside.operations[number])
+        self.side = inside.sides[number]
+        self.masked = not inside.engine.in_turn and len(self.known) > 1
+
+    def forward(self, total, x, values: Values | None, running: Statistics | None):
+        """``total`` (None: nothing yet) and what x brings; what the convolution gave; the statistics used."""
+        if self.masked:
+            return self._all_forward(total, x, values, running)
+        return self._own(self._one_forward, total, x, values, running)
+
+    def backward(self, total, dz, x, y, used: Statistics | None, values: Values | None):
+        """``total`` (None: nothing yet) and the gradient of x; the gradient of the values."""
+        if self.masked:
+            return self._all_backward(total, dz, x, y, used, values)
+        return self._own(self._one_backward, total, dz, x, y, used, values)
+
+    def _own(self, run, *operands):
+        """``run(operation, *operands)`` of the child's own operation."""
+        if len(self.known) == 1:
+            return run(self.known[0], *operands)
+        place = np.array([self.known.index(o) if o in self.known else 0 for o in range(len(OPERATIONS))], np.int32)
+        return lax.switch(jnp.asarray(place)[self.operation], [partial(run, o) for o in self.known], *operands)
+
+    def _one_forward(self, operation: int, total, x, values, running):
+        y = None if self.side == 0 else jnp.zeros(x.shape)
+        if operation in (ONE, THREE):
+            own = values._replace(kernel=self._middle(values.kernel, operation))
+            z, y, running = _conv_norm(self.form, x, own, running, self.training)
+            return _plus(total, z), y, running
+        return _linear(operation, total, x, average), y, running
+
+    def _one_backward(self, operation: int, total, dz, x, y, used, values):
+        gradient = None if values is None else jax.tree.map(jnp.zeros_like, values)
+        if operation in (ONE, THREE):
+            own = values._replace(kernel=self._middle(values.kernel, operation))
+            dx, gradient = _gradients(self.form, dz, x, y, used, own, self.training)
+            edge = (self.side - gradient.kernel.shape[0]) // 2
+            kernel = jnp.pad(gradient.kernel, ((edge, edge), (edge, edge), (0, 0), (0, 0)))
+            return _plus(total, dx), gradient._replace(kernel=kernel)
+        return _linear(operation, total, dz, _average_transposed), gradient
+
+    def _all_forward(self, total, x, values, running):
+        is_a, y = self._is_a, None
+        z = jnp.zeros(x.shape) if total is None else total
+        if self.side:
+            own = self._masked(values)
+            convolved, y, used = _conv_norm(self.form, x, own, running, self.training)
+            z = z + convolved
+            running = jax.tree.map(lambda new, old: jnp.where(is_a(ONE) | is_a(THREE), new, old), used, running)
+        z = z + is_a(SKIP) * x if SKIP in self.known else z
+        z = z + is_a(POOL) * average(x) if POOL in self.known else z
+        return z, y, running
+
+    def _all_backward(self, total, dz, x, y, used, values):
+        is_a, gradient = self._is_a, None
+        dx = jnp.zeros(x.shape) if total is None else total
+        if self.side:
+            back, gradient = _gradients(self.form, dz, x, y, used, self._masked(values), self.training)
+            dx, gradient = dx + back, self._masked(gradient)
+        dx = dx + is_a(SKIP) * dz if SKIP in self.known else dx
+        dx = dx + is_a(POOL) * _average_transposed(dz) if POOL in self.known else dx
+        return dx, gradient
+
+    def _is_a(self, operation: int):
+        return self.operation == operation
+
+    def _masked(self, values: Values) -> Values:
+        """Without what the child's operation lacks."""
+        live = jnp.float32(self._is_a(ONE) | self._is_a(THREE))
+        middle = np.zeros((self.side, self.side, 1, 1), np.float32)
+        middle[self.side // 2, self.side // 2] = 1
+        taps = jnp.where(self._is_a(THREE), 1.0, middle) * live
+        return Values(values.kernel * taps, values.scale * live, values.bias * live)
+
+    def _middle(self, kernel, operation: int):
+        """The kernel of a convolution in the envelope's."""
+        side = SIDES[OPERATIONS[operation]]
+        edge = (self.side - side) // 2
+        return kernel[edge : edge + side, edge : edge + side]
+
+
+def _linear(operation: int, total, x, pool: Callable):
+    """``total`` and what an operation without parameters makes of x."""
+    if operation == NONE:
+        return jnp.zeros(x.shape) if total is None else total
+    return _plus(total, x if operation == SKIP else pool(x))
+
+
+def _plus(total, more):
+    return more if total is None else total + more

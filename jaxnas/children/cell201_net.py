@@ -1,0 +1,202 @@
+"""The network of NAS-Bench-201 around one cell. Written for ONE child inside its envelope.
+
+References:
+    Dong & Yang, NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search, 2020, section 2.1
+    (https://arxiv.org/abs/2001.00326).
+
+Letters: B batch, H W height and width of the image, C channels, L classes.
+"""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from jaxnas.children import cell201, convolution, masked
+from jaxnas.children.cell201 import EDGES, OPERATIONS, SIDES, STAGES, Cell, CellEnvelope, CellGenes, Skeleton
+from jaxnas.children.cell201_layers import ConvNorm, Drawn, Reduction, Stage, form_of
+from jaxnas.children.chain import more
+from jaxnas.children.chain_net import BatchNorm
+from jaxnas.children.cost import Cost
+from jaxnas.children.engines import Branching, Engine, Padded, Ragged
+from jaxnas.children.masked import Statistics
+from jaxnas.rng import key_for
+
+COMPILED = 160
+"""What compiles a network of cells, in branches of a chain: 9 s on CPU by either engine (`docs/performance.md`)."""
+
+
+@dataclass(frozen=True)
+class CellChildren:
+    """The networks of one space on one task: what they have in common, and all that a trainer asks of them.
+
+    Attributes:
+        input_shape: (height, width, channels) of an image.
+        classes: how many labels there are.
+        channels: of the first stage (the paper's C).
+        cells: of each stage (N).
+        norm: settings of batch normalisation.
+        dtype: of a convolution's operands, "float32" or "bfloat16"; sums and parameters are float32.
+
+    Raises:
+        ValueError: images whose sides are not multiples of 4.
+    """
+
+    input_shape: tuple[int, int, int]
+    classes: int
+    channels: int
+    cells: int
+    norm: BatchNorm = field(default_factory=BatchNorm)
+    dtype: str = "float32"
+
+    def __post_init__(self):
+        _ = self.skeleton
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The network around the cells."""
+        return Skeleton(self.input_shape, self.classes, self.channels, self.cells)
+
+    @property
+    def filters(self) -> tuple[int, ...]:
+        """Classes of filters that an engine could choose from: there is nothing to choose."""
+        return (self.channels,)
+
+    def envelope(self, architectures: Sequence[Cell]) -> CellEnvelope:
+        """The smallest envelope that holds them all."""
+        return cell201.envelope(architectures)
+
+    def roof(self, architectures: Sequence[Cell], engine: Engine, known: Collection = ()) -> CellEnvelope:
+        """The envelope of the whole space: one program serves a search, whatever is known."""
+        return self.whole(engine)
+
+    def whole(self, engine: Engine) -> CellEnvelope:
+        """The envelope for every cell. Raises ValueError for an engine that cannot run cells."""
+        if isinstance(engine, Ragged):
+            raise ValueError(
+                "engine 'ragged' has no kernel for the poolings and identities of cells: take 'branching' or 'padded'"
+            )
+        return CellEnvelope((OPERATIONS,) * len(EDGES), engine)
+
+    def occupied(self, inside: CellEnvelope) -> Cost:
+        """The cost of an envelope: that of the cell which takes most of it."""
+        return self.skeleton.cost([max(edge, key=lambda o: SIDES.get(o, 0)) for edge in inside.operations])
+
+    def branches(self, inside: CellEnvelope) -> int:
+        """As many of a chain's convolutions as its program takes long to compile: the cells of a stage once."""
+        return COMPILED
+
+    def branching(self, filters: tuple[int, ...]) -> Branching:
+        """The engine with a branch for each operation."""
+        return Branching(tuple((side, side) for side in SIDES.values()), filters)
+
+    @property
+    def pace(self) -> float:
+        """Multiply-adds a second, of those of a chain."""
+        return 1.0
+
+    @property
+    def unmeasured(self) -> Engine:
+        """The engine for a device whose speed has not been measured."""
+        return Padded()
+
+    def widened(self, factor: float) -> "CellChildren":
+        """The networks with so many times the channels, and other initial weights: what `widen` gives."""
+        return replace(self, channels=more(self.channels, factor))
+
+    def widen(self, architecture: Cell, factor: float) -> Cell:
+        """The cell itself, which has no widths of its own."""
+        return architecture
+
+    def depth(self, architecture: Cell) -> int:
+        """Of cells: all networks have as many."""
+        return STAGES * self.cells
+
+    def place(self, architecture: Cell, inside: CellEnvelope) -> CellGenes:
+        """The arrays that place one cell in an envelope. Raises ValueError where it does not fit."""
+        return cell201.place(architecture, inside)
+
+    def build(self, inside: CellEnvelope, genes: CellGenes, key: jax.Array) -> "CellNet":
+        """The padded network of one cell with its initial weights; ``key`` is consumed."""
+        return CellNet(inside, self, genes, key)
+
+    def cost(self, architecture: Cell) -> Cost:
+        """Exact cost of the network, its stem, residual blocks and dense layer included."""
+        return self.skeleton.cost(architecture.operations)
+
+    def executed(self, architecture: Cell, inside: CellEnvelope) -> int:
+        """Multiply-adds that run for one example of a network inside an envelope, forward."""
+        operations = architecture.operations
+        if not inside.engine.in_turn:
+            operations = [max(edge, key=lambda o: SIDES.get(o, 0)) for edge in inside.operations]
+        count = lambda size, shape, stride: convolution.multiply_adds(size, (*shape.kernel, *shape[1:]), stride)
+        found = self.skeleton.convolutions(operations)
+        dense = self.skeleton.stage(STAGES - 1)[1] * self.classes
+        return dense + sum(times * count(size, shape, stride) for size, shape, stride, times in found)
+
+    def describe(self, architecture: Cell) -> dict:
+        """The network as JSON values, for the ledger and for drawings."""
+        return cell201.description(architecture, self.skeleton)
+
+    def weights(self, network: "CellNet", architecture: Cell) -> dict[str, np.ndarray]:
+        """Parameters and statistics of the unpadded network by name, float32, for export.
+
+        Args:
+            network: of this cell, in any envelope that holds it; its arrays are concrete.
+            architecture: the cell.
+
+        Returns:
+            "NAME.kernel" ``[K, K, C, F]``, "NAME.scale", ".bias", ".mean", ".variance" ``[F]`` of "stem",
+            "block2.first", "block2.second" (the residual block before stage 2), "stage1.cell1.edge01" (from node 0 to
+            node 1); "block2.shortcut.kernel"; "norm.scale", ... of the last normalisation; "classifier.kernel"
+            ``[F, L]``, "classifier.bias" ``[L]``.
+        """
+        found = {"norm.scale": network.scale, "norm.bias": network.bias, "norm.mean": network.mean}
+        found |= {"norm.variance": network.variance, **network.stem.arrays("stem")}
+        found |= {"classifier.kernel": network.dense, "classifier.bias": network.dense_bias}
+        for number, block in enumerate(network.reductions, 2):
+            found |= block.first.arrays(f"block{number}.first") | block.second.arrays(f"block{number}.second")
+            found[f"block{number}.shortcut.kernel"] = block.shortcut
+        found = {name: np.asarray(value[...]) for name, value in found.items()}
+        for number, stage in enumerate(network.stages, 1):
+            found |= stage.weights(architecture, f"stage{number}")
+        return found
+
+
+class CellNet(nnx.Module):
+    """The padded network of ONE child inside an envelope; in the cell's own envelope, the ordinary network.
+
+    ``key`` is consumed: all weights, and the bias of the dense layer, are uniform within sqrt(1 / fan in) of the child
+    itself, which is PyTorch's default and so the benchmark's.
+    """
+
+    def __init__(self, inside: CellEnvelope, spec: CellChildren, genes: CellGenes, key: jax.Array):
+        drawn, features = Drawn(inside, spec, key), spec.skeleton.stage(STAGES - 1)[1]
+        self.stem = ConvNorm(drawn.kernel(0, 0, 3, spec.input_shape[2], spec.channels), spec)
+        self.stages = nnx.List([Stage(n, inside, spec, genes, drawn) for n in range(STAGES)])
+        self.reductions = nnx.List([Reduction(n, spec, drawn) for n in range(1, STAGES)])
+        self.scale, self.bias = nnx.Param(jnp.ones(features)), nnx.Param(jnp.zeros(features))
+        self.mean, self.variance = nnx.BatchStat(jnp.zeros(features)), nnx.BatchStat(jnp.ones(features))
+        shape = features + 1, spec.classes
+        dense = jax.random.uniform(key_for(key, "dense"), shape, minval=-1, maxval=1) / math.sqrt(features)
+        self.dense, self.dense_bias = nnx.Param(dense[:-1]), nnx.Param(dense[-1])
+        self.stem_form, self.norm = form_of(spec, image=True), spec.norm
+
+    def __call__(
+        self, x: Float[Array, "B H W C"], genes: CellGenes, training: bool | Bool[Array, ""] = False
+    ) -> Float[Array, "B L"]:
+        """Logits. In training, batch statistics normalise and the running ones move."""
+        genes, training = jax.tree.map(jnp.asarray, genes), jnp.asarray(training)
+        x = self.stages[0](self.stem(self.stem_form, x, training), genes, training)
+        for reduction, stage in zip(self.reductions, self.stages[1:], strict=True):
+            x = stage(reduction(x, training), genes, training)
+        running = Statistics(self.mean[...], self.variance[...])
+        x, used = masked.normalise(x, self.scale[...], self.bias[...], running, training, epsilon=self.norm.epsilon)
+        keep = jnp.where(training, self.norm.momentum, 1.0)
+        self.mean[...], self.variance[...] = jax.tree.map(lambda a, b: keep * a + (1 - keep) * b, running, used)
+        return x.mean((1, 2)) @ self.dense[...] + self.dense_bias[...]
