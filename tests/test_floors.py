@@ -9,10 +9,10 @@ HOUSE = Path(__file__).parent.parent / "jaxnas"
 FLOORS = {
     "decisions": 0, "outcome": 0, "rng": 0, "settings": 0,
     "children": 1,
-    "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2, "checkpoint": 2,
+    "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2, "checkpoint": 2, "tables": 2,
     "evaluators": 3, "strategies": 3, "report": 3,
-    "experiment": 4, "export": 4, "final": 4, "trained": 4, "search": 4,
-    "setup": 5, "cli": 5, "__main__": 5,
+    "experiment": 4, "export": 4, "final": 4, "trained": 4, "search": 4, "tabulate": 4,
+    "setup": 5, "cli": 5, "bench_cli": 5, "__main__": 5,
 }  # fmt: skip
 ONLY = {"strategies": {"decisions"}, "report": {"ledger", "outcome"}}
 SAME_FLOOR = {
@@ -20,7 +20,10 @@ SAME_FLOOR = {
     ("experiment", "final"),
     ("trained", "final"),
     ("export", "trained"),
+    ("tabulate", "experiment"),
     ("cli", "setup"),
+    ("cli", "bench_cli"),
+    ("bench_cli", "setup"),
     ("__main__", "cli"),
     ("__main__", "setup"),
 }

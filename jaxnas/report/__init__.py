@@ -6,6 +6,7 @@ from jaxnas.report.live import Report, report_on
 from jaxnas.report.picture import dot_text, picture
 from jaxnas.report.plans import print_plan
 from jaxnas.report.tables import summary, trial_table
+from jaxnas.report.tabulation import table_report_on
 
 __all__ = [
     "Report",
@@ -18,5 +19,6 @@ __all__ = [
     "print_plan",
     "report_on",
     "summary",
+    "table_report_on",
     "trial_table",
 ]
