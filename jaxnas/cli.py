@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from jaxnas import bench_cli, report, setup
+from jaxnas import report, setup, tabulate_command
 from jaxnas.experiment import Experiment, describe, differences
 from jaxnas.export import FarOffError, check_free, export
 from jaxnas.final import finished, train_final
@@ -52,12 +52,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m jaxnas", description="Neural architecture search on JAX.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = setup.on_config(commands, "search", "search, or go on with a search", " [--workdir DIR] [--final]")
+    run = _on_config(commands, "search", "search, or go on with a search", " [--workdir DIR] [--final]")
     run.add_argument("--workdir", type=Path, help="where the ledger lies; default: runs/NAME-OF-THE-CONFIG")
     run.add_argument("--final", action="store_true", help="train the best at the end and read its test score")
     run.set_defaults(run=_search)
 
-    plan = setup.on_config(commands, "plan", "show how a round would be trained, without training")
+    plan = _on_config(commands, "plan", "show how a round would be trained, without training")
     plan.set_defaults(run=_plan)
 
     final = commands.add_parser(
@@ -87,7 +87,15 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--out", type=Path, help="draw a picture into this file, .svg or .png; needs Graphviz")
     show.set_defaults(run=_show)
 
-    bench_cli.add(commands)
+    tabulate_command.add(commands)
+    return parser
+
+
+def _on_config(commands, name: str, help: str, more: str = "") -> argparse.ArgumentParser:
+    """A command that takes a config; what it does not know itself are the experiment's settings."""
+    usage = f"python -m jaxnas {name} CONFIG{more} [--SETTING VALUE ...]"
+    parser = commands.add_parser(name, help=help, add_help=False, allow_abbrev=False, usage=usage)
+    parser.add_argument("config", type=Path, help="a Python file that sets `experiment`")
     return parser
 
 

@@ -58,14 +58,6 @@ def set_flags(experiment: Experiment) -> None:
         os.environ["XLA_FLAGS"] = f"{flags} {wanted}=true".strip()
 
 
-def on_config(commands, name: str, help: str, more: str = ""):
-    """A command that takes a config; what it does not know itself are the experiment's settings."""
-    usage = f"python -m jaxnas {name} CONFIG{more} [--SETTING VALUE ...]"
-    parser = commands.add_parser(name, help=help, add_help=False, allow_abbrev=False, usage=usage)
-    parser.add_argument("config", type=Path, help="a Python file that sets `experiment`")
-    return parser
-
-
 def load(config: Path, overrides: list[str]) -> tuple[Experiment, str]:
     """The experiment of a config file with the command line's settings in it, and the file's text.
 

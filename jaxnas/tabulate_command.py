@@ -1,4 +1,4 @@
-"""The commands around tabular benchmarks."""
+"""``python -m jaxnas tabulate``."""
 
 from pathlib import Path
 
@@ -9,13 +9,12 @@ from jaxnas.tabulate import SPEED, tabulate
 
 
 def add(commands) -> None:
-    """Add them to a parser's commands."""
-    table = setup.on_config(
-        commands,
-        "tabulate",
-        "train every architecture of a space, and write a table of their scores; killed, it goes on",
-        " OUT.csv.gz [--seeds K] [--sample N] [--speed S]",
-    )
+    """Put the command among the others."""
+    options = "[--seeds K] [--sample N] [--speed S] [--SETTING VALUE ...]"
+    usage = f"python -m jaxnas tabulate CONFIG OUT.csv.gz {options}"
+    help = "train every architecture of a space, and write a table of their scores; killed, it goes on"
+    table = commands.add_parser("tabulate", help=help, add_help=False, allow_abbrev=False, usage=usage)
+    table.add_argument("config", type=Path, help="a Python file that sets `experiment`")
     table.add_argument("out", type=Path, help="the table, a name that ends in .csv.gz; it must not exist")
     table.add_argument("--seeds", type=int, default=1, help="trainings of each architecture")
     table.add_argument("--sample", type=int, help="only so many architectures, drawn by the seed; default: all")
