@@ -37,14 +37,18 @@ def main(path: str) -> None:
         print(f"{kind}: {quantiles}\n  std of architectures {table[kind].std():.4f}, between seeds {noise:.4f}")
         best = table[kind] >= np.percentile(table[kind], 90)
         if seeds > 1:
-            print(f"  in the best tenth: {table[kind][best].std():.4f}, {np.sqrt(scores.var(0, ddof=1)[best].mean()):.4f}")
+            print(
+                f"  in the best tenth: {table[kind][best].std():.4f}, {np.sqrt(scores.var(0, ddof=1)[best].mean()):.4f}"
+            )
     final = table["valid"]
     against = {f"valid_{epoch}": table[f"valid_{epoch}"] for epoch in range(1, epochs + 1)}
     against |= {name: table[name] for name in ("valid_s0", "test", "parameters", "multiply_adds")}
     for name, values in against.items():
         top = final >= np.percentile(final, 90)
         tau = kendalltau(values[top], final[top]).statistic
-        print(f"{name} and valid: Spearman {spearmanr(values, final).statistic:.3f}, Kendall in the best tenth {tau:.3f}")
+        print(
+            f"{name} and valid: Spearman {spearmanr(values, final).statistic:.3f}, Kendall in the best tenth {tau:.3f}"
+        )
     chosen = int(np.argmax(final))
     above = np.count_nonzero(table["test"] > table["test"][chosen])
     print(f"best by valid: {final[chosen]:.4f}, test {table['test'][chosen]:.4f}; {above} have a better test score")

@@ -82,7 +82,9 @@ def tabulate(
         watch.begin(seeds * len(tokens), sum(len(working.rows(seed)) for seed in range(seeds)))
         for seed in range(seeds):
             _train(experiment, tokens, seed, working, watch)
-        facts = write(out, tokens, [working.rows(seed) for seed in range(seeds)], speed, {**about, **origin})
+        facts = write(
+            out, tokens, [working.rows(seed) for seed in range(seeds)], speed, {"configuration": about, **origin}
+        )
         working.remove()
     return facts
 
