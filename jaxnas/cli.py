@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """The command line: ``python -m jaxnas search | plan | final | export | trials | show | compare``."""
+=======
+"""The command line: ``python -m jaxnas search | plan | final | export | trials | show | tabulate``."""
+>>>>>>> 0382fee08b1e621468fa0f6511e0b0a61fef2b90
 
 import argparse
 import contextlib
@@ -12,7 +16,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+<<<<<<< HEAD
 from jaxnas import compare_command, report, setup
+=======
+from jaxnas import report, setup, tabulate_command
+>>>>>>> 0382fee08b1e621468fa0f6511e0b0a61fef2b90
 from jaxnas.experiment import Experiment, describe, differences
 from jaxnas.export import FarOffError, check_free, export
 from jaxnas.final import finished, train_final
@@ -39,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         return FAILED
     except (sqlite3.OperationalError, OSError) as error:
         print(
-            f"jaxnas: stopped, {error}. What the ledger holds is safe: mend the cause, then the same command goes on",
+            f"jaxnas: stopped, {error}. What is recorded is safe: mend the cause, then the same command goes on",
             file=sys.stderr,
         )
         return FAILED
@@ -87,7 +95,11 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--out", type=Path, help="draw a picture into this file, .svg or .png; needs Graphviz")
     show.set_defaults(run=_show)
 
+<<<<<<< HEAD
     compare_command.add(commands)
+=======
+    tabulate_command.add(commands)
+>>>>>>> 0382fee08b1e621468fa0f6511e0b0a61fef2b90
     return parser
 
 

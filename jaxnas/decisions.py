@@ -120,6 +120,19 @@ class Decisions:
             columns.append(column)
         return jnp.stack(columns, axis=1)
 
+    def every(self, most: int) -> Int[np.ndarray, "N T"] | None:
+        """All samples there are, once each, -1 where a decision does not exist, ascending; None: more than ``most``."""
+        rows = np.zeros((1, 0), np.int32)
+        for c in self.choices:
+            exists = np.ones(len(rows), bool) if c.needs is None else rows[:, c.needs[0]] >= c.needs[1]
+            counts = np.where(exists, c.size, 1)
+            if counts.sum() > most:
+                return None
+            firsts = np.repeat(np.cumsum(counts) - counts, counts)
+            values = np.where(np.repeat(exists, counts), np.arange(counts.sum()) - firsts, ABSENT)
+            rows = np.column_stack([np.repeat(rows, counts, axis=0), values]).astype(np.int32)
+        return rows
+
     def check(self, tokens) -> np.ndarray:
         """``tokens`` as int32 ``[T]``, one sample.
 

@@ -184,7 +184,7 @@ def test_a_full_disk_stops_with_one_line_and_the_search_goes_on_later(place, tmp
         env=environment,
     )
     assert full.returncode == 1, full.stderr
-    assert "What the ledger holds is safe" in full.stderr
+    assert "What is recorded is safe" in full.stderr
     assert "Traceback" not in full.stderr
     assert 0 < len(Ledger(tmp_path / "run")) < 36
     done = jaxnas(*arguments, cwd=place)

@@ -110,3 +110,23 @@ def test_a_chain_from_elsewhere_is_not_encoded():
     for chain in (Chain((ConvLayer((3, 2), 24),) * 2), Chain((ConvLayer((3, 3), 24),) * 3)):
         with pytest.raises(ValueError, match="is not in"):
             space.encode(chain)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        ChainCNN(layers=2, depths=(1, 2), kernel_heights=(1, 3), kernel_widths=(1, 3, 5), filters=(4, 8)),
+        SkipCNN(layers=3, kernel_heights=(1,), kernel_widths=(1,), filters=(4, 8), stride_heights=(1,),
+                stride_widths=(1,), types=("convolution", "max_pool"), learning_rates=(0.1, 0.2)),
+    ],
+)  # fmt: skip
+def test_every_sample_is_listed_once_in_ascending_order(space):
+    """Against all combinations of tokens, those that do not exist marked, doubles struck out."""
+    d = space.decisions
+    combinations = np.stack(np.meshgrid(*map(np.arange, d.sizes), indexing="ij"), -1).reshape(-1, len(d))
+    right = np.unique(np.asarray(d.without_absent(combinations)), axis=0)
+    assert len(right) < len(combinations)
+    np.testing.assert_array_equal(d.every(len(right)), right)
+    assert d.every(len(right) - 1) is None
+    for tokens in right[:50]:
+        assert (d.check(tokens) == tokens).all()

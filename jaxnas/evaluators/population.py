@@ -1,6 +1,6 @@
 """Evaluation by training: decode, plan, train group after group.
 
-Letters: N children, T decisions, E epochs.
+Letters: N children, n of them, T decisions, E epochs.
 """
 
 import os
@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from jaxnas.evaluators.halving import Halving
 from jaxnas.evaluators.plan import EngineName, Group, Plan, Planner, Workload
 from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.outcome import Outcome, Progress, Status, Trial
+from jaxnas.tasks import Examples
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Round:
         paused: those at a rung.
         seconds: each one's share of the time of its groups, compilation apart.
         places: of the program in which each one was trained last.
+        examples: further ones, on which each is scored after its last epoch; None: there are none.
+        scores: on these; none where a child failed or was stopped.
     """
 
     architectures: list
@@ -83,6 +86,8 @@ class Round:
     paused: dict[int, Paused] = field(default_factory=dict)
     seconds: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
     places: dict[int, int] = field(default_factory=dict)
+    examples: Examples | None = None
+    scores: dict[int, float] = field(default_factory=dict)
 
 
 class PopulationEvaluator:
@@ -94,9 +99,9 @@ class PopulationEvaluator:
         self.children = space.children(data.input_shape, data.classes, train.dtype)
         devices = jax.local_devices()[: settings.group_size]
         self.trainer = Trainer(self.children, task, data, train, seed, len(devices))
-        images = self.trainer.steps * train.batch_size * train.epochs
+        self.images = self.trainer.steps * train.batch_size * train.epochs  # that a child sees, all epochs together
         budget = _budget(devices) if settings.memory is None else int(settings.memory * 2**30)
-        work = Workload(images, train.batch_size, trials, devices[0].platform, len(devices), budget)
+        work = Workload(self.images, train.batch_size, trials, devices[0].platform, len(devices), budget)
         self.planner = Planner(self.children, work, settings.engine, settings.group_size)
 
     def __call__(
@@ -107,11 +112,34 @@ class PopulationEvaluator:
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> Iterator[tuple[list[int], Outcome]]:
         """Train the children that are not finished; yields rows and outcome of those that are done."""
+        yield from self._run(self._round(tokens, trial_ids, finished, on_progress))
+
+    def tested(
+        self,
+        examples: Examples,
+        tokens: Int[np.ndarray, "N T"],
+        trial_ids: Int[np.ndarray, " N"],
+        finished: Mapping[int, Trial] | None = None,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> Iterator[tuple[list[int], Outcome, Float[np.ndarray, " n"]]]:
+        """As a call, with each child's score on further examples after its last epoch, ``[n]``: NaN where it failed or
+        was stopped. For tables: a search has no test examples to give.
+        """
+        this = self._round(tokens, trial_ids, finished, on_progress)
+        this.examples = examples
+        for rows, outcome in self._run(this):
+            yield rows, outcome, np.array([this.scores.get(row, np.nan) for row in rows])
+
+    def _round(self, tokens, trial_ids, finished, on_progress) -> Round:
         row_of, finished = {int(trial): row for row, trial in enumerate(trial_ids)}, finished or {}
         done = {row_of[trial]: finished[trial] for trial in finished}
         this = Round([self.space.decode(row) for row in tokens], list(map(int, trial_ids)), done, on_progress)
         this.places = {row: trial.places for row, trial in done.items()}
-        plan = self.planner.plan(this.architectures)
+        return this
+
+    def _run(self, this: Round) -> Iterator[tuple[list[int], Outcome]]:
+        """Plan a round, train it, and remember what came of the plan."""
+        plan, done = self.planner.plan(this.architectures), this.finished
         groups = [group.without(done) for group in plan.groups]
         for rung, epochs in enumerate(self._stages()):
             for group in groups:
@@ -170,7 +198,11 @@ class PopulationEvaluator:
         tell = lambda doing, epoch: this.tell(self._progress(doing, len(group.rows), epoch))
         trial_ids = [this.trial_ids[row] for row in group.filled]
         try:
-            return self.trainer.run(group.inside, genes, trial_ids, tell, None, group.live, epochs, since)
+            result = self.trainer.run(group.inside, genes, trial_ids, tell, None, group.live, epochs, since)
+            if this.examples is not None and epochs.stop == self.settings.train.epochs:
+                scores = self.trainer.score(group.inside, genes, result, this.examples)
+                this.scores |= {row: scores[place] for place, row in enumerate(group.places) if row is not None}
+            return result
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise

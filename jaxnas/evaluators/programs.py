@@ -87,21 +87,30 @@ class Functions:
 
         return lax.map(lambda child: one(*child), (genes, keys, live))  # compiles twice as fast as vmap
 
-    def epoch(self, states: ChildState, genes, data, root: Array, epoch: Array, scored: Bool[Array, ""]):
-        """One pass over the training data and, where ``scored``, the held-out data, for N children.
+    def epoch(self, states: ChildState, genes, data, root: Array, epoch: Array, trains: Array, scored: Array):
+        """One pass over the training data and the first of the held-out examples, for N children.
 
         Each batch is made once and shared by all. Training and scoring go through the same lines of the program,
         because the network is what takes long to compile.
 
+        Args:
+            states: of all children; consumed.
+            genes: likewise.
+            data: what to learn from, and what is held out.
+            root: the key of all training.
+            epoch: its number, from 0.
+            trains: False: nothing is trained, the children are only scored.
+            scored: on so many held-out examples.
+
         Returns:
-            The states, and the sum of the scores of all held-out examples, ``[N]``: NaN where a child failed.
+            The states, and the sum of the scores of these examples, ``[N]``: NaN where a child failed.
         """
-        steps, make = self.trainer.steps, self._batches(data, root, epoch)
-        visits = steps + scored * -(-len(data.held_out) // self.trainer.train.batch_size)
+        steps, make = self.trainer.steps, self._batches(data, root, epoch, scored)
+        first, visits = jnp.where(trains, 0, steps), steps + -(-scored // self.trainer.train.batch_size)
 
         def child(carry, genes, batches):
             def visit(carry, batch):
-                go = batch[0] < visits
+                go = (batch[0] >= first) & (batch[0] < visits)
                 go = go & carry[0].alive if self.in_turn else go
                 return lax.cond(go, lambda c: self._visit(*c, genes, *batch), lambda c: c, carry), None
 
@@ -115,8 +124,10 @@ class Functions:
         states, totals = lax.scan(some, (states, totals), self._chunks(data))[0]
         return states, jnp.where(states.alive, totals, jnp.nan)
 
-    def _batches(self, data, root: Array, epoch: Array) -> Callable:
-        """number -> inputs, labels, weights: first the training steps in a new order, then the held-out examples."""
+    def _batches(self, data, root: Array, epoch: Array, scored: Array) -> Callable:
+        """number -> inputs, labels, weights: first the training steps in a new order, then the held-out examples, of
+        which the first ``scored`` count.
+        """
         size, steps, count = self.trainer.train.batch_size, self.trainer.steps, len(data.held_out)
         order = jax.random.permutation(key_for(root, "order", epoch), len(data.train))
         rows, inputs = order[: steps * size].reshape(steps, size), self.trainer.task.inputs
@@ -129,7 +140,7 @@ class Functions:
         def held_out(number):
             at = (number - steps) * size + jnp.arange(size)
             batch = data.held_out[jnp.minimum(at, count - 1)]
-            return inputs(batch.images, data), batch.labels, at < count
+            return inputs(batch.images, data), batch.labels, at < scored
 
         return lambda number: lax.cond(number < steps, train, held_out, number)
 
@@ -192,7 +203,7 @@ def build(trainer, inside, genes: Sequence) -> Program:
     keys = jax.eval_shape(lambda: jax.random.split(trainer.root, n))
     begin = mesh.shapes((stack(genes), keys, np.zeros(n, bool)), spread)
     states = mesh.shapes(jax.eval_shape(functions.start, *begin), spread)
-    when = mesh.shapes((np.int32(0), np.bool_(True)), fixed)
+    when = mesh.shapes((np.int32(0), np.bool_(True), np.int32(0)), fixed)
     sharded = lambda fn, by: mesh.sharded(fn, trainer.mesh, spread=by)
     epoch = jax.jit(sharded(functions.epoch, 2), donate_argnums=0)
     lowered = (

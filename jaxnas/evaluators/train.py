@@ -5,7 +5,7 @@ Letters: N children, B batch, E epochs.
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -165,15 +165,37 @@ class Trainer:
         states, curve, alive = self._begin(program, genes, trial_ids, live, since)
         for epoch in epochs:
             on_epoch("training", epoch)
-            score = scored is None or epoch in scored
-            when = jax.device_put((np.int32(epoch), np.bool_(score)), mesh.replicated(self.mesh))
+            count = len(self.data.held_out) if scored is None or epoch in scored else 0
+            when = self._fixed((np.int32(epoch), np.bool_(True), np.int32(count)))
             states, totals = program.epoch(states, genes, self.data, self.root, *when)
             totals = np.asarray(totals, np.float64)
             alive = alive & np.isfinite(totals)
-            if score:
-                curve[:, epoch] = np.where(alive, totals / len(self.data.held_out), np.nan)
+            if count:
+                curve[:, epoch] = np.where(alive, totals / count, np.nan)
         states = states if epochs.stop == self.train.epochs else jax.device_get(states)
         return Result(curve, alive, time.perf_counter() - begun, states)
+
+    def score(self, inside, genes: Sequence, result: Result, examples) -> Float[np.ndarray, " N"]:
+        """The mean score of trained children on other examples; NaN where one failed.
+
+        The program that trained them does it, with these examples, a part at a time, in place of the held-out ones.
+
+        Args:
+            inside: the envelope that they were trained in.
+            genes: likewise.
+            result: what `run` gave after the last epoch; its states are consumed.
+            examples: of the same task, normalised as the training data is; uint8 images and labels, as `Examples`.
+        """
+        program, states, sums = self.programs[inside, len(genes)], result.states, np.zeros(len(genes))
+        genes, part = jax.device_put(stack(genes), mesh.along_children(self.mesh)), len(self.data.held_out)
+        for at in range(0, len(examples), part):
+            rows = np.arange(at, at + part)
+            count = np.count_nonzero(rows < len(examples))
+            some = self._fixed(examples[np.minimum(rows, len(examples) - 1)])
+            when = self._fixed((np.int32(0), np.bool_(False), np.int32(count)))
+            states, totals = program.epoch(states, genes, replace(self.data, held_out=some), self.root, *when)
+            sums += np.asarray(totals, np.float64)
+        return np.where(result.alive & np.isfinite(sums), sums / len(examples), np.nan)
 
     def _begin(self, program: Program, genes, trial_ids, live, since: Sequence[Result] | None):
         """States, curve and who is alive before the first of the epochs."""
@@ -191,6 +213,10 @@ class Trainer:
         keys = jax.eval_shape(lambda: jax.random.split(self.root, len(genes)))
         start = Functions(self, inside, genes[0]).start
         return jax.eval_shape(start, stack(genes), keys, np.ones(len(genes), bool))
+
+    def _fixed(self, values):
+        """On every device."""
+        return jax.device_put(values, mesh.replicated(self.mesh))
 
     def _key(self, trial: int | tuple[int, int]) -> jax.Array:
         """Of a child's initial weights."""

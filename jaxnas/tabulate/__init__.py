@@ -1,0 +1,162 @@
+"""A tabular benchmark: every architecture of a space, or a sample of them, trained with several seeds.
+
+Test data is read here, for every architecture: a benchmark is no search. Law 8, that a search never reads it, stands:
+what searches the table looks up validation scores.
+
+Letters: N architectures, T decisions.
+"""
+
+import zlib
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import jax
+import numpy as np
+from jaxtyping import Int
+
+from jaxnas.decisions import Decisions
+from jaxnas.experiment import Experiment, describe
+from jaxnas.outcome import Progress
+from jaxnas.rng import key_for
+from jaxnas.strategies import Random
+from jaxnas.tabulate.table import SPEED, check_free, partial, write
+from jaxnas.tabulate.working import Working, opened
+
+MOST = 200_000
+"""Architectures of a table."""
+ROUND = 128
+"""Architectures that are planned together. Of the plan's groups each is kept when it is done."""
+
+
+@runtime_checkable
+class Watch(Protocol):
+    """Who is told how it goes."""
+
+    def begin(self, trainings: int, done: int) -> None: ...
+
+    def note(self, line: str) -> None: ...
+
+    def progress(self, progress: Progress) -> None: ...
+
+    def trained(self, trainings: int) -> None: ...
+
+
+def tabulate(
+    experiment: Experiment,
+    out: Path,
+    watch: Watch,
+    seeds: int = 1,
+    sample: int | None = None,
+    speed: float = SPEED,
+    origin: dict | None = None,
+) -> dict:
+    """Train all architectures and write their table; killed, it goes on, to the same file byte for byte.
+
+    Row r with seed k is what `experiment.evaluator` makes of trial r with the seed ``experiment.seed + k``: a function
+    of the configuration, the number of the row and the seed alone.
+
+    Args:
+        experiment: of which space, task, evaluator and seed count.
+        out: the file, ``*.csv.gz``. Beside it lie ``*.partial`` while it is made, and ``*.json``, what it came from.
+        watch: told of progress.
+        seeds: trainings of each architecture.
+        sample: so many architectures, drawn by the experiment's seed; None: all.
+        speed: multiply-adds a second, from which the column ``seconds`` is computed.
+        origin: JSON values for ``*.json``: the config's text, the machine.
+
+    Returns:
+        What ``*.json`` holds.
+
+    Raises:
+        ValueError: the file exists, another process writes it, the space is too large, what is there is another
+            table's, or this evaluator trains nothing or stops children early.
+        OSError: it cannot be written; what is trained is kept.
+    """
+    origin = origin or {}
+    _check(experiment, out, seeds, speed)
+    tokens = architectures(experiment.space.decisions, sample, experiment.seed)
+    about = {name: describe(getattr(experiment, name)) for name in ("space", "task", "evaluator", "seed")}
+    about |= {"sample": sample, "architectures": len(tokens), "tokens crc32": zlib.crc32(tokens.tobytes())}
+    with opened(partial(out), about, origin, watch.note) as working:
+        check_free(out)  # another process may have come to its end
+        watch.begin(seeds * len(tokens), sum(len(working.rows(seed)) for seed in range(seeds)))
+        for seed in range(seeds):
+            _train(experiment, tokens, seed, working, watch)
+        facts = write(
+            out, tokens, [working.rows(seed) for seed in range(seeds)], speed, {"configuration": about, **origin}
+        )
+        working.remove()
+    return facts
+
+
+def architectures(decisions: Decisions, sample: int | None, seed: int) -> Int[np.ndarray, "N T"]:
+    """The tokens of a table's rows, ascending; each sample of the decisions once, -1 where one does not exist.
+
+    A sample of a space that can be listed is uniform over its architectures; that of a larger one is uniform over each
+    decision, as `Random` proposes, and what was drawn before is drawn again.
+
+    Args:
+        decisions: the space's.
+        sample: how many; None: all.
+        seed: what draws them.
+
+    Raises:
+        ValueError: more than there are or than `MOST`, or less than one.
+    """
+    every = decisions.every(MOST)
+    if sample is None:
+        if every is None:
+            raise ValueError(f"the space has more than {MOST:,} architectures: give --sample N for so many of them")
+        return every
+    if not 1 <= sample <= (MOST if every is None else len(every)):
+        most = f"{MOST:,}" if every is None else f"the {len(every):,} architectures of the space"
+        raise ValueError(f"--sample {sample}: give a number from 1 to {most}")
+    if every is None:
+        return _drawn(decisions, sample, seed)
+    order = np.asarray(jax.random.permutation(key_for(seed, "table"), len(every)))
+    return every[np.sort(order[:sample])]
+
+
+def _drawn(decisions: Decisions, sample: int, seed: int) -> Int[np.ndarray, "N T"]:
+    """So many different ones, ascending."""
+    found, draws = set(), 0
+    state = Random().init(decisions, key_for(seed, "strategy"))
+    while len(found) < sample:
+        some = Random().propose(state, key_for(seed, "table", draws), sample)
+        for row in np.asarray(some).tolist():
+            if len(found) < sample:
+                found.add(tuple(row))
+        draws += 1
+    return np.array(sorted(found), np.int32)
+
+
+def _check(experiment: Experiment, out: Path, seeds: int, speed: float) -> None:
+    """Raises ValueError for what cannot be."""
+    check_free(out)
+    if not 1 <= seeds <= 2**31 - experiment.seed:
+        raise ValueError(f"--seeds {seeds}: give 1 or more, so that seed + seeds is at most 2**31")
+    if not speed > 0:
+        raise ValueError(f"--speed {speed}: give multiply-adds a second, more than 0")
+    halving = getattr(experiment.evaluator, "halving", None)
+    if halving is not None and halving.rungs:
+        raise ValueError(f"evaluator.halving.rungs={halving.rungs}: a table holds whole trainings, leave it empty")
+
+
+def _train(experiment: Experiment, tokens, seed: int, working: Working, watch: Watch) -> None:
+    """Train what is missing of one seed. Finished rounds are gone through too: plans depend on those before."""
+    if len(working.rows(seed)) == len(tokens):
+        return
+    number = experiment.seed + seed
+    evaluate = experiment.evaluator.bind(experiment.space, experiment.task, number, len(tokens))
+    if not hasattr(evaluate, "tested"):
+        raise ValueError(f"{type(experiment.evaluator).__name__} trains nothing: give evaluator=Population(...)")
+    examples = experiment.task.final_data(number).held_out
+    for at in range(0, len(tokens), ROUND):
+        some = tokens[at : at + ROUND]
+        ids = np.arange(at, at + len(some))
+        for rows, outcome, tests in evaluate.tested(examples, some, ids, working.trials(seed, ids), watch.progress):
+            working.append(seed, ids[rows], outcome, tests, evaluate.images)
+            watch.trained(len(rows))
+
+
+__all__ = ["MOST", "ROUND", "SPEED", "Watch", "architectures", "tabulate"]

@@ -1,0 +1,169 @@
+"""The working file of a table: a line of JSON for each group that is trained, on the disk before the next one begins.
+
+The first line says what the table is of. A line that a kill or a full disk has torn is dropped.
+
+Letters: n rows of a group.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from jaxnas.outcome import Outcome, Status, Trial
+from jaxnas.settings import differing
+
+
+@contextlib.contextmanager
+def opened(path: Path, about: dict, origin: dict, note: Callable[[str], None]) -> Iterator["Working"]:
+    """Hold a working file (made if missing) for this process; a kill releases it.
+
+    Args:
+        path: where it lies.
+        about: what its table is of; another one's is refused.
+        origin: where it came from: of ``versions``, ``device`` and ``flags`` a change is noted.
+        note: told of them.
+
+    Raises:
+        ValueError: another process holds it, it cannot be made, it is another table's, or it is damaged.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+b", buffering=0)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written ({error.strerror}): give another place") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"another process writes {path}: wait for it, or give another file") from error
+        working = Working(path, file)
+        try:
+            working.begin(about, origin, note)
+            yield working
+        finally:
+            if working.fresh:  # nothing is lost
+                working.remove()
+
+
+class Working:
+    """What has been trained so far.
+
+    Args:
+        path: of the file.
+        file: the same, open for reading and appending, without a buffer.
+    """
+
+    def __init__(self, path: Path, file):
+        self.path, self.file, self.fresh = path, file, False
+        self._rows: dict[int, dict[int, dict]] = {}
+
+    def begin(self, about: dict, origin: dict, note: Callable[[str], None]) -> None:
+        """Read what is there, or write the first line."""
+        self.file.seek(0)
+        whole, newline, _ = self.file.read().rpartition(b"\n")
+        self.file.truncate(len(whole) + len(newline))
+        lines = [self._parsed(line, number) for number, line in enumerate(whole.splitlines(), 1)]
+        if len(lines) < 2:  # nothing has been trained yet
+            self.file.truncate(0)
+            self._write({"about": about, "origin": origin})
+            self.fresh = True
+            return
+        first, *groups = lines
+        changed = differing(first["about"], about)
+        if changed:
+            raise ValueError(
+                f"{self.path} holds another table:\n  "
+                + "\n  ".join(changed.values())
+                + "\ngive the old settings, or another file, or move that one away"
+            )
+        for name in ("versions", "device", "flags"):
+            was, now = first["origin"].get(name), origin.get(name)
+            if was != now:
+                note(f"{name} was {was}, is {now}; results may differ in their last digits")
+        for group in groups:
+            self._add(group)
+
+    def rows(self, seed: int) -> dict[int, dict]:
+        """The trainings of one seed by row: status, curve, test, seconds, places, parameters, multiply_adds, images."""
+        return self._rows.setdefault(seed, {})
+
+    def trials(self, seed: int, rows: Int[np.ndarray, " n"]) -> dict[int, Trial]:
+        """Those of some rows that are there, as an evaluator takes them."""
+        known = self.rows(seed)
+        return {row: _trial(row, known[row]) for row in rows.tolist() if row in known}
+
+    def append(
+        self,
+        seed: int,
+        rows: Int[np.ndarray, " n"],
+        outcome: Outcome,
+        tests: Float[np.ndarray, " n"],
+        images: int,
+    ) -> None:
+        """Write a group's trainings to the disk.
+
+        Args:
+            seed: which, from 0.
+            rows: of the table.
+            outcome: the group's.
+            tests: its test scores, NaN where a child failed.
+            images: that each child was trained on, all epochs together.
+
+        Raises:
+            OSError: the disk is full, say.
+        """
+        ok = outcome.status == Status.OK
+        group = {
+            "seed": seed,
+            "rows": rows.tolist(),
+            "status": [Status(status).label for status in outcome.status],
+            "curve": [_plain(curve) for curve in outcome.curve],
+            "test": _plain(np.where(ok, tests, np.nan)),
+            "seconds": outcome.seconds.tolist(),
+            "places": outcome.places.tolist(),
+            "parameters": outcome.parameters.tolist(),
+            "multiply_adds": outcome.multiply_adds.tolist(),
+            "images": [images] * len(rows),
+        }
+        self._write(group)
+        self._add(group)
+
+    def remove(self) -> None:
+        """Its work is done."""
+        self.path.unlink(missing_ok=True)
+
+    def _parsed(self, line: bytes, number: int) -> dict:
+        try:
+            return json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"line {number} of {self.path} is damaged: move that file away, and begin anew") from error
+
+    def _write(self, values: dict) -> None:
+        line = memoryview(json.dumps(values).encode() + b"\n")
+        while line:
+            line = line[self.file.write(line) :]
+        os.fsync(self.file.fileno())
+
+    def _add(self, group: dict) -> None:
+        self.fresh = False
+        columns = [name for name in group if name not in ("seed", "rows")]
+        for i, row in enumerate(group["rows"]):
+            self.rows(group["seed"])[row] = {name: group[name][i] for name in columns}
+
+
+def _plain(numbers) -> list[float | None]:
+    """NaN as None."""
+    return [None if np.isnan(number) else float(number) for number in numbers]
+
+
+def _trial(row: int, known: dict) -> Trial:
+    """What evaluators read of a finished trial: status, curve and places."""
+    curve = tuple(known["curve"])
+    costs = known["parameters"], known["multiply_adds"], known["seconds"], known["places"]
+    return Trial(row, 0, (), {}, known["status"], curve[-1], 0.0, curve, *costs)
