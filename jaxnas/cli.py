@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""The command line: ``python -m jaxnas search | plan | final | export | trials | show | compare``."""
-=======
-"""The command line: ``python -m jaxnas search | plan | final | export | trials | show | tabulate``."""
->>>>>>> 0382fee08b1e621468fa0f6511e0b0a61fef2b90
+"""The command line: ``python -m jaxnas search | plan | final | export | trials | show | compare | tabulate``."""
 
 import argparse
 import contextlib
@@ -16,11 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-<<<<<<< HEAD
-from jaxnas import compare_command, report, setup
-=======
-from jaxnas import report, setup, tabulate_command
->>>>>>> 0382fee08b1e621468fa0f6511e0b0a61fef2b90
+from jaxnas import compare_command, report, setup, tabulate_command
 from jaxnas.experiment import Experiment, describe, differences
 from jaxnas.export import FarOffError, check_free, export
 from jaxnas.final import finished, train_final
@@ -95,11 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--out", type=Path, help="draw a picture into this file, .svg or .png; needs Graphviz")
     show.set_defaults(run=_show)
 
-<<<<<<< HEAD
     compare_command.add(commands)
-=======
     tabulate_command.add(commands)
->>>>>>> 0382fee08b1e621468fa0f6511e0b0a61fef2b90
     return parser
 
 

@@ -11,13 +11,8 @@ FLOORS = {
     "children": 1,
     "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2, "checkpoint": 2, "tables": 2,
     "evaluators": 3, "strategies": 3, "report": 3,
-<<<<<<< HEAD
-    "experiment": 4, "export": 4, "final": 4, "trained": 4, "search": 4, "whole": 4, "compare": 4,
-    "setup": 5, "cli": 5, "compare_command": 5, "__main__": 5,
-=======
-    "experiment": 4, "export": 4, "final": 4, "trained": 4, "search": 4, "tabulate": 4,
-    "setup": 5, "cli": 5, "tabulate_command": 5, "__main__": 5,
->>>>>>> 0382fee08b1e621468fa0f6511e0b0a61fef2b90
+    "experiment": 4, "export": 4, "final": 4, "trained": 4, "search": 4, "whole": 4, "compare": 4, "tabulate": 4,
+    "setup": 5, "cli": 5, "compare_command": 5, "tabulate_command": 5, "__main__": 5,
 }  # fmt: skip
 ONLY = {"strategies": {"decisions"}, "report": {"ledger", "outcome"}}
 SAME_FLOOR = {
@@ -25,17 +20,13 @@ SAME_FLOOR = {
     ("experiment", "final"),
     ("trained", "final"),
     ("export", "trained"),
-<<<<<<< HEAD
     ("compare", "whole"),
-    ("cli", "setup"),
-    ("cli", "compare_command"),
-    ("compare_command", "setup"),
-=======
     ("tabulate", "experiment"),
     ("cli", "setup"),
+    ("cli", "compare_command"),
     ("cli", "tabulate_command"),
+    ("compare_command", "setup"),
     ("tabulate_command", "setup"),
->>>>>>> 0382fee08b1e621468fa0f6511e0b0a61fef2b90
     ("__main__", "cli"),
     ("__main__", "setup"),
 }

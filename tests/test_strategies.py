@@ -12,11 +12,18 @@ from flax import nnx
 
 from jaxnas.decisions import ABSENT, Anchor, Choice, Decisions
 from jaxnas.rng import key_for
-<<<<<<< HEAD
-from jaxnas.strategies import PPO, STRATEGIES, Bayes, Random, Reinforce
-=======
-from jaxnas.strategies import PPO, STRATEGIES, Evolution, LocalSearch, Optuna, QLearning, QTuner, Random, Reinforce
->>>>>>> d78fcdb5640e519437462d007b50a2cf4dc60a3b
+from jaxnas.strategies import (
+    PPO,
+    STRATEGIES,
+    Bayes,
+    Evolution,
+    LocalSearch,
+    Optuna,
+    QLearning,
+    QTuner,
+    Random,
+    Reinforce,
+)
 from jaxnas.strategies.controller import Controller
 
 TINY = Decisions(
@@ -31,14 +38,6 @@ TINY = Decisions(
 EVERYTHING = np.unique(
     np.asarray(TINY.without_absent(np.array(list(itertools.product(*(range(s) for s in TINY.sizes)))))), axis=0
 )
-<<<<<<< HEAD
-FAST = {
-    "Bayes": Bayes(capacity=32, initial=4),
-    "PPO": PPO(learning_rate=0.01),
-    "Random": Random(),
-    "Reinforce": Reinforce(learning_rate=0.02),
-}
-=======
 GROWN = Decisions(
     (
         Choice("depth", "depth", 2),
@@ -52,6 +51,7 @@ LESS_AND_LESS = ((1.0, 64), (0.5, 64), (0.1, 64))
 FAST = {
     "Random": Random(),
     "Reinforce": Reinforce(learning_rate=0.02),
+    "Bayes": Bayes(capacity=32, initial=4),
     "PPO": PPO(learning_rate=0.01),
     "Evolution": Evolution(population=20, sample=5),
     "LocalSearch": LocalSearch(),
@@ -62,7 +62,6 @@ FAST = {
 GAIN = {"Reinforce": 0.25, "PPO": 0.25, "Evolution": 0.2, "LocalSearch": 0.1, "QLearning": 0.3, "QTuner": 0.4}
 """By how much each beats random on the toy table, at least; local search ends nowhere: it goes on to other peaks."""
 JITTABLE = {name: s for name, s in FAST.items() if getattr(s, "jittable", True)}
->>>>>>> d78fcdb5640e519437462d007b50a2cf4dc60a3b
 
 
 def table(tokens) -> jax.Array:

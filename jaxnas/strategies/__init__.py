@@ -9,22 +9,16 @@ import jax
 from jaxtyping import Array, Int
 
 from jaxnas.decisions import Decisions, Rewards, Tokens
-<<<<<<< HEAD
 from jaxnas.strategies.bayes import Bayes
-=======
 from jaxnas.strategies.evolution import Evolution
 from jaxnas.strategies.local_search import LocalSearch
 from jaxnas.strategies.optuna import Optuna
->>>>>>> d78fcdb5640e519437462d007b50a2cf4dc60a3b
 from jaxnas.strategies.ppo import PPO
 from jaxnas.strategies.q_learning import QLearning
 from jaxnas.strategies.q_tuner import QTuner
 from jaxnas.strategies.random import Random
 from jaxnas.strategies.reinforce import Reinforce
 
-<<<<<<< HEAD
-STRATEGIES = {"Bayes": Bayes, "PPO": PPO, "Random": Random, "Reinforce": Reinforce}
-=======
 STRATEGIES = {
     "Random": Random,
     "Reinforce": Reinforce,
@@ -33,9 +27,9 @@ STRATEGIES = {
     "LocalSearch": LocalSearch,
     "QLearning": QLearning,
     "QTuner": QTuner,
+    "Bayes": Bayes,
     "Optuna": Optuna,
 }
->>>>>>> d78fcdb5640e519437462d007b50a2cf4dc60a3b
 """Every strategy of the library by name; the laws are tested over this table."""
 
 
@@ -58,12 +52,10 @@ class Strategy(Protocol):
         """The state after a round, and figures about it by name; rewards are finite, higher is better."""
 
 
-<<<<<<< HEAD
-__all__ = ["PPO", "STRATEGIES", "Bayes", "Random", "Reinforce", "Strategy"]
-=======
 __all__ = [
     "PPO",
     "STRATEGIES",
+    "Bayes",
     "Evolution",
     "LocalSearch",
     "Optuna",
@@ -73,4 +65,3 @@ __all__ = [
     "Reinforce",
     "Strategy",
 ]
->>>>>>> d78fcdb5640e519437462d007b50a2cf4dc60a3b
