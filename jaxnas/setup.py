@@ -21,7 +21,7 @@ from jaxnas.experiment import Experiment, describe, flatten
 from jaxnas.tasks.classification import Augment
 
 MOST_CPU_DEVICES = 8
-SHIPPED_COMPARISON = Path(__file__).parent / "tables" / "digits.py"
+SHIPPED_COMPARISON = Path(__file__).parent / "shipped.py"
 """The config that `compare` runs where none is given: on the shipped table."""
 Settings = TypeVar("Settings", Experiment, Comparison)
 
