@@ -1,7 +1,7 @@
 """What ``python -m jaxnas compare`` runs where no config is given: the strategies on the shipped table of digits.
 
 The table was made by ``python -m jaxnas tabulate configs/digits_table.py``, whose space this is. A search sees the
-accuracy after 2 of the 8 epochs and pays a quarter of a training for it.
+accuracy after 3 of the 8 epochs and pays 3/8 of a training for it.
 """
 
 from jaxnas.compare import Comparison, Contender, Problem
@@ -15,7 +15,7 @@ SPACE = ChainCNN(
 
 comparison = Comparison(
     space=SPACE,
-    problems={"digits": Problem(Table("digits", score="valid_2", share=2 / 8), budget=60.0)},
+    problems={"digits": Problem(Table("digits", score="valid_3", share=3 / 8), budget=20.0)},
     contenders={
         "evolution": Contender(Evolution(population=10, sample=3)),
         "local-search": Contender(LocalSearch()),
