@@ -28,10 +28,11 @@ from jaxnas.children.masked import Statistics
 from jaxnas.rng import key_for
 
 WORKING = 6
-"""The planner reckons with four times a network's maps. Here these are the nodes of all cells, three a cell, and the maps
-of so many cells more for what is being computed, by `memory_analysis` of compiled programs."""
+"""The planner reckons with four times a network's maps. Here these are the nodes of all cells, three a cell, and the
+maps of so many cells more for what is being computed, by `memory_analysis` of compiled programs."""
 COMPILED = 160
-"""What compiles a network of cells, in branches of a chain: 9 s on CPU by either engine (`docs/performance.md`)."""
+"""What compiles a network of cells, in branches of a chain: it takes nearly twice as long as a chain of 4 layers
+(`docs/performance.md`)."""
 
 
 @dataclass(frozen=True)
