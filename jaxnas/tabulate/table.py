@@ -100,7 +100,7 @@ def row(tokens: list[int], seeds: list[dict], speed: float) -> dict[str, str]:
         "tokens": " ".join(map(str, tokens)),
         "parameters": str(first["parameters"]),
         "multiply_adds": str(first["multiply_adds"]),
-        "seconds": f"{seconds:.4f}",
+        "seconds": f"{seconds:.6g}",
     }
     for epoch in range(len(first["curve"])):
         made[f"valid_{epoch + 1}"] = _mean([one["curve"][epoch] for one in seeds])
