@@ -2,8 +2,8 @@
 
     python -m jaxnas tabulate configs/digits_table.py digits.csv.gz --seeds 3
 
-About 10 minutes on 2 CPU cores for 1,872 networks, each from three seeds. Half of the digits that may be learnt from validate,
-so that scores are sharp (719 images) and a training is short; eight epochs are too few for a ceiling.
+About 10 minutes on 2 CPU cores for 1,872 networks, each from three seeds. Half of the digits that may be learnt from
+validate, so that scores are sharp (719 images) and a training is short; eight epochs are too few for a ceiling.
 """
 
 from jaxnas.evaluators import SGD, Population, Train
