@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("trial", type=int)
     show.add_argument("--out", type=Path, help="draw a picture into this file, .svg or .png; needs Graphviz")
     show.set_defaults(run=_show)
+
     compare_command.add(commands)
     tabulate_command.add(commands)
     return parser
