@@ -59,7 +59,14 @@ def _parser() -> argparse.ArgumentParser:
 
     plan = _on_config(commands, "plan", "show how a round would be trained, without training")
     plan.set_defaults(run=_plan)
+    _add_on_workdir(commands)
+    compare_command.add(commands)
+    tabulate_command.add(commands)
+    return parser
 
+
+def _add_on_workdir(commands) -> None:
+    """The commands on the directory of a search."""
     final = commands.add_parser(
         "final",
         help="train the best (or a named) trial from scratch, read its test score once; killed, it goes on",
@@ -86,10 +93,6 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("trial", type=int)
     show.add_argument("--out", type=Path, help="draw a picture into this file, .svg or .png; needs Graphviz")
     show.set_defaults(run=_show)
-
-    compare_command.add(commands)
-    tabulate_command.add(commands)
-    return parser
 
 
 def _on_config(commands, name: str, help: str, more: str = "") -> argparse.ArgumentParser:

@@ -15,7 +15,7 @@ SPACE = ChainCNN(
 
 comparison = Comparison(
     space=SPACE,
-    problems={"digits": Problem(Table("digits", score="valid_3", share=3 / 8), budget=20.0)},
+    problems={"digits": Problem(Table("digits", score="valid_3", share=3 / 8), budget=8.0)},
     contenders={
         "evolution": Contender(Evolution(population=10, sample=3)),
         "local-search": Contender(LocalSearch()),

@@ -114,8 +114,8 @@ def test_bfloat16_rounds_the_factors_alone():
     """The result is that of rounded factors in float32, the gradients those of float32 to two digits."""
     rng = np.random.default_rng(0)
     normal = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)
-    x, values = normal(4, 6, 5, 3), Values(normal(3, 3, 3, 7), normal(7), normal(7))
-    running, weights = Statistics(jnp.zeros(7), jnp.ones(7)), normal(4, 3, 3, 7)
+    x, values = normal(4, 6, 8, 3), Values(normal(3, 3, 3, 7), normal(7), normal(7))
+    running, weights = Statistics(jnp.zeros(7), jnp.ones(7)), normal(4, 3, 4, 7)
 
     @partial(jit, static_argnums=0)
     def run(dtype, x, values):

@@ -138,3 +138,15 @@ def test_dilating_by_hand():
     dy = jnp.arange(1.0, 5).reshape(1, 2, 2, 1)
     expected = [[1, 0, 0, 2, 0], [0, 0, 0, 0, 0], [3, 0, 0, 4, 0], [0, 0, 0, 0, 0]]
     np.testing.assert_array_equal(convolution.dilate(dy, (2, 3), (4, 5))[0, :, :, 0], expected)
+
+
+@pytest.mark.parametrize("side", [1, 3, 5])
+@pytest.mark.parametrize("size", [(6, 4), (2, 8)], ids=str)
+def test_gradients_of_stride_2_by_phases(side, size):
+    case = Case(size, (side, side), 3, 7, (2, 2))
+    x, w, dy = arrays(case)
+    _, dx, dw, _ = plain(case, x, w, dy)
+    close = partial(np.testing.assert_allclose, rtol=1e-5)
+    close(jit(convolution.input_gradient_of_stride_2)(dy, w), dx, atol=1e-5 * np.abs(dx).max())
+    by_rows = jit(convolution.weight_gradient, static_argnums=(2, 3))
+    close(by_rows(x, dy, (side, side), (2, 2)), dw, atol=1e-5 * np.abs(dw).max())

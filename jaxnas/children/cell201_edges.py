@@ -2,7 +2,8 @@
 
 An edge computes the child's own operation: under `lax.map` a true branch of `lax.switch`. Where children run under
 `jax.vmap`, which would compute all branches of all children, one masked convolution serves every edge. Gradients are by
-hand, because those of a switch would keep what all of its branches need.
+hand: those of a switch would keep what all of its branches need; here a cell keeps its nodes alone, and what its
+convolutions gave is computed again, which on CPU takes no longer than storing it.
 
 Letters: B batch, H W height and width of the map, C channels in, F filters, K kernel side.
 """
@@ -41,7 +42,7 @@ class Form:
     Attributes:
         dtype: of its operands; sums are float32.
         epsilon: added to the variance.
-        stride: both ways.
+        stride: both ways, 1 or 2.
         image: it reads the image: without ReLU, and no gradient of it is asked for.
     """
 
@@ -62,8 +63,7 @@ def conv_norm(
 
 def _conv_norm(form: Form, x, values: Values, running: Statistics, training):
     """Also what the convolution gave."""
-    kernel = values.kernel.astype(form.dtype)
-    y = correlate(_operand(form, x), kernel, (form.stride, form.stride), around(kernel.shape[:2]))
+    y = _convolve(form, x, values.kernel)
     used = lax.cond(training, lambda: masked.batch_statistics(y), lambda: running)
     slope = values.scale * lax.rsqrt(used.variance + form.epsilon)
     return (y - used.mean) * slope + values.bias, y, used
@@ -75,11 +75,14 @@ def _conv_norm_forward(form, x, values, running, training):
 
 
 def _conv_norm_backward(form, residuals, cotangents):
-    dx, dvalues = _gradients(form, cotangents[0], *residuals)
-    return dx, dvalues, None, None
+    return *_gradients(form, cotangents[0], *residuals), None, None
 
 
 conv_norm.defvjp(_conv_norm_forward, _conv_norm_backward)
+
+
+def _convolve(form: Form, x, kernel):
+    return correlate(_operand(form, x), kernel.astype(form.dtype), (form.stride,) * 2, around(kernel.shape[:2]))
 
 
 def _operand(form: Form, x):
@@ -96,11 +99,12 @@ def _gradients(form: Form, dz, x, y, used: Statistics, values: Values, training)
     bias, scale = dz.sum((0, 1, 2)), (dz * normal).sum((0, 1, 2))
     share = training / (y.size // y.shape[-1])
     dy = (values.scale * inverse * (dz - share * (bias + normal * scale))).astype(form.dtype)
-    dy = convolution.dilate(dy, (form.stride, form.stride), x.shape[1:3])
-    kernel = convolution.weight_gradient(_operand(form, x), dy, values.kernel.shape[:2])
+    stride = (form.stride, form.stride)
+    kernel = convolution.weight_gradient(_operand(form, x), dy, values.kernel.shape[:2], stride)
     if form.image:
         return jnp.zeros(x.shape), Values(kernel, scale, bias)
-    dx = convolution.input_gradient(dy, values.kernel.astype(form.dtype))
+    back = convolution.input_gradient if form.stride == 1 else convolution.input_gradient_of_stride_2
+    dx = back(dy, values.kernel.astype(form.dtype))
     return jnp.where(x > 0, dx, 0), Values(kernel, scale, bias)
 
 
@@ -158,22 +162,20 @@ def cell(
 
 
 def _cell_forward(inside, form, x, values, running, operations, training):
-    nodes, ys, used = [x, None, None, None], [], []
+    nodes, used = [x, None, None, None], []
     for e, (start, end) in enumerate(EDGES):
         edge = _Edge(inside, form, e, operations[e], training)
-        nodes[end], y, one = edge.forward(nodes[end], nodes[start], values[e], running[e])
-        ys.append(y)
+        nodes[end], one = edge.forward(nodes[end], nodes[start], values[e], running[e])
         used.append(one)
-    residuals = nodes[:3], ys, used, values, operations, training
-    return (nodes[3], used), residuals
+    return (nodes[3], used), (nodes[:3], used, values, operations, training)
 
 
 def _cell_backward(inside, form, residuals, cotangents):
-    nodes, ys, used, values, operations, training = residuals
+    nodes, used, values, operations, training = residuals
     gradients, dnodes = [None] * len(EDGES), [None, None, None, cotangents[0]]
     for e, (start, end) in reversed([*enumerate(EDGES)]):
         edge = _Edge(inside, form, e, operations[e], training)
-        found = edge.backward(dnodes[start], dnodes[end], nodes[start], ys[e], used[e], values[e])
+        found = edge.backward(dnodes[start], dnodes[end], nodes[start], used[e], values[e])
         dnodes[start], gradients[e] = found
     return dnodes[0], gradients, None, None, None
 
@@ -191,16 +193,16 @@ class _Edge:
         self.masked = not inside.engine.in_turn and len(self.known) > 1
 
     def forward(self, total, x, values: Values | None, running: Statistics | None):
-        """``total`` (None: nothing yet) and what x brings; what the convolution gave; the statistics used."""
+        """``total`` (None: nothing yet) and what x brings; the statistics used."""
         if self.masked:
             return self._all_forward(total, x, values, running)
         return self._own(self._one_forward, total, x, values, running)
 
-    def backward(self, total, dz, x, y, used: Statistics | None, values: Values | None):
+    def backward(self, total, dz, x, used: Statistics | None, values: Values | None):
         """``total`` (None: nothing yet) and the gradient of x; the gradient of the values."""
         if self.masked:
-            return self._all_backward(total, dz, x, y, used, values)
-        return self._own(self._one_backward, total, dz, x, y, used, values)
+            return self._all_backward(total, dz, x, used, values)
+        return self._own(self._one_backward, total, dz, x, used, values)
 
     def _own(self, run, *operands):
         """``run(operation, *operands)`` of the child's own operation."""
@@ -210,40 +212,40 @@ class _Edge:
         return lax.switch(jnp.asarray(place)[self.operation], [partial(run, o) for o in self.known], *operands)
 
     def _one_forward(self, operation: int, total, x, values, running):
-        y = None if self.side == 0 else jnp.zeros(x.shape)
         if operation in (ONE, THREE):
             own = values._replace(kernel=self._middle(values.kernel, operation))
-            z, y, running = _conv_norm(self.form, x, own, running, self.training)
-            return _plus(total, z), y, running
-        return _linear(operation, total, x, average), y, running
+            z, _, used = _conv_norm(self.form, x, own, running, self.training)
+            return _plus(total, z), used
+        return _linear(operation, total, x, average), running
 
-    def _one_backward(self, operation: int, total, dz, x, y, used, values):
+    def _one_backward(self, operation: int, total, dz, x, used, values):
         gradient = None if values is None else jax.tree.map(jnp.zeros_like, values)
         if operation in (ONE, THREE):
             own = values._replace(kernel=self._middle(values.kernel, operation))
-            dx, gradient = _gradients(self.form, dz, x, y, used, own, self.training)
+            dx, gradient = _gradients(self.form, dz, x, _convolve(self.form, x, own.kernel), used, own, self.training)
             edge = (self.side - gradient.kernel.shape[0]) // 2
             kernel = jnp.pad(gradient.kernel, ((edge, edge), (edge, edge), (0, 0), (0, 0)))
             return _plus(total, dx), gradient._replace(kernel=kernel)
         return _linear(operation, total, dz, _average_transposed), gradient
 
     def _all_forward(self, total, x, values, running):
-        is_a, y = self._is_a, None
+        is_a = self._is_a
         z = jnp.zeros(x.shape) if total is None else total
         if self.side:
-            own = self._masked(values)
-            convolved, y, used = _conv_norm(self.form, x, own, running, self.training)
+            convolved, _, used = _conv_norm(self.form, x, self._masked(values), running, self.training)
             z = z + convolved
             running = jax.tree.map(lambda new, old: jnp.where(is_a(ONE) | is_a(THREE), new, old), used, running)
         z = z + is_a(SKIP) * x if SKIP in self.known else z
         z = z + is_a(POOL) * average(x) if POOL in self.known else z
-        return z, y, running
+        return z, running
 
-    def _all_backward(self, total, dz, x, y, used, values):
+    def _all_backward(self, total, dz, x, used, values):
         is_a, gradient = self._is_a, None
         dx = jnp.zeros(x.shape) if total is None else total
         if self.side:
-            back, gradient = _gradients(self.form, dz, x, y, used, self._masked(values), self.training)
+            own = self._masked(values)
+            y = _convolve(self.form, x, own.kernel)
+            back, gradient = _gradients(self.form, dz, x, y, used, own, self.training)
             dx, gradient = dx + back, self._masked(gradient)
         dx = dx + is_a(SKIP) * dz if SKIP in self.known else dx
         dx = dx + is_a(POOL) * _average_transposed(dz) if POOL in self.known else dx

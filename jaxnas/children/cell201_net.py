@@ -27,8 +27,12 @@ from jaxnas.children.engines import Branching, Engine, Padded, Ragged
 from jaxnas.children.masked import Statistics
 from jaxnas.rng import key_for
 
+WORKING = 6
+"""The planner reckons with four times a network's maps. Here these are the nodes of all cells, three a cell, and the
+maps of so many cells more for what is being computed, by `memory_analysis` of compiled programs."""
 COMPILED = 160
-"""What compiles a network of cells, in branches of a chain: 9 s on CPU by either engine (`docs/performance.md`)."""
+"""What compiles a network of cells, in branches of a chain: it takes nearly twice as long as a chain of 4 layers
+(`docs/performance.md`)."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,10 @@ class CellChildren:
         return CellEnvelope((OPERATIONS,) * len(EDGES), engine)
 
     def occupied(self, inside: CellEnvelope) -> Cost:
-        """The cost of an envelope: that of the cell which takes most of it."""
-        return self.skeleton.cost([max(edge, key=lambda o: SIDES.get(o, 0)) for edge in inside.operations])
+        """The cost of an envelope: that of the cell which takes most of it; of maps, what training holds."""
+        cost = self.skeleton.cost([max(edge, key=lambda o: SIDES.get(o, 0)) for edge in inside.operations])
+        maps = (math.prod((*size, channels)) for size, channels in map(self.skeleton.stage, range(STAGES)))
+        return replace(cost, activation_bytes=4 * sum(maps) * (self.cells + WORKING))
 
     def branches(self, inside: CellEnvelope) -> int:
         """As many of a chain's convolutions as its program takes long to compile: the cells of a stage once."""

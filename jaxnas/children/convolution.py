@@ -5,6 +5,7 @@ Letters: B batch, H W height and width of the map, C channels in, F filters, KH 
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -59,15 +60,36 @@ def mirrored(kernel: tuple[int, int]) -> Pads:
     return reach(kernel[0])[::-1], reach(kernel[1])[::-1]
 
 
+def input_gradient_of_stride_2(dy: Float[Array, "B H2 W2 F"], w: Float[Array, "K K C F"]) -> Float[Array, "B H W C"]:
+    """Gradient of `correlate` of stride 2 under `around` with respect to an x of even sides, for odd K.
+
+    The pixels of x fall into four phases that meet different taps: a convolution of the forward kind for each, which
+    together do a quarter of the work of one over a dilated dy.
+    """
+    middle = reach(w.shape[0])[0]
+    taps = [list(range(w.shape[0] - 1 - (w.shape[0] - 1 - middle - p) % 2, -1, -2)) for p in (0, 1)]
+
+    def phase(p: int, q: int):
+        if not (taps[p] and taps[q]):
+            return jnp.zeros((*dy.shape[:3], w.shape[2]))
+        own = w[np.array(taps[p])][:, np.array(taps[q])].swapaxes(2, 3)
+        pads = [((taps[i][0] - middle - i) // 2, (middle + i - taps[i][-1]) // 2) for i in (p, q)]
+        return correlate(dy, own, (1, 1), tuple(pads))
+
+    b, h, width, _ = dy.shape
+    rows = [jnp.stack([phase(p, q) for q in (0, 1)], 3) for p in (0, 1)]
+    return jnp.stack(rows, 2).reshape(b, 2 * h, 2 * width, w.shape[2])
+
+
 def weight_gradient(
-    x: Float[Array, "B H W C"], dy: Float[Array, "B H W F"], kernel: tuple[int, int]
+    x: Float[Array, "B H W C"], dy: Float[Array, "B H2 W2 F"], kernel: tuple[int, int], stride: tuple[int, int] = (1, 1)
 ) -> Float[Array, "KH KW C F"]:
-    """Gradient of `correlate` of stride 1 under `around` with respect to its w: a matrix product for each row of the
-    kernel. On CPU 1 to 3 times as fast as the convolution that would do the same (`benchmarks/convolution_forms.py`).
+    """Gradient of `correlate` under `around` with respect to its w: a matrix product for each row of the kernel. On CPU
+    1 to 3 times as fast as the convolution that would do the same (`benchmarks/convolution_forms.py`).
     """
     flat = lambda a: a.reshape(-1, a.shape[-1])
     product = lambda row: lax.dot(flat(row).T, flat(dy), preferred_element_type=jnp.float32)
-    rows = _patches(x, kernel, (1, 1), around(kernel))
+    rows = _patches(x, kernel, stride, around(kernel))
     return jnp.stack([product(row) for row in rows]).reshape(*kernel, x.shape[3], dy.shape[3])
 
 

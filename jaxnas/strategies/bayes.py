@@ -130,6 +130,7 @@ class Bayes:
         best = jnp.where(known, scores, -jnp.inf).max()
         seen = (pool[:, None] == tokens).all(-1).any(-1)
         first = (pool[:, None] == pool).all(-1).argmax(-1) == jnp.arange(len(pool))
+        new = first & jnp.where((first & ~seen).sum() < n, True, ~seen)  # in a small space all may have been seen
 
         def choose(carry, _):
             variance, covariance, open_ = carry
@@ -141,9 +142,9 @@ class Bayes:
 
         if n == 1:  # no matrix of all candidates
             gain = self._gain(posterior.mean, posterior.variance, best)
-            return jnp.where(first & ~seen, gain, -jnp.inf).argmax()[None]
+            return jnp.where(new, gain, -jnp.inf).argmax()[None]
         covariance = _covariance(kernel, pool, pool) - posterior.white.T @ posterior.white
-        start = posterior.variance, covariance, first & ~seen
+        start = posterior.variance, covariance, new
         return jax.lax.scan(choose, start, length=n)[1]
 
     def update(self, state: BayesState, tokens: Tokens, rewards: Rewards):
