@@ -255,6 +255,7 @@ def test_a_mean_is_empty_where_one_seed_failed():
         "valid_1": "0.2750", "valid_2": "", "valid": "", "test": "",
         "valid_s0": "0.5000", "test_s0": "0.1250", "valid_s1": "", "test_s1": "",
     }  # fmt: skip
+    assert row([0, -1], [good], speed=1e9)["seconds"] == "3e-06"
 
 
 # Which architectures.
