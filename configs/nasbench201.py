@@ -38,7 +38,9 @@ comparison = Comparison(
         "reinforce-table": Contender(
             Reinforce(learning_rate=0.01, baseline_decay=0.9, baseline="present", policy="table")
         ),
-        "reinforce-lstm": Contender(Reinforce(learning_rate=0.01, baseline_decay=0.9, layers=1)),
+        "reinforce-lstm": Contender(
+            Reinforce(learning_rate=0.015, baseline_decay=0.9, entropy_weight=0.005, layers=1, place_bias=True)
+        ),
         "ppo-lstm": Contender(PPO(learning_rate=0.01, epochs=2, entropy_weight=0.005, layers=1)),
         "bayes": Contender(Bayes()),
     },

@@ -62,7 +62,8 @@ class WholeSearch:
 
     def __init__(self, strategy, children: int = 1, block: int = 256):
         self.strategy, self.children, self.block = strategy, children, block
-        self._program = jax.jit(self._on_devices, static_argnames=("decisions", "rounds"))
+        options = {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" else None
+        self._program = jax.jit(self._on_devices, static_argnames=("decisions", "rounds"), compiler_options=options)
 
     def run(self, known: Records, budget: float, seeds: Sequence[int]) -> Searches:
         """Search until the sum of the trials' seconds reaches the budget; the trial that reaches it counts.
