@@ -147,8 +147,10 @@ def compare(comparison: Comparison, tables: dict[str, Records]) -> Iterator[Stan
 
 
 def _block(strategy: Strategy, space: Space) -> int:
-    """How many seeds run side by side."""
-    if not getattr(strategy, "jittable", True):
+    """How many seeds run side by side. (Side by side, branches are computed all; and batched factorisations of two CPU
+    devices have been seen to wait for each other for ever.)
+    """
+    if not getattr(strategy, "jittable", True) or getattr(strategy, "branches", False):
         return 1
     state = jax.eval_shape(lambda key: strategy.init(space.decisions, key), jax.random.key(0))
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))

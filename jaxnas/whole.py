@@ -62,6 +62,7 @@ class WholeSearch:
 
     def __init__(self, strategy, children: int = 1, block: int = 256):
         self.strategy, self.children, self.block = strategy, children, block
+        # two devices' programs that wait for tasks in one pool of threads may wait for ever
         options = {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" else None
         self._program = jax.jit(self._on_devices, static_argnames=("decisions", "rounds"), compiler_options=options)
 

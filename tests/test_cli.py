@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from jaxnas.cli import main
+from jaxnas.compare import Comparison
+from jaxnas.experiment import Experiment
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Trial
 from jaxnas.report import draw, pretty
@@ -208,8 +210,9 @@ def test_every_setting_can_be_given(place):
     "config", sorted((Path(__file__).parent.parent / "configs").glob("*.py")), ids=lambda p: p.stem
 )
 def test_every_config_loads_and_tells_command_time_and_result(config):
-    experiment, source = load(config, ["--seed", "7"])
-    assert experiment.seed == 7
+    kind = Comparison if "comparison = " in config.read_text() else Experiment
+    settings, source = load(config, ["--seed", "7"], kind)
+    assert settings.seed == 7
     head = source.split('"""')[1]
     for word in (f"configs/{config.name}", "minute", "accuracy"):
         assert word in head

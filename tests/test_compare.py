@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import wilcoxon
 
 from jaxnas.cli import main
-from jaxnas.compare import POINTS, Comparison, Contender, Problem, compare
-from jaxnas.strategies import Random, Reinforce
+from jaxnas.compare import POINTS, Comparison, Contender, Problem, _block, compare
+from jaxnas.strategies import Bayes, Random, Reinforce
 from jaxnas.whole import WholeSearch
 from tests.toy_table import SPACE, columns, write_csv
 
@@ -84,6 +84,15 @@ def test_the_significance_is_paired_by_seed(standings):
 def test_equal_contenders_are_not_told_apart(comparison):
     same = Comparison(SPACE, comparison.problems, {"again": Contender(Random())}, seeds=5)
     assert [s.p_value for s in compare(same, same.tables())] == [None, None, 1.0, 1.0]
+
+
+def test_a_strategy_that_branches_is_not_run_side_by_side(comparison):
+    assert _block(Bayes(), SPACE) == 1
+    assert _block(Random(), SPACE) == 256
+    assert 1 < _block(Reinforce(layers=1), SPACE) < 256  # as many states as the cache holds
+    one = Comparison(SPACE, comparison.problems, {"bayes": Contender(Bayes(initial=4, capacity=16))}, seeds=6)
+    found = {(s.contender, s.problem): s for s in compare(one, one.tables())}
+    assert found["bayes", "long"].test.mean() > found["random", "long"].test.mean()
 
 
 @pytest.mark.parametrize(

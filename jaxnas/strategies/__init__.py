@@ -36,7 +36,8 @@ STRATEGIES = {
 @runtime_checkable
 class Strategy(Protocol):
     """A frozen dataclass of settings with three pure functions, jittable (``n`` is static) unless the class says
-    ``jittable: ClassVar[bool] = False``: then they are called as they are.
+    ``jittable: ClassVar[bool] = False``: then they are called as they are. With ``branches: ClassVar[bool] = True`` it
+    says that its work depends on its state: whole searches do not run its seeds side by side.
 
     The state is a pytree and the fold of history: replaying (tokens, rewards) through `update` rebuilds it. A strategy
     that can name its favourite has also ``most_likely(state) -> tokens [T]``.

@@ -12,7 +12,7 @@ Letters: N samples, T decisions, V the greatest number of values of a choice, C 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import chex
 import jax
@@ -76,6 +76,7 @@ class Bayes:
         ValueError: a value out of its range.
     """
 
+    branches: ClassVar[bool] = True
     initial: int = 10
     pool: int = 256
     parents: int = 8
