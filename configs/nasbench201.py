@@ -2,10 +2,10 @@
 
     python -m jaxnas compare configs/nasbench201.py --file nasbench201.csv.gz
 
-Two minutes on 2 CPU cores for 500 searches of each strategy on each table; random search ends at 93.86% test accuracy on
-CIFAR-10, the best strategy at 94.37%. The file is a CSV with a row for each of the 15,625 cells and the columns named below; docs/strategies.md says where
-such tables come from and holds the results, beside the published ones. "reinforce-table" and "rea" are as published;
-the settings of the others were chosen on cifar10 alone.
+About 2 minutes on 2 CPU cores for 500 searches of each strategy on each table; random search ends at 93.86% test
+accuracy on CIFAR-10, the best strategy at 94.37%. docs/strategies.md has all results, beside the published ones. The
+file is a CSV with a row for each of the 15,625 cells and the columns named below. "reinforce-table" and "rea" are as
+published; the settings of the others were chosen on cifar10 alone.
 """
 
 from jaxnas.compare import Comparison, Contender, Problem
