@@ -28,9 +28,9 @@ SEARCHED = ((1.0, 40), (0.7, 20), (0.5, 20), (0.3, 20), (0.1, 1))
 comparison = Comparison(
     space=Cell201(),
     problems={
-        "cifar10": problem("c10valid", "c10", "c10valid", 20_000),
-        "cifar100": problem("c100", "c100", "c100", 40_000),
-        "imagenet16": problem("in16", "in16", "in16", 120_000),
+        "cifar10": problem("c10valid", "c10", "c10valid", 20_000.0),
+        "cifar100": problem("c100", "c100", "c100", 40_000.0),
+        "imagenet16": problem("in16", "in16", "in16", 120_000.0),
     },
     contenders={
         "rea": Contender(Evolution(population=10, sample=3, weights=NODE_FIRST)),
