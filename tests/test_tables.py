@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxnas.cli import main
 from jaxnas.evaluators import Table
 from jaxnas.experiment import Experiment
 from jaxnas.ledger import Ledger
@@ -20,6 +21,17 @@ from jaxnas.tasks import Digits
 from tests.toy_table import SPACE, columns, evaluator, everything, write_csv
 
 NASBENCH = Path(__file__).parents[2] / "shared" / "data" / "nas" / "nasbench201.csv.gz"
+CONFIG = """
+from jaxnas.evaluators import Table
+from jaxnas.experiment import Experiment
+from jaxnas.strategies import Evolution
+from jaxnas.tasks import Digits
+from tests.toy_table import SPACE
+
+experiment = Experiment(
+    SPACE, Digits(), Evolution(population=4, sample=2), evaluator=Table("t.csv", score="early"), rounds=3, children=4
+)
+"""
 
 
 def test_every_kind_of_file_gives_the_same_records(tmp_path):
@@ -144,7 +156,7 @@ def test_a_search_looks_its_scores_up(tmp_path):
         row = known.row_of[trial.tokens]
         assert trial.score == (None if row == 5 else known.score[row])
         assert trial.seconds == known.seconds[row]
-        assert trial.architecture == {"table": known.architectures[row]}
+        assert trial.architecture == {"type": "table", "arch": known.architectures[row]}
 
 
 def test_an_empty_score_is_a_failed_child(tmp_path):
@@ -170,6 +182,23 @@ def test_an_architecture_that_the_table_lacks_is_an_error(tmp_path):
     evaluate = write_csv(tmp_path / "t.csv", short).bind(SPACE, None, 0, 1)
     with pytest.raises(ValueError, match="no row for tokens .*: it holds 10 architectures"):
         next(evaluate(everything()[[11]], np.array([0])))
+
+
+def test_a_search_over_a_table_from_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "t.csv")
+    (tmp_path / "mine.py").write_text(CONFIG)
+    assert main(["search", "mine.py"]) == 0
+    assert "12 trials, 0 failed" in capsys.readouterr().out
+    best = Ledger(tmp_path / "runs" / "mine").top(1)[0]
+    assert main(["trials", "runs/mine", "--top", "1"]) == 0
+    assert best.architecture["arch"] in capsys.readouterr().out
+    assert main(["show", "runs/mine", str(best.trial_id)]) == 0
+    assert f"validation score {best.score:.4f}" in capsys.readouterr().out
+    assert main(["plan", "mine.py"]) == 2
+    assert "Table trains nothing: there is no plan to show" in capsys.readouterr().err
+    assert main(["search", "mine.py", "--evaluator.file=elsewhere.csv", "--workdir=other"]) == 2
+    assert "there is no table elsewhere.csv" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["share", "unit"])

@@ -80,7 +80,7 @@ class TableEvaluator:
 
     def describe(self, tokens: Int[np.ndarray, " T"]) -> dict:
         """The architecture as the table writes it."""
-        return {"table": self.records.architectures[self._row(tokens)]}
+        return self._described(self._row(tokens))
 
     def _row(self, tokens: Int[np.ndarray, " T"]) -> int:
         row = self.records.row_of.get(tuple(tokens.tolist()))
@@ -101,5 +101,8 @@ class TableEvaluator:
             places=np.ones(len(at), np.int64),
             parameters=np.zeros(len(at), np.int64),
             multiply_adds=np.zeros(len(at), np.int64),
-            architectures=tuple({"table": known.architectures[row]} for row in at),
+            architectures=tuple(map(self._described, at)),
         )
+
+    def _described(self, row: int) -> dict:
+        return {"type": "table", "arch": self.records.architectures[row]}

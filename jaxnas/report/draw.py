@@ -9,11 +9,13 @@ SHORT = {"convolution": "", "max_pool": "max", "average_pool": "avg"}
 
 def draw(architecture: dict) -> str:
     """The network from the image downwards, a line a layer: kernel, map, parameters; of a chain also a bar for the
-    filters, of a network with skips or cells lanes for what is read further down.
+    filters, of a network with skips or cells lanes for what is read further down; of a table's row its text alone.
 
     Raises:
         ValueError: a type of architecture that has no drawing.
     """
+    if architecture["type"] == "table":
+        return architecture["arch"]
     found = boxes(architecture)
     if architecture["type"] == "cell201":
         return f"{draw_lanes(found)}\n\n{architecture['arch']}"
@@ -35,7 +37,7 @@ def pretty(architecture: dict) -> str:
 
     Of networks with skips: "max3x3" and "avg3x3" are pooling layers, "<0,2" says which layers are read (0 is the image)
     where that is not just the one before, "-" that there is no batch normalisation, ">3,5" what the classifier reads,
-    "@0.05" the child's own learning rate. Cells of NAS-Bench-201 have the benchmark's string.
+    "@0.05" the child's own learning rate. Cells of NAS-Bench-201 have the benchmark's string, a table's rows its text.
     """
     kind = architecture.get("type")
     if kind == "chain":
@@ -45,7 +47,7 @@ def pretty(architecture: dict) -> str:
         words = [_short_skip(number, layer) for number, layer in enumerate(layers, 1)]
         rate = [f"@{architecture['learning_rate']}"] if "learning_rate" in architecture else []
         return " ".join(words + _reads(">", architecture["outputs"], len(layers) + 1) + rate)
-    return architecture["arch"] if kind == "cell201" else str(architecture)
+    return architecture["arch"] if kind in ("cell201", "table") else str(architecture)
 
 
 def _short(layer: dict) -> str:
