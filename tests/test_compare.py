@@ -1,6 +1,7 @@
 """Comparisons: what they report is what plain Python finds in the trials; what they write and refuse."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -147,7 +148,10 @@ def test_the_command_prints_a_table_and_writes_files(place, capsys):
     assert f"{100 * mean:.2f} +-" in out
     assert len(rows_of(folder / "curves.csv")) == 2 * POINTS
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert (folder / "config.py").read_text() == CONFIG
+    recorded = json.loads((folder / "comparison.json").read_text())
+    assert recorded["source"] == CONFIG
+    assert recorded["configuration"]["seeds"] == 4
+    assert recorded["configuration"]["contenders"]["learner"]["strategy"]["learning_rate"] == 0.2
 
 
 def test_another_file_for_all_tables(place, capsys):
