@@ -74,6 +74,19 @@ def test_the_curve_is_the_mean_incumbent_and_its_band(comparison, standings):
         np.testing.assert_allclose([standings[1].curve[point], standings[1].band[point]], [np.mean(values), band])
 
 
+def test_the_first_of_equals_wins_and_a_trial_counts_from_its_end_on(tmp_path):
+    """All scores equal and all costs one second: the first trial is the winner, and stands from one second on."""
+    flat = columns() | {"early": np.full(156, 0.5), "seconds": np.ones(156)}
+    problem = Problem(write_csv(tmp_path / "t.csv", flat), float(POINTS - 1))
+    comparison = Comparison(SPACE, {"flat": problem}, {}, seeds=8)
+    known = comparison.tables()["flat"]
+    [standing] = compare(comparison, {"flat": known})
+    first = WholeSearch(Random()).run(known, 1.0, range(8)).rows[:, 0]
+    np.testing.assert_array_equal(standing.test, known.test[first])
+    assert np.isnan(standing.curve[0])
+    np.testing.assert_allclose(standing.curve[1:], known.test[first].mean())
+
+
 def test_the_significance_is_paired_by_seed(standings):
     control, learner = standings[1], standings[3]
     assert control.p_value is None
