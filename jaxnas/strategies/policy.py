@@ -4,7 +4,8 @@ Letters: N samples, T columns of tokens, V the greatest number of values of a ch
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +56,24 @@ class LogitTable(nnx.Module):
         chosen = jnp.take_along_axis(log_p, jnp.maximum(tokens, 0)[:, None], axis=1)[:, 0]
         there = lambda values: jnp.where(tokens >= 0, values, 0.0).sum()
         return Walk(tokens, there(chosen), there(-(jnp.exp(log_p) * log_p).sum(-1)))
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["parameters", "optimiser", "baseline", "rounds"],
+    meta_fields=["decisions"],
+)
+@dataclass(frozen=True)
+class PolicyState:
+    """What a policy gradient knows. parameters: an `nnx.State`; optimiser: optax's state; baseline: a moving average of
+    rewards, float32 ``[]``; rounds: so many, int32 ``[]``.
+    """
+
+    parameters: Any
+    optimiser: Any
+    baseline: Any
+    rounds: Any
+    decisions: Decisions
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ Letters: N samples, T decisions, M remembered samples.
 """
 
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import chex
 import jax
@@ -19,23 +18,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from jaxnas.decisions import Decisions, Rewards, Tokens
-from jaxnas.strategies.policy import Policy
-
-
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["parameters", "optimiser", "baseline", "rounds"],
-    meta_fields=["decisions"],
-)
-@dataclass(frozen=True)
-class PPOState:
-    """parameters: an `nnx.State`; optimiser: optax's state; baseline: float32 ``[]``; rounds: so many, int32 ``[]``."""
-
-    parameters: Any
-    optimiser: Any
-    baseline: Any
-    rounds: Any
-    decisions: Decisions
+from jaxnas.strategies.policy import Policy, PolicyState
 
 
 @dataclass(frozen=True)
@@ -84,16 +67,16 @@ class PPO:
             raise ValueError(f"entropy_weight={self.entropy_weight}: give 0 or more")
         self._policy  # noqa: B018 - says so where its settings are impossible
 
-    def init(self, decisions: Decisions, key: jax.Array) -> PPOState:
+    def init(self, decisions: Decisions, key: jax.Array) -> PolicyState:
         """A fresh policy; ``key`` is consumed."""
         parameters = self._policy.fresh(decisions, key)
-        return PPOState(parameters, self._adam.init(parameters), jnp.float32(0), jnp.int32(0), decisions)
+        return PolicyState(parameters, self._adam.init(parameters), jnp.float32(0), jnp.int32(0), decisions)
 
-    def propose(self, state: PPOState, key: jax.Array, n: int) -> Int[Array, "N T"]:
+    def propose(self, state: PolicyState, key: jax.Array, n: int) -> Int[Array, "N T"]:
         """n architectures sampled from the policy; ``key`` is consumed."""
         return self._policy.sample(state.decisions, state.parameters, key, n).tokens
 
-    def update(self, state: PPOState, tokens: Tokens, rewards: Rewards):
+    def update(self, state: PolicyState, tokens: Tokens, rewards: Rewards):
         """So many ascents along mean_k min(ratio_k A_k, clipped ratio_k A_k) + entropy (equation 7), A_k = R_k - b.
 
         Metrics: "mean reward", "baseline" (the one subtracted), "entropy" (of the policy before, mean over samples,
@@ -102,10 +85,8 @@ class PPO:
         chex.assert_equal_shape_prefix([tokens, rewards], 1)
         rewards = jnp.asarray(rewards, jnp.float32)
         baseline = jnp.where(state.rounds == 0, rewards.mean(), state.baseline)
-        advantage, before = (
-            self._advantage(rewards, baseline),
-            self._policy.score(state.decisions, state.parameters, tokens),
-        )
+        advantage = self._advantage(rewards, baseline)
+        before = self._policy.score(state.decisions, state.parameters, tokens)
 
         def loss(parameters):
             walks = self._policy.score(state.decisions, parameters, tokens)
@@ -120,15 +101,14 @@ class PPO:
         (parameters, optimiser), outside = jax.lax.scan(step, (state.parameters, state.optimiser), length=self.epochs)
         moved = self.baseline_decay * baseline + (1 - self.baseline_decay) * rewards.mean()
         metrics = {"mean reward": rewards.mean(), "baseline": baseline, "entropy": before.entropy.mean()}
-        return PPOState(parameters, optimiser, moved, state.rounds + 1, state.decisions), metrics | {
-            "clipped": outside[-1]
-        }
+        metrics["clipped"] = outside[-1]
+        return PolicyState(parameters, optimiser, moved, state.rounds + 1, state.decisions), metrics
 
-    def log_prob(self, state: PPOState, tokens: Tokens) -> Float[Array, " N"]:
+    def log_prob(self, state: PolicyState, tokens: Tokens) -> Float[Array, " N"]:
         """Natural logarithm of the policy's probability of each sample."""
         return self._policy.score(state.decisions, state.parameters, tokens).log_prob
 
-    def most_likely(self, state: PPOState) -> Int[Array, " T"]:
+    def most_likely(self, state: PolicyState) -> Int[Array, " T"]:
         """The architecture that the policy prefers, decision by decision."""
         return self._policy.with_parameters(state.decisions, state.parameters).most_likely().tokens
 

@@ -10,8 +10,7 @@ Letters: N samples (the paper's m), T decisions.
 """
 
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import chex
 import jax
@@ -20,25 +19,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from jaxnas.decisions import Decisions, Rewards, Tokens
-from jaxnas.strategies.policy import Policy
-
-
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["parameters", "optimiser", "baseline", "rounds"],
-    meta_fields=["decisions"],
-)
-@dataclass(frozen=True)
-class ReinforceState:
-    """parameters: an `nnx.State`; optimiser: optax's state; baseline: the moving average, float32 ``[]``; rounds: so
-    many, int32 ``[]``.
-    """
-
-    parameters: Any
-    optimiser: Any
-    baseline: Any
-    rounds: Any
-    decisions: Decisions
+from jaxnas.strategies.policy import Policy, PolicyState
 
 
 @dataclass(frozen=True)
@@ -82,16 +63,16 @@ class Reinforce:
             raise ValueError(f"entropy_weight={self.entropy_weight}: give 0 or more")
         self._policy  # noqa: B018 - says so where its settings are impossible
 
-    def init(self, decisions: Decisions, key: jax.Array) -> ReinforceState:
+    def init(self, decisions: Decisions, key: jax.Array) -> PolicyState:
         """A fresh policy; ``key`` is consumed."""
         parameters = self._policy.fresh(decisions, key)
-        return ReinforceState(parameters, self._adam.init(parameters), jnp.float32(0), jnp.int32(0), decisions)
+        return PolicyState(parameters, self._adam.init(parameters), jnp.float32(0), jnp.int32(0), decisions)
 
-    def propose(self, state: ReinforceState, key: jax.Array, n: int) -> Int[Array, "N T"]:
+    def propose(self, state: PolicyState, key: jax.Array, n: int) -> Int[Array, "N T"]:
         """n architectures sampled from the policy; ``key`` is consumed."""
         return self._policy.sample(state.decisions, state.parameters, key, n).tokens
 
-    def update(self, state: ReinforceState, tokens: Tokens, rewards: Rewards):
+    def update(self, state: PolicyState, tokens: Tokens, rewards: Rewards):
         """One ascent along mean_k [grad log P(tokens_k) (R_k - b)], b the moving average (equation 4).
 
         Of "earlier" rounds there are none in the first one, and its own mean reward stands in. Metrics: "mean reward",
@@ -110,13 +91,13 @@ class Reinforce:
         steps, optimiser = self._adam.update(gradient, state.optimiser, state.parameters)
         parameters = optax.apply_updates(state.parameters, steps)
         metrics = {"mean reward": rewards.mean(), "baseline": baseline, "entropy": entropy}
-        return ReinforceState(parameters, optimiser, average, state.rounds + 1, state.decisions), metrics
+        return PolicyState(parameters, optimiser, average, state.rounds + 1, state.decisions), metrics
 
-    def log_prob(self, state: ReinforceState, tokens: Tokens) -> Float[Array, " N"]:
+    def log_prob(self, state: PolicyState, tokens: Tokens) -> Float[Array, " N"]:
         """Natural logarithm of the policy's probability of each sample."""
         return self._policy.score(state.decisions, state.parameters, tokens).log_prob
 
-    def most_likely(self, state: ReinforceState) -> Int[Array, " T"]:
+    def most_likely(self, state: PolicyState) -> Int[Array, " T"]:
         """The architecture that the policy prefers, decision by decision."""
         return self._policy.with_parameters(state.decisions, state.parameters).most_likely().tokens
 
@@ -128,7 +109,7 @@ class Reinforce:
     def _policy(self) -> Policy:
         return Policy(self.policy, self.units, self.layers, self.scale, self.place_bias)
 
-    def _baseline(self, state: ReinforceState, mean: Float[Array, ""]) -> tuple[Array, Array]:
+    def _baseline(self, state: PolicyState, mean: Float[Array, ""]) -> tuple[Array, Array]:
         """What to subtract in this round, and the average to keep."""
         move = lambda old: self.baseline_decay * old + (1 - self.baseline_decay) * mean
         if self.baseline == "present":
