@@ -40,11 +40,16 @@ def locked(workdir: Path) -> Iterator[None]:
     except OSError as error:
         raise ValueError(f"{workdir} cannot be written to ({error.strerror}): give another directory") from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"another process works in {workdir}: wait for it, or give another directory") from error
+        hold(file, f"another process works in {workdir}: wait for it, or give another directory")
         yield
+
+
+def hold(file, busy: str) -> None:
+    """Lock an open file for this process until it is closed; raises ValueError(busy) where another process has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ValueError(busy) from error
 
 
 class Ledger:

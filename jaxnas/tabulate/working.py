@@ -6,7 +6,6 @@ Letters: n rows of a group.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxnas.ledger import hold
 from jaxnas.outcome import Outcome, Status, Trial
 from jaxnas.settings import differing
 
@@ -38,10 +38,7 @@ def opened(path: Path, about: dict, origin: dict, note: Callable[[str], None]) -
     except OSError as error:
         raise ValueError(f"{path} cannot be written ({error.strerror}): give another place") from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"another process writes {path}: wait for it, or give another file") from error
+        hold(file, f"another process writes {path}: wait for it, or give another file")
         working = Working(path, file)
         try:
             working.begin(about, origin, note)
