@@ -69,28 +69,42 @@ def write_tfds(folder, name: str, splits: dict, features: dict | None = None) ->
 
     shape = next(iter(splits.values()))[0][0].shape
     features = features or {"image": tfds.features.Image(shape=shape), "label": tfds.features.ClassLabel(num_classes=4)}
+    columns = {
+        split: ([_png(image) for image in images], np.asarray(labels).tolist())
+        for split, (images, labels) in splits.items()
+    }
+    write_tfds_rows(folder, name, columns, features)
+
+
+def write_tfds_rows(folder, name: str, splits: dict, features: dict, in_order: bool = False) -> None:
+    """The same for rows of any features; ``splits``: split -> one column of values a feature.
+
+    TensorFlow Datasets shuffles what it stores unless ``in_order``.
+    """
+    import tensorflow_datasets as tfds
 
     class Written(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         VERSION = tfds.core.Version("1.0.0")
 
         def _info(self):
-            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=in_order
+            )
 
         def _split_generators(self, dl_manager):
-            return {split: self._generate_examples(*rows) for split, rows in splits.items()}
+            return {split: self._generate_examples(columns) for split, columns in splits.items()}
 
-        def _generate_examples(self, images, labels):
-            for i, (image, label) in enumerate(zip(images, np.asarray(labels).tolist(), strict=True)):
-                yield i, dict(zip(features, (_png(image), label), strict=True))
+        def _generate_examples(self, columns):
+            for i, row in enumerate(zip(*columns, strict=True)):
+                yield i, dict(zip(features, row, strict=True))
 
     cls = type(name, (Written,), {"__module__": __name__})  # registers it
     cls(data_dir=folder, file_format="array_record").download_and_prepare()
 
 
-def _png(image: np.ndarray) -> io.BytesIO:
+def _png(image: np.ndarray) -> bytes:
     from PIL import Image
 
     file = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "png")
-    file.seek(0)
-    return file
+    return file.getvalue()

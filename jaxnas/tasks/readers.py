@@ -16,7 +16,6 @@ import numpy as np
 from jaxnas.tasks import tfds
 from jaxnas.tasks.classification import Examples
 
-TFDS = "tfds:"
 IDX_STEMS = {"train": "train", "test": "t10k"}
 NPZ = "numpy.savez_compressed(path, x_train=..., y_train=..., x_test=..., y_test=...) writes one"
 DAMAGED = zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError, EOFError, OSError, ValueError, RuntimeError
@@ -35,8 +34,8 @@ def read(source: str, part: str, tfds_dir: str | None = None) -> Examples:
         ValueError: nothing there, or not of this form.
     """
     path = Path(os.path.expanduser(source))
-    if source.startswith(TFDS):
-        images, labels = tfds.read(source.removeprefix(TFDS), part, tfds_dir)
+    if source.startswith(tfds.PREFIX):
+        images, labels = tfds.read(source.removeprefix(tfds.PREFIX), part, tfds_dir)
     elif path.is_dir():
         images, labels = _idx_folder(path, part)
     elif path.is_file():

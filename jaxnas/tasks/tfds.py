@@ -6,9 +6,11 @@ References:
 
 import json
 import shlex
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+PREFIX = "tfds:"
 CATALOG = "https://www.tensorflow.org/datasets/catalog"
 PACKAGES = "tensorflow-datasets array-record pillow"
 BATCH = 1000
@@ -27,9 +29,33 @@ def read(name: str, part: str, folder: str | None) -> tuple[np.ndarray, np.ndarr
         ValueError: no such set, not prepared, of another form or damaged, or a package is missing.
     """
     builder = _open(name, folder)
-    _check(builder, f"tfds:{name}", part)
+    _check_images(builder, f"tfds:{name}")
+    return _take(_stack, builder, name, part, folder)
+
+
+def splits(name: str, folder: str | None) -> frozenset[str]:
+    """The names of a set's splits; none is read. Raises ValueError as `read` does."""
+    return frozenset(_open(name, folder).info.splits)
+
+
+def read_text(name: str, part: str, folder: str | None) -> bytes:
+    """The feature "text" of one split: its rows in the order in which they are stored, with a newline between two.
+
+    Arguments and errors are those of `read`, but any split can be read.
+    """
+    builder = _open(name, folder)
+    _check_text(builder, f"tfds:{name}")
+    return _take(_join, builder, name, part, folder)
+
+
+def _take(gather: Callable, builder, name: str, part: str, folder: str | None):
+    """``gather(rows, where)`` of one split, and what to do where its files cannot be read."""
+    if part not in builder.info.splits:
+        raise ValueError(
+            f"tfds:{name}: splits {sorted(builder.info.splits)}: a {part!r} split is needed: choose another set"
+        )
     try:
-        return _stack(builder.as_data_source(split=part), f"tfds:{name}")
+        return gather(builder.as_data_source(split=part), f"tfds:{name}")
     except ImportError as error:
         raise ValueError(f"tfds:{name} cannot be read ({_line(error)}): pip install {PACKAGES}") from error
     except NotImplementedError as error:
@@ -81,7 +107,7 @@ def _prepare(name: str, folder: str | None) -> str:
     return f"to prepare it once: pip install tensorflow {PACKAGES} && python -c {shlex.quote(code)}"
 
 
-def _check(builder, where: str, part: str) -> None:
+def _check_images(builder, where: str) -> None:
     features = dict(builder.info.features or {})
     if not {"image", "label"} <= set(features):
         raise ValueError(
@@ -92,24 +118,39 @@ def _check(builder, where: str, part: str) -> None:
         raise ValueError(
             f"{where}: {image} and {label}: uint8 images with one label each are needed: choose another set"
         )
-    if part not in builder.info.splits:
-        raise ValueError(
-            f"{where}: splits {sorted(builder.info.splits)}: a {part!r} split is needed: choose another set"
-        )
+
+
+def _check_text(builder, where: str) -> None:
+    features = dict(builder.info.features or {})
+    if "text" not in features:
+        raise ValueError(f"{where}: features {sorted(features)}: a 'text' is needed: choose another set")
+    text = features["text"]
+    if text.np_dtype != np.object_ or text.shape != ():
+        raise ValueError(f"{where}: {text}: one plain text a row is needed: choose another set")
+
+
+def _every(rows) -> Iterator[dict]:
+    """The rows of a data source, fetched many at a time."""
+    for start in range(0, len(rows), BATCH):
+        yield from rows.__getitems__(range(start, min(start + BATCH, len(rows))))
+
+
+def _join(rows, where: str) -> bytes:
+    del where
+    return b"\n".join(row["text"] for row in _every(rows))
 
 
 def _stack(rows, where: str) -> tuple[np.ndarray, np.ndarray]:
     """All rows of a data source, each decoded straight into its place."""
     first = rows[0]["image"]
     images, labels = np.empty((len(rows), *first.shape), first.dtype), np.empty(len(rows), np.int64)
-    for start in range(0, len(rows), BATCH):
-        for i, row in enumerate(rows.__getitems__(range(start, min(start + BATCH, len(rows)))), start):
-            if row["image"].shape != first.shape:
-                raise ValueError(
-                    f"{where}: an image of shape {first.shape} and one of {row['image'].shape}: all must be alike: "
-                    "choose another set"
-                )
-            images[i], labels[i] = row["image"], row["label"]
+    for i, row in enumerate(_every(rows)):
+        if row["image"].shape != first.shape:
+            raise ValueError(
+                f"{where}: an image of shape {first.shape} and one of {row['image'].shape}: all must be alike: "
+                "choose another set"
+            )
+        images[i], labels[i] = row["image"], row["label"]
     return images, labels
 
 
