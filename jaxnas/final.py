@@ -197,7 +197,12 @@ class _Training:
         self.live = [seed < seeds for seed in range(-(-seeds // devices) * devices)]
         self.genes = [self.children.place(self.architecture, self.inside)] * len(self.live)
         self.place = checkpoints(workdir, trial)
-        self.facts = {"settings": settings(experiment, trial), "data": self._data(), "seconds": 0.0, "result": None}
+        self.facts = {
+            "settings": settings(experiment, trial),
+            "data": self.data.facts(),
+            "seconds": 0.0,
+            "result": None,
+        }
 
     def run(self) -> dict:
         """From the newest checkpoint to the end."""
@@ -251,18 +256,6 @@ class _Training:
     def _save(self, epochs: int, states) -> None:
         seeds = jax.tree.map(lambda a: np.asarray(a)[: self.final.seeds], states)
         self.place.save(epochs, seeds, self.facts)
-
-    def _data(self) -> dict:
-        """What tells this data from other."""
-        data = self.data
-        return {
-            "input_shape": list(data.input_shape),
-            "classes": data.classes,
-            "train": len(data.train),
-            "held_out": len(data.held_out),
-            "mean": np.asarray(data.mean).tolist(),
-            "std": np.asarray(data.std).tolist(),
-        }
 
     def _tell(self, doing: str, epoch: int, alive) -> None:
         trainer, epochs = self.trainer, self.final.train.epochs

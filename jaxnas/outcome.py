@@ -3,8 +3,9 @@
 Letters: N children, E epochs.
 """
 
+import math
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -28,6 +29,31 @@ class Status(IntEnum):
     @property
     def failed(self) -> bool:
         return self in (Status.DIVERGED, Status.OUT_OF_MEMORY)
+
+
+class Measure(StrEnum):
+    """What the score of a task is, and in what form people read it. The score itself is always higher for better."""
+
+    SCORE = "score"
+    """A share of 1, such as an accuracy."""
+    PERPLEXITY = "perplexity"
+    """The score is the mean log-probability of a symbol, in nats: minus the logarithm of this."""
+    BITS = "bits a character"
+    """The score is the same: minus this, in nats."""
+
+    def words(self, score: float) -> str:
+        """A score as it is read."""
+        match self:
+            case Measure.SCORE:
+                return f"{score:.4f}"
+            case Measure.PERPLEXITY:
+                return f"{score:.4f} (perplexity {math.exp(min(-score, MOST_NATS)):.5g})"
+            case Measure.BITS:
+                return f"{score:.4f} ({-score / math.log(2):.4f} bits a character)"
+
+
+MOST_NATS = 700.0
+"""Beyond it a perplexity would be no float any more."""
 
 
 @dataclass(frozen=True)

@@ -44,10 +44,35 @@ class CubedAccuracy:
         return _power(outcome, 3, self.floor)
 
 
+@dataclass(frozen=True)
+class Perplexity:
+    """``c`` over the square of the perplexity, of a score that is minus its logarithm; ``floor`` where a child failed.
+
+    References:
+        Zoph & Le, Neural Architecture Search with Reinforcement Learning, 2017, section 4.2
+        (https://arxiv.org/abs/1611.01578).
+    """
+
+    c: float = 80.0
+    floor: float = 0.0
+
+    def __post_init__(self):
+        if not (self.c > 0 and np.isfinite(self.c)):
+            raise ValueError(f"c={self.c}: give a number greater than 0, such as 80")
+
+    def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]:
+        scored = _scored(outcome)
+        return np.where(scored, self.c * np.exp(2 * np.minimum(np.where(scored, outcome.score, 0.0), 0.0)), self.floor)
+
+
+def _scored(outcome: Outcome) -> np.ndarray:
+    return np.array([not Status(s).failed for s in outcome.status])
+
+
 def _power(outcome: Outcome, exponent: int, floor: float) -> Float[np.ndarray, " N"]:
-    scored = np.array([not Status(s).failed for s in outcome.status])
+    scored = _scored(outcome)
     return np.where(scored, np.where(scored, outcome.score, 0.0) ** exponent, floor)
 
 
-REWARDS = {"Accuracy": Accuracy, "CubedAccuracy": CubedAccuracy}
+REWARDS = {"Accuracy": Accuracy, "CubedAccuracy": CubedAccuracy, "Perplexity": Perplexity}
 """Every reward of the library by name; the laws are tested over this table."""

@@ -101,8 +101,7 @@ class CellChildren:
         """The engine with a branch for each operation."""
         return Branching(tuple((side, side) for side in SIDES.values()), filters)
 
-    @property
-    def pace(self) -> float:
+    def pace(self, engine: Engine) -> float:
         """Multiply-adds a second, of those of a chain."""
         return 1.0
 
@@ -110,6 +109,10 @@ class CellChildren:
     def unmeasured(self) -> Engine:
         """The engine for a device whose speed has not been measured."""
         return Padded()
+
+    def memory(self, batch: int) -> tuple:
+        """What a network carries from batch to batch: nothing."""
+        return ()
 
     def widened(self, factor: float) -> "CellChildren":
         """The networks with so many times the channels, and other initial weights: what `widen` gives."""

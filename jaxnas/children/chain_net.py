@@ -86,8 +86,7 @@ class ChainChildren:
         """The engine with an exact branch for all of the space's kernels, and these classes of filters."""
         return Branching(self.kernels, filters)
 
-    @property
-    def pace(self) -> float:
+    def pace(self, engine: Engine) -> float:
         """Multiply-adds a second, of those that the planner's rates were measured with: these."""
         return 1.0
 
@@ -95,6 +94,10 @@ class ChainChildren:
     def unmeasured(self) -> Engine:
         """The engine for a device whose speed has not been measured."""
         return Padded()
+
+    def memory(self, batch: int) -> tuple:
+        """What a network carries from batch to batch: nothing."""
+        return ()
 
     def widened(self, factor: float) -> "ChainChildren":
         """The chains of the space with so many times the filters, and other initial weights: what `widen` gives."""

@@ -59,8 +59,7 @@ class SkipChildren:
     norm: BatchNorm = field(default_factory=BatchNorm)
     dtype: str = "float32"
 
-    @property
-    def pace(self) -> float:
+    def pace(self, engine: Engine) -> float:
         """Multiply-adds a second, of those of a chain."""
         return PACE
 
@@ -117,6 +116,10 @@ class SkipChildren:
     def branching(self, filters: tuple[int, ...]) -> Branching:
         """The engine whose loops end where a child's do, with these classes of channels."""
         return Branching((), filters)
+
+    def memory(self, batch: int) -> tuple:
+        """What a network carries from batch to batch: nothing."""
+        return ()
 
     def widened(self, factor: float) -> "SkipChildren":
         """The networks of the space with so many times the filters, and other initial weights: what `widen` gives."""

@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxnas.evaluators.halving import Halving
+from jaxnas.evaluators.optimisers import SGD, Adam, Optimiser
 from jaxnas.evaluators.population import Population
 from jaxnas.evaluators.table import Table
-from jaxnas.evaluators.train import SGD, Train
+from jaxnas.evaluators.train import Train
 from jaxnas.outcome import Outcome, Progress, Trial
 
 
@@ -44,4 +45,4 @@ class Evaluator(Protocol):
         """``trials``: how many the whole search is going to evaluate."""
 
 
-__all__ = ["SGD", "Evaluate", "Evaluator", "Halving", "Population", "Table", "Train"]
+__all__ = ["Adam", "Optimiser", "SGD", "Evaluate", "Evaluator", "Halving", "Population", "Table", "Train"]

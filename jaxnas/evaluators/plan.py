@@ -205,7 +205,9 @@ class Planner:
         rates, seconds, compiling = RATES.get(self.work.platform), None, None
         if rates:
             compiling = sum((rates.program + rates.branch * self.children.branches(inside) for inside, _ in new), 0.0)
-            seconds = compiling + TRAINING * sum(executed) * self.work.images / (self._rate(rates) * self.work.devices)
+            seconds = compiling + TRAINING * sum(executed) * self.work.images / (
+                self._rate(rates, engine) * self.work.devices
+            )
         memory = tuple(self._bytes(*group.program) for group in groups)
         return Plan(groups, executed, useful, memory, len(new), seconds, compiling)
 
@@ -230,7 +232,12 @@ class Planner:
         """
         devices, most, rates = self.work.devices, self.group_size or n, RATES.get(self.work.platform)
         if self.group_size is None and rates and self._in_turn(inside):
-            child = TRAINING * self.children.occupied(inside).multiply_adds * self.work.images / self._rate(rates)
+            child = (
+                TRAINING
+                * self.children.occupied(inside).multiply_adds
+                * self.work.images
+                / self._rate(rates, inside.engine)
+            )
             most = min(most, devices * max(BALANCE, int(LONGEST / child)))
         most = min(most, self.limits.get(inside.engine, most))
         while most > devices and self._bytes(inside, most) > self.work.budget:
@@ -244,9 +251,9 @@ class Planner:
         maps = MAPS * cost.activation_bytes * self.work.batch_size
         return STATES * 4 * cost.parameters * each + maps * (1 if self._in_turn(inside) else each) + BATCHES_BYTES
 
-    def _rate(self, rates: Rates) -> float:
+    def _rate(self, rates: Rates, engine: Engine) -> float:
         """Multiply-adds a second and device with these children."""
-        return rates.work * self.children.pace
+        return rates.work * self.children.pace(engine)
 
     def _in_turn(self, inside) -> bool:
         return in_turn(inside, self.work.platform)
@@ -258,6 +265,8 @@ class Planner:
 
 def _classes(filters: tuple[int, ...]) -> list[tuple[int, ...]]:
     """The sets of filter classes to choose from: each holds the greatest number of filters."""
+    if not filters:
+        return [()]
     rest, step = filters[:-1], -(-len(filters) // MOST_CLASSES)
     rest = rest[step - 1 :: step]
     return [(*some, filters[-1]) for k in range(len(rest) + 1) for some in combinations(rest, k)]

@@ -99,7 +99,7 @@ class PopulationEvaluator:
         self.children = space.children(data.input_shape, data.classes, train.dtype)
         devices = jax.local_devices()[: settings.group_size]
         self.trainer = Trainer(self.children, task, data, train, seed, len(devices))
-        self.images = self.trainer.steps * train.batch_size * train.epochs  # that a child sees, all epochs together
+        self.images = data.seen(train.batch_size) * train.epochs  # that a child sees, all epochs together
         budget = _budget(devices) if settings.memory is None else int(settings.memory * 2**30)
         work = Workload(self.images, train.batch_size, trials, devices[0].platform, len(devices), budget)
         self.planner = Planner(self.children, work, settings.engine, settings.group_size)

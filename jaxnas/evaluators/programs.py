@@ -3,6 +3,7 @@
 Letters: N children, B batch, K batches made at a time, P parameters of the envelope, S its statistics.
 """
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -105,8 +106,9 @@ class Functions:
         Returns:
             The states, and the sum of the scores of these examples, ``[N]``: NaN where a child failed.
         """
-        steps, make = self.trainer.steps, self._batches(data, root, epoch, scored)
-        first, visits = jnp.where(trains, 0, steps), steps + -(-scored // self.trainer.train.batch_size)
+        steps, size = self.trainer.steps, self.trainer.train.batch_size
+        make = self._batches(data, root, epoch, scored)
+        first, visits = jnp.where(trains, 0, steps), steps + data.visits(size, scored)
 
         def child(carry, genes, batches):
             def visit(carry, batch):
@@ -120,41 +122,45 @@ class Functions:
             batches = (numbers, *lax.map(make, numbers))
             return self._each(lambda *one: child(*one, batches))(carry, genes), None
 
-        totals = jnp.zeros(states.alive.shape)
-        states, totals = lax.scan(some, (states, totals), self._chunks(data))[0]
+        n = states.alive.shape[0]
+        memory = jax.tree.map(lambda m: jnp.zeros((n, *m.shape), m.dtype), self.trainer.children.memory(size))
+        states, _, totals = lax.scan(some, (states, memory, jnp.zeros(n)), self._chunks(data))[0]
         return states, jnp.where(states.alive, totals, jnp.nan)
 
     def _batches(self, data, root: Array, epoch: Array, scored: Array) -> Callable:
-        """number -> inputs, labels, weights: first the training steps in a new order, then the held-out examples, of
-        which the first ``scored`` count.
+        """number -> inputs, labels, weights: first the training steps in the epoch's order, then the held-out examples,
+        of which the first ``scored`` count.
         """
-        size, steps, count = self.trainer.train.batch_size, self.trainer.steps, len(data.held_out)
-        order = jax.random.permutation(key_for(root, "order", epoch), len(data.train))
-        rows, inputs = order[: steps * size].reshape(steps, size), self.trainer.task.inputs
+        size, steps, inputs = self.trainer.train.batch_size, self.trainer.steps, self.trainer.task.inputs
+        order = data.order(key_for(root, "order", epoch), size)
 
         def train(number):
-            batch = data.train[rows[jnp.minimum(number, steps - 1)]]
+            batch = data.training(order, number)
             key = key_for(root, "augment", epoch, number)
-            return inputs(batch.images, data, key), batch.labels, jnp.ones(size, bool)
+            return batch._replace(examples=inputs(batch.examples, data, key))
 
         def held_out(number):
-            at = (number - steps) * size + jnp.arange(size)
-            batch = data.held_out[jnp.minimum(at, count - 1)]
-            return inputs(batch.images, data), batch.labels, at < scored
+            batch = data.scoring(number - steps, size, scored)
+            return batch._replace(examples=inputs(batch.examples, data))
 
         return lambda number: lax.cond(number < steps, train, held_out, number)
 
-    def _visit(self, state: ChildState, total, genes, number, x, labels, weights):
-        """One optimiser step, or the scores of held-out examples. A child that fails keeps its last finite state."""
+    def _visit(self, state: ChildState, memory, total, genes, number, x, labels, weights):
+        """One optimiser step, or the scores of held-out examples. A child that fails keeps its last finite state.
+
+        ``memory`` is what the network remembers of the batch before; it knows nothing before the first one, and of the
+        training data nothing where the held-out data begins.
+        """
         training = number < self.trainer.steps
+        memory = jax.tree.map(lambda m: jnp.where(number == self.trainer.steps, 0, m), memory)
 
         def loss(parameters):
             net = self.network(state._replace(parameters=parameters))
-            outputs = net(x, genes, training)
+            outputs, remembered = net(x, genes, training, memory) if memory else (net(x, genes, training), memory)
             losses = self.trainer.task.loss(outputs, labels)
-            return losses.mean(), (outputs, ravel_pytree(nnx.state(net, nnx.BatchStat))[0])
+            return losses.mean(), (outputs, remembered, ravel_pytree(nnx.state(net, nnx.BatchStat))[0])
 
-        value, pull, (outputs, statistics) = jax.vjp(loss, state.parameters, has_aux=True)
+        value, pull, (outputs, remembered, statistics) = jax.vjp(loss, state.parameters, has_aux=True)
 
         def learn():
             updates, optimiser = self.trainer.optimiser.update(*pull(1.0), state.optimiser, state.parameters)
@@ -168,7 +174,8 @@ class Functions:
             scores = jnp.where(jnp.isfinite(outputs).all(), self.trainer.task.score(outputs, labels), jnp.nan)
             return state, total + (scores * weights).sum()
 
-        return lax.cond(training, learn, score)
+        state, total = lax.cond(training, learn, score)
+        return state, remembered, total
 
     def _at_own_rate(self, updates, genes):
         """Scaled where a child's genes name a learning rate of its own (NaN: that of the settings)."""
@@ -184,8 +191,11 @@ class Functions:
 
     def _chunks(self, data) -> Array:
         """The numbers of the batches as they are made, a row at a time ``[rows, K]``; the last may be none."""
-        steps = self.trainer.steps - (-len(data.held_out) // self.trainer.train.batch_size)
-        batch = 4 * self.trainer.train.batch_size * int(np.prod(data.input_shape))
+        size = self.trainer.train.batch_size
+        steps, batch = (
+            self.trainer.steps + data.visits(size, len(data.held_out)),
+            4 * size * math.prod(data.input_shape),
+        )
         chunks = -(-steps // max(1, BATCHES_BYTES // batch))
         each = -(-steps // chunks)
         return jnp.arange(chunks * each).reshape(chunks, each)
@@ -205,10 +215,10 @@ def build(trainer, inside, genes: Sequence) -> Program:
     states = mesh.shapes(jax.eval_shape(functions.start, *begin), spread)
     when = mesh.shapes((np.int32(0), np.bool_(True), np.int32(0)), fixed)
     sharded = lambda fn, by: mesh.sharded(fn, trainer.mesh, spread=by)
-    epoch = jax.jit(sharded(functions.epoch, 2), donate_argnums=0)
+    epoch = jax.jit(sharded(functions.epoch, 2), donate_argnums=0, out_shardings=spread)
     lowered = (
         epoch.lower(states, begin[0], trainer.data, trainer.root, *when),
-        jax.jit(sharded(functions.start, 3)).lower(*begin),
+        jax.jit(sharded(functions.start, 3), out_shardings=spread).lower(*begin),
     )
     cheap = jax.default_backend() == "cpu" and LEVEL not in os.environ.get("XLA_FLAGS", "")
     options = {LEVEL: 1} if cheap else None

@@ -6,60 +6,17 @@ Letters: N children, B batch, E epochs.
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Bool, Float
 
 from jaxnas.evaluators import mesh
+from jaxnas.evaluators.optimisers import SGD, Optimiser
 from jaxnas.evaluators.programs import ChildState, Functions, Program, build, stack
 from jaxnas.rng import key_for
-
-
-@dataclass(frozen=True)
-class SGD:
-    """Stochastic gradient descent with Nesterov momentum; the defaults are those of Zoph & Le, section 4.1.
-
-    Attributes:
-        learning_rate: at the start.
-        momentum: in [0, 1).
-        weight_decay: added to the gradient, times the parameter; all parameters decay.
-        schedule: "cosine" brings the rate to 0 at the last step (https://arxiv.org/abs/1608.03983);
-            "step" divides it by ten after each of ``drops``; "constant" keeps it.
-        drops: shares of the training, ascending; the defaults are those of He et al. on CIFAR-10
-            (https://arxiv.org/abs/1512.03385).
-    """
-
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    schedule: Literal["cosine", "step", "constant"] = "cosine"
-    drops: tuple[float, ...] = (0.5, 0.75)
-
-    def __post_init__(self):
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate={self.learning_rate}: give a positive number")
-        if not all(a < b for a, b in pairwise((0.0, *self.drops, 1.0))):
-            raise ValueError(f"drops={self.drops}: give ascending shares of the training between 0 and 1")
-
-    def transformation(self, steps: int) -> optax.GradientTransformation:
-        """The optax optimiser for a training of so many steps."""
-        sgd = optax.sgd(self._rate(steps), self.momentum, nesterov=True)
-        return optax.chain(optax.add_decayed_weights(self.weight_decay), sgd)
-
-    def _rate(self, steps: int):
-        match self.schedule:
-            case "cosine":
-                return optax.cosine_decay_schedule(self.learning_rate, steps)
-            case "step":
-                starts = np.array([round(share * steps) for share in self.drops])
-                return lambda count: self.learning_rate * 0.1 ** (count >= starts).sum()
-            case "constant":
-                return self.learning_rate
 
 
 @dataclass(frozen=True)
@@ -77,7 +34,7 @@ class Train:
 
     epochs: int = 10
     batch_size: int = 64
-    optimiser: SGD = field(default_factory=SGD)
+    optimiser: Optimiser = field(default_factory=SGD)
     best_of_last: int = 5
     dtype: Literal["float32", "bfloat16"] = "float32"
 
@@ -117,17 +74,13 @@ class Trainer:
         devices: over how many local devices a group is spread; None: all.
 
     Raises:
-        ValueError: fewer training examples than a batch.
+        ValueError: less training data than a batch.
     """
 
     def __init__(self, children, task, data, train: Train, seed: int, devices: int | None = None):
-        if len(data.train) < train.batch_size:
-            raise ValueError(
-                f"batch_size={train.batch_size}, but there are only {len(data.train)} training examples: lower it"
-            )
         self.children, self.task, self.train = children, task, train
-        self.steps = len(data.train) // train.batch_size
-        self.optimiser = train.optimiser.transformation(self.steps * train.epochs)
+        self.steps = data.steps(train.batch_size)
+        self.optimiser = train.optimiser.transformation(self.steps, train.epochs)
         self.mesh = mesh.over_children(devices)
         self.data = jax.device_put(data, mesh.replicated(self.mesh))
         self.root = jax.device_put(key_for(seed, "training"), mesh.replicated(self.mesh))

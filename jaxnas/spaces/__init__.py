@@ -7,9 +7,16 @@ from typing import Protocol, runtime_checkable
 
 from jaxnas.spaces.cell201 import Cell201
 from jaxnas.spaces.chain import ChainCNN
+from jaxnas.spaces.recurrent import LanguageModel, RecurrentCell, StandardCell
 from jaxnas.spaces.skip import Growth, SkipCNN
 
-SPACES = {"Cell201": Cell201, "ChainCNN": ChainCNN, "SkipCNN": SkipCNN}
+SPACES = {
+    "Cell201": Cell201,
+    "ChainCNN": ChainCNN,
+    "RecurrentCell": RecurrentCell,
+    "SkipCNN": SkipCNN,
+    "StandardCell": StandardCell,
+}
 """Every space of the library by name; the laws are tested over this table."""
 
 
@@ -29,8 +36,18 @@ class Space(Protocol):
     def encode(self, architecture):
         """architecture -> tokens ``[T]``; ``decode(encode(a)) == a``."""
 
-    def children(self, input_shape: tuple[int, int, int], classes: int):
-        """How the architectures of this space compute on images of this shape."""
+    def children(self, input_shape: tuple[int, ...], classes: int):
+        """How the architectures of this space compute on examples of this shape."""
 
 
-__all__ = ["SPACES", "Cell201", "ChainCNN", "Growth", "SkipCNN", "Space"]
+__all__ = [
+    "SPACES",
+    "Cell201",
+    "ChainCNN",
+    "Growth",
+    "LanguageModel",
+    "RecurrentCell",
+    "SkipCNN",
+    "Space",
+    "StandardCell",
+]

@@ -1,36 +1,73 @@
 """Tasks: what a child is trained on. A task owns data, loss and score.
 
-Letters: M examples, B batch, H W C height, width and channels of an image, K classes.
+Letters: B batch, U steps of a chunk of text, H W C height, width and channels of an image, K classes.
 """
 
 from typing import Protocol, runtime_checkable
 
+from jaxtyping import Array
+
+from jaxnas.tasks.batches import Batch
 from jaxnas.tasks.classification import Data, Examples
 from jaxnas.tasks.digits import Digits
 from jaxnas.tasks.images import Images
+from jaxnas.tasks.streams import TextData
+from jaxnas.tasks.text import Text
 
-TASKS = {"Digits": Digits, "Images": Images}
+TASKS = {"Digits": Digits, "Images": Images, "Text": Text}
 """Every task of the library by name."""
+
+
+class Batched(Protocol):
+    """What a training reads, as a task gives it, and how it comes in batches: a pytree with ``train`` and ``held_out``
+    that have lengths, ``input_shape`` and ``classes``; see `Data` and `TextData`.
+    """
+
+    def facts(self) -> dict:
+        """What tells this data from other, as JSON values, ``input_shape`` and ``classes`` among them."""
+
+    def steps(self, size: int) -> int:
+        """Batches of an epoch. Raises ValueError where there is not even one."""
+
+    def seen(self, size: int) -> int:
+        """Examples that a child learns from in an epoch."""
+
+    def visits(self, size: int, scored):
+        """Batches that hold the first ``scored`` held-out examples; ``scored`` may be traced."""
+
+    def order(self, key, size: int):
+        """Arrays that settle an epoch's order."""
+
+    def training(self, order, number) -> Batch:
+        """The training batch of a number, from 0."""
+
+    def scoring(self, number, size: int, scored) -> Batch:
+        """The held-out batch of a number, from 0."""
 
 
 @runtime_checkable
 class Task(Protocol):
-    """A frozen dataclass of settings with these functions; see `Digits`."""
+    """A frozen dataclass of settings with these functions; see `Digits`.
 
-    def search_data(self, seed: int) -> Data:
+    A task whose score is no share of 1 has ``measure``, a `jaxnas.outcome.Measure`: how reports show it.
+    """
+
+    def search_data(self, seed: int) -> Batched:
         """Training and validation data, split by ``seed``. Never reads test data."""
 
-    def final_data(self, seed: int) -> Data:
+    def final_data(self, seed: int) -> Batched:
         """Training and validation data together, and held out: the test data. Only final training calls this."""
 
-    def inputs(self, images, data: Data, key=None):
-        """uint8 images ``[B, H, W, C]`` -> float32 inputs; augmented where a key is given (it is consumed)."""
+    def inputs(self, examples, data: Batched, key=None):
+        """A batch's examples, such as uint8 images ``[B, H, W, C]``, as the network takes them; augmented where a key
+        is given (it is consumed).
+        """
 
-    def loss(self, logits, labels):
-        """``[B, K]``, ``[B]`` -> loss of each example ``[B]``."""
+    def loss(self, logits, labels) -> Array:
+        """``[B, K]``, ``[B]`` (of text ``[B, U, K]``, ``[B, U]``) -> loss of each label."""
 
-    def score(self, logits, labels):
-        """``[B, K]``, ``[B]`` -> score of each example ``[B]``, in [0, 1]; its mean is the child's score."""
+    def score(self, logits, labels) -> Array:
+        """Likewise -> score of each label; higher is better. The mean is the child's score."""
 
 
-__all__ = ["TASKS", "Data", "Digits", "Examples", "Images", "Task"]
+__all__ = ["TASKS", "Batch", "Batched", "Data", "Digits", "Examples", "Images", "Task", "Text", "TextData"]

@@ -1,6 +1,6 @@
 """Image classification: the data on the device, and what the compiled program does with a batch.
 
-Letters: M examples, B batch, H W C height, width and channels of an image, K classes.
+Letters: M examples, S steps of an epoch, B batch, H W C height, width and channels of an image, K classes.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ import optax
 from jaxtyping import Array, Float, Int, UInt8
 
 from jaxnas.rng import key_for
+from jaxnas.tasks.batches import Batch
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["images", "labels"], meta_fields=[])
@@ -54,6 +55,47 @@ class Data:
     def input_shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of an image."""
         return self.train.images.shape[1:]
+
+    def facts(self) -> dict:
+        """What tells this data from other, and what a trained network needs of it, as JSON values."""
+        return {
+            "input_shape": list(self.input_shape),
+            "classes": self.classes,
+            "train": len(self.train),
+            "held_out": len(self.held_out),
+            "mean": np.asarray(self.mean).tolist(),
+            "std": np.asarray(self.std).tolist(),
+        }
+
+    def steps(self, size: int) -> int:
+        """Batches of an epoch; what does not fill one is left out. Raises ValueError where there is not even one."""
+        if len(self.train) < size:
+            raise ValueError(f"batch_size={size}, but there are only {len(self.train)} training examples: lower it")
+        return len(self.train) // size
+
+    def seen(self, size: int) -> int:
+        """Examples that a child learns from in an epoch."""
+        return self.steps(size) * size
+
+    def visits(self, size: int, scored: int | Array) -> int | Array:
+        """Batches that hold the first ``scored`` of the held-out examples."""
+        return -(-scored // size)
+
+    def order(self, key: jax.Array, size: int) -> Int[Array, "S B"]:
+        """The rows of an epoch's S batches, drawn by ``key``."""
+        steps = self.steps(size)
+        return jax.random.permutation(key, len(self.train))[: steps * size].reshape(steps, size)
+
+    def training(self, order: Int[Array, "S B"], number: Array) -> Batch:
+        """The training batch of that number."""
+        rows = self.train[order[jnp.minimum(number, order.shape[0] - 1)]]
+        return Batch(rows.images, rows.labels, jnp.ones(order.shape[1], bool))
+
+    def scoring(self, number: Array, size: int, scored: Array) -> Batch:
+        """The held-out batch of that number; the first ``scored`` examples count."""
+        at = number * size + jnp.arange(size)
+        rows = self.held_out[jnp.minimum(at, len(self.held_out) - 1)]
+        return Batch(rows.images, rows.labels, at < scored)
 
 
 @dataclass(frozen=True)

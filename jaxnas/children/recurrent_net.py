@@ -1,0 +1,286 @@
+"""Language models of recurrent cells: an embedding, layers of one cell, a softmax. Written for ONE child inside its
+envelope.
+
+References:
+    Zoph & Le, Neural Architecture Search with Reinforcement Learning, 2017, sections 3.4 and 4.2
+    (https://arxiv.org/abs/1611.01578). Inan et al., Tying Word Vectors and Word Classifiers, 2017
+    (https://arxiv.org/abs/1611.01462). Gal & Ghahramani, A Theoretically Grounded Application of Dropout in Recurrent
+    Neural Networks, 2016 (https://arxiv.org/abs/1512.05287).
+
+Letters: B streams, U steps of a chunk, G products, H hidden units, L layers, V symbols.
+"""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxnas.children import recurrent
+from jaxnas.children.chain import more
+from jaxnas.children.cost import Cost
+from jaxnas.children.engines import Branching, Engine, Padded, Ragged
+from jaxnas.children.recurrent import CellEnvelope, Envelope, Standard, Tree, TreeGenes
+from jaxnas.children.recurrent_steps import step_of
+from jaxnas.rng import key_for
+
+KEPT = 1.0
+"""Copies of a chunk's values that training holds, for each of the four that the planner reckons with."""
+PACES = {Padded: 0.5, Branching: 1.0}
+"""Products of small matrices, and what happens between them, in multiply-adds of a chain of convolutions
+(`docs/performance.md`)."""
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Shares of numbers that are set to 0 in training; the others grow to make up for it. All children of a group drop
+    the same ones.
+
+    Attributes:
+        between: of what enters a layer or the softmax.
+        recurrent: of h_{t-1} before its products.
+        symbols: of the vocabulary: a symbol's whole embedding.
+        variational: the same units at every step of a chunk (Gal & Ghahramani); False: others at each step (Zaremba et
+            al., 2014, https://arxiv.org/abs/1409.2329). What is recurrent is always variational.
+    """
+
+    between: float = 0.0
+    recurrent: float = 0.0
+    symbols: float = 0.0
+    variational: bool = True
+
+    def __post_init__(self):
+        for name in ("between", "recurrent", "symbols"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: give a share from 0 to less than 1, such as 0.5")
+
+
+@dataclass(frozen=True)
+class RecurrentChildren:
+    """The language models of one space on one task: what they have in common, and all that a trainer asks of them.
+
+    Attributes:
+        input_shape: (U,): steps of a chunk, through which gradients run.
+        classes: V, size of the vocabulary.
+        full: the envelope of the whole space.
+        hidden: H, of each layer and of the embedding.
+        layers: L.
+        tied: the matrix of the softmax is that of the embedding.
+        initial: weights are uniform within this, both ways; None: within sqrt(1 / H).
+        dropout: in training.
+        dtype: of the factors in matrix products, "float32" or "bfloat16"; sums and parameters are float32.
+    """
+
+    input_shape: tuple[int, ...]
+    classes: int
+    full: Envelope
+    hidden: int
+    layers: int = 2
+    tied: bool = False
+    initial: float | None = None
+    dropout: Dropout = field(default_factory=Dropout)
+    dtype: str = "float32"
+
+    @property
+    def filters(self) -> tuple[int, ...]:
+        """Classes of widths that an engine could branch on: there are none."""
+        return ()
+
+    def envelope(self, architectures: Sequence[Tree | Standard]) -> Envelope:
+        """The smallest envelope that holds them all."""
+        return recurrent.envelope(architectures)
+
+    def roof(self, architectures: Sequence[Tree | Standard], engine: Engine, known: Collection = ()) -> Envelope:
+        """The envelope of the whole space: one program serves a search, whatever is known."""
+        return self.whole(engine)
+
+    def whole(self, engine: Engine) -> Envelope:
+        """The envelope for every cell. Raises ValueError for an engine that cannot run cells."""
+        if isinstance(engine, Ragged):
+            raise ValueError("engine 'ragged' has a kernel for convolutions alone: take 'branching' or 'padded'")
+        return replace(self.full, engine=engine)
+
+    def occupied(self, inside: Envelope) -> Cost:
+        """The cost of any of its cells, for one symbol; of values, what training holds of a chunk."""
+        cost = self.cost(inside)
+        return replace(cost, activation_bytes=int(KEPT * cost.activation_bytes * self.input_shape[0]))
+
+    def branches(self, inside: Envelope) -> int:
+        """How many convolutions its program compiles: none, and the rest is soon done."""
+        return 0
+
+    def branching(self, filters: tuple[int, ...]) -> Branching:
+        """The engine with a branch for each combination and activation."""
+        return Branching((), filters)
+
+    def pace(self, engine: Engine) -> float:
+        """Multiply-adds a second, of those of a chain."""
+        return PACES[type(engine)]
+
+    @property
+    def unmeasured(self) -> Engine:
+        """The engine for a device whose speed has not been measured."""
+        return Padded()
+
+    def memory(self, batch: int) -> tuple[Float[Array, "L B H"], Float[Array, "L B H"]]:
+        """(h, c) before the first symbol."""
+        nothing = jnp.zeros((self.layers, batch, self.hidden))
+        return nothing, nothing
+
+    def widened(self, factor: float) -> "RecurrentChildren":
+        """The networks with so many times the hidden units, and other initial weights."""
+        return replace(self, hidden=more(self.hidden, factor))
+
+    def widen(self, architecture: Tree | Standard, factor: float) -> Tree | Standard:
+        """The cell itself, which has no width of its own."""
+        return architecture
+
+    def depth(self, architecture: Tree | Standard) -> int:
+        """Of cells: all networks have as many."""
+        return self.layers
+
+    def place(self, architecture: Tree | Standard, inside: Envelope) -> TreeGenes | tuple[()]:
+        """The arrays that place one cell in an envelope. Raises ValueError where it does not fit."""
+        return recurrent.place(architecture, inside)
+
+    def build(self, inside: Envelope, genes, key: jax.Array) -> "RecurrentNet":
+        """The network of one cell with its initial weights; ``key`` is consumed."""
+        return RecurrentNet(inside, self, key)
+
+    def cost(self, architecture: Tree | Standard) -> Cost:
+        """Exact cost of the network, for one symbol."""
+        return recurrent.cost(architecture, self.classes, self.hidden, self.layers, self.tied)
+
+    def executed(self, architecture: Tree | Standard, inside: Envelope) -> int:
+        """Multiply-adds that run for one symbol of a network inside an envelope, forward: its own."""
+        return self.cost(architecture).multiply_adds
+
+    def describe(self, architecture: Tree | Standard) -> dict:
+        """The network as JSON values, for the ledger and for drawings."""
+        return recurrent.describe(architecture, self.classes, self.hidden, self.layers, self.tied)
+
+    def weights(self, network: "RecurrentNet", architecture: Tree | Standard) -> dict[str, np.ndarray]:
+        """Parameters by name, float32, for export.
+
+        Args:
+            network: of this cell, in any envelope that holds it; its arrays are concrete.
+            architecture: the cell.
+
+        Returns:
+            "embedding" ``[V, H]``; for each layer, counted from 1, "layers.1.input" and "layers.1.recurrent"
+            ``[H, G * H]``, product i in columns i * H to (i + 1) * H - 1, and of an ordinary cell "layers.1.bias"
+            ``[G * H]``; "output.kernel" ``[H, V]`` unless tied, "output.bias" ``[V]``.
+        """
+        found = {"embedding": network.embedding[...], "output.bias": network.output_bias[...]}
+        found |= {} if self.tied else {"output.kernel": network.output[...]}
+        for number in range(self.layers):
+            found[f"layers.{number + 1}.input"] = network.input[...][number]
+            found[f"layers.{number + 1}.recurrent"] = network.recurrent[...][number]
+            if isinstance(architecture, Standard):
+                found[f"layers.{number + 1}.bias"] = network.bias[...][number]
+        return {name: np.asarray(value) for name, value in found.items()}
+
+
+class RecurrentNet(nnx.Module):
+    """The language model of ONE cell inside an envelope. ``key`` is consumed."""
+
+    def __init__(self, inside: Envelope, spec: RecurrentChildren, key: jax.Array):
+        self.inside, self.spec = inside, spec
+
+        def uniform(name: str, fan_in: int, *shape: int) -> nnx.Param:
+            spread = math.sqrt(3 / fan_in) if spec.initial is None else spec.initial
+            return nnx.Param(jax.random.uniform(key_for(key, name), shape, minval=-spread, maxval=spread))
+
+        products = spec.layers, spec.hidden, inside.gates * spec.hidden
+        self.embedding = uniform("embedding", 1, spec.classes, spec.hidden)
+        self.input, self.recurrent = (
+            uniform("input", spec.hidden, *products),
+            uniform("recurrent", spec.hidden, *products),
+        )
+        if isinstance(inside, CellEnvelope) and isinstance(inside.cell, Standard):
+            bias = jnp.zeros((spec.layers, inside.gates * spec.hidden))
+            forget = slice(spec.hidden, 2 * spec.hidden)  # open at first (Jozefowicz et al., 2015)
+            self.bias = nnx.Param(bias.at[:, forget].set(1.0) if inside.cell.cell == "lstm" else bias)
+        if not spec.tied:
+            self.output = uniform("output", spec.hidden, spec.hidden, spec.classes)
+        self.output_bias = nnx.Param(jnp.zeros(spec.classes))
+
+    def __call__(
+        self,
+        x: tuple[Int[Array, "B U"], Array],
+        genes,
+        training: bool | Bool[Array, ""] = False,
+        memory: tuple[Float[Array, "L B H"], Float[Array, "L B H"]] | None = None,
+    ) -> tuple[Float[Array, "B U V"], tuple[Float[Array, "L B H"], Float[Array, "L B H"]]]:
+        """Logits of the symbol after each, and (h, c) after the last.
+
+        Args:
+            x: symbols, and the key of what is dropped in training.
+            genes: of the cell.
+            training: whether anything is dropped.
+            memory: (h, c) after the symbol before the first; None: zeros.
+        """
+        symbols, key = x
+        memory = self.spec.memory(len(symbols)) if memory is None else memory
+        kept, step = _Kept(self.spec.dropout, key, training), step_of(self.inside, genes)
+        values, remembered = self._embedded(symbols.T, kept), []
+        for number in range(self.spec.layers):
+            values, last = self._layer(number, step, values, [m[number] for m in memory], kept)
+            remembered.append(last)
+        values = kept.units("output", values)
+        table = self.embedding[...].T if self.spec.tied else self.output[...]
+        logits = self._product(values, table) + self.output_bias[...]
+        return logits.swapaxes(0, 1), jax.tree.map(lambda *layers: jnp.stack(layers), *remembered)
+
+    def _embedded(self, symbols: Int[Array, "U B"], kept: "_Kept") -> Float[Array, "U B H"]:
+        return kept.symbols(self.embedding[...])[symbols]
+
+    def _layer(self, number: int, step, values: Float[Array, "U B H"], memory, kept: "_Kept"):
+        """What a layer gives at every step ``[U, B, H]``, and (h, c) after the last."""
+        shape = (*values.shape[1:-1], self.inside.gates, self.spec.hidden)
+        entering = self._product(kept.units(f"input {number}", values), self.input[...][number])
+        entering = entering + self.bias[...][number] if hasattr(self, "bias") else entering
+        own, factor = self.recurrent[...][number], kept.recurrent(number, values.shape[1:])
+
+        def one(state, x):
+            h, c = state
+            state = step(x, self._product(h * factor, own).reshape(shape), h, c)
+            return state, state[0]
+
+        last, values = lax.scan(one, tuple(memory), entering.reshape(len(values), *shape))
+        return values, last
+
+    def _product(self, a: Array, b: Array) -> Array:
+        dtype = jnp.dtype(self.spec.dtype)
+        return jnp.dot(a.astype(dtype), b.astype(dtype), preferred_element_type=jnp.float32)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What dropout leaves of things, drawn from one key."""
+
+    settings: Dropout
+    key: jax.Array
+    training: bool | Array
+
+    def units(self, name: str, values: Float[Array, "U B H"]) -> Float[Array, "U B H"]:
+        steps = 1 if self.settings.variational else len(values)
+        return values * self._factor(self.settings.between, name, (steps, *values.shape[1:]))
+
+    def recurrent(self, layer: int, shape: tuple[int, ...]) -> Array | float:
+        return self._factor(self.settings.recurrent, f"recurrent {layer}", shape)
+
+    def symbols(self, table: Float[Array, "V H"]) -> Float[Array, "V H"]:
+        return table * self._factor(self.settings.symbols, "symbols", (len(table), 1))
+
+    def _factor(self, share: float, name: str, shape: tuple[int, ...]) -> Array | float:
+        """1 / (1 - share) where something is kept, else 0; 1 everywhere where nothing is dropped."""
+        if share == 0:
+            return 1.0
+        kept = jax.random.bernoulli(key_for(self.key, name), 1 - share, shape) / (1 - share)
+        return jnp.where(self.training, kept, 1.0)

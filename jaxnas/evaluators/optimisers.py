@@ -1,0 +1,123 @@
+"""Optimisers of children as settings: what each becomes in optax, for a training of known length."""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+import optax
+
+
+@runtime_checkable
+class Optimiser(Protocol):
+    """A frozen dataclass of settings with this function; see `SGD`. Where it has a ``learning_rate``, a child that
+    decides its own rate is trained with that.
+    """
+
+    def transformation(self, steps: int, epochs: int) -> optax.GradientTransformation:
+        """The optax optimiser for so many steps an epoch and so many epochs."""
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent with Nesterov momentum; the defaults are those of Zoph & Le, section 4.1.
+
+    Attributes:
+        learning_rate: at the start.
+        momentum: in [0, 1); 0: none.
+        weight_decay: added to the gradient, times the parameter; all parameters decay.
+        schedule: "cosine" brings the rate to 0 at the last step (https://arxiv.org/abs/1608.03983);
+            "step" divides it by ten after each of ``drops``; "decay" multiplies it by ``decay`` at each epoch after
+            the first ``hold``; "constant" keeps it.
+        drops: shares of the training, ascending; the defaults are those of He et al. on CIFAR-10
+            (https://arxiv.org/abs/1512.03385).
+        hold: epochs at the first rate.
+        decay: in (0, 1]; the defaults of both are the medium model's in Zaremba et al., 2014
+            (https://arxiv.org/abs/1409.2329).
+        clip: greatest norm of a child's gradient, which is scaled down to it; None: any.
+    """
+
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    schedule: Literal["cosine", "step", "decay", "constant"] = "cosine"
+    drops: tuple[float, ...] = (0.5, 0.75)
+    hold: int = 6
+    decay: float = 1 / 1.2
+    clip: float | None = None
+
+    def __post_init__(self):
+        _check(self.learning_rate, self.clip)
+        if not all(a < b for a, b in pairwise((0.0, *self.drops, 1.0))):
+            raise ValueError(f"drops={self.drops}: give ascending shares of the training between 0 and 1")
+        if not (self.hold >= 0 and 0 < self.decay <= 1):
+            raise ValueError(f"hold={self.hold}, decay={self.decay}: give 0 or more epochs, and a factor in (0, 1]")
+
+    def transformation(self, steps: int, epochs: int) -> optax.GradientTransformation:
+        """The optax optimiser for so many steps an epoch and so many epochs."""
+        sgd = optax.sgd(self._rate(steps, epochs), self.momentum or None, nesterov=self.momentum > 0)
+        return optax.chain(*_clipped(self.clip), optax.add_decayed_weights(self.weight_decay), sgd)
+
+    def _rate(self, steps: int, epochs: int):
+        match self.schedule:
+            case "cosine":
+                return optax.cosine_decay_schedule(self.learning_rate, steps * epochs)
+            case "step":
+                starts = np.array([round(share * steps * epochs) for share in self.drops])
+                return lambda count: self.learning_rate * 0.1 ** (count >= starts).sum()
+            case "decay":
+                held = (self.hold - 1) * steps  # the first epoch after those that are held is one step down
+                return optax.exponential_decay(self.learning_rate, steps, self.decay, held, staircase=True)
+            case "constant":
+                return self.learning_rate
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam with decoupled weight decay.
+
+    Attributes:
+        learning_rate: at the start.
+        beta1: decay of the mean of gradients, in [0, 1).
+        beta2: that of their squares.
+        weight_decay: times rate and parameter; all parameters decay.
+        schedule: "cosine" brings the rate to 0 at the last step; "constant" keeps it.
+        clip: greatest norm of a child's gradient, which is scaled down to it; None: any.
+
+    References:
+        Kingma & Ba, 2015 (https://arxiv.org/abs/1412.6980); Loshchilov & Hutter, 2019
+        (https://arxiv.org/abs/1711.05101).
+    """
+
+    learning_rate: float = 0.001
+    beta1: float = 0.9
+    beta2: float = 0.999
+    weight_decay: float = 0.0
+    schedule: Literal["cosine", "constant"] = "cosine"
+    clip: float | None = None
+
+    def __post_init__(self):
+        _check(self.learning_rate, self.clip)
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: give a number from 0 to less than 1")
+
+    def transformation(self, steps: int, epochs: int) -> optax.GradientTransformation:
+        """The optax optimiser for so many steps an epoch and so many epochs."""
+        falling = optax.cosine_decay_schedule(self.learning_rate, steps * epochs)
+        rate = falling if self.schedule == "cosine" else self.learning_rate
+        return optax.chain(
+            *_clipped(self.clip), optax.adamw(rate, self.beta1, self.beta2, weight_decay=self.weight_decay)
+        )
+
+
+def _check(learning_rate: float, clip: float | None) -> None:
+    if not (learning_rate > 0 and math.isfinite(learning_rate)):
+        raise ValueError(f"learning_rate={learning_rate}: give a positive number")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip={clip}: give a number greater than 0, or None")
+
+
+def _clipped(norm: float | None) -> list[optax.GradientTransformation]:
+    return [] if norm is None else [optax.clip_by_global_norm(norm)]

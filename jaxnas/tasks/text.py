@@ -1,0 +1,106 @@
+"""Language modelling: predict the next character or word of a text.
+
+Letters: M symbols, B streams, U steps of a chunk, V symbols of the vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+
+from jaxnas.outcome import Measure
+from jaxnas.rng import key_for
+from jaxnas.tasks.corpus import SHAKESPEARE, Part, Unit, check_shares, read
+from jaxnas.tasks.streams import Passage, TextData
+from jaxnas.tasks.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Text:
+    """The next symbol of a text, from those before it.
+
+    Attributes:
+        source: "shakespeare", a text that comes with jaxnas; a path to a text file; a path to a folder with files for
+            training, validation and test, such as Penn Treebank's; or ``tfds:NAME``, a set of TensorFlow Datasets.
+        unit: what a symbol is: "characters" or "words".
+        unroll: symbols of a chunk, through which gradients run; what a network remembers goes on in the next chunk.
+        vocabulary: so many of the most frequent symbols of the training text, the others are <unk>; None: all.
+        validation: share of one text that a search holds out, behind what is learnt from.
+        test: share of one text that final training alone reads, at its end.
+        tfds_dir: where TensorFlow Datasets keeps its sets; None: its own default.
+        limit: learn from the first so many symbols only; None: all.
+    """
+
+    source: str = SHAKESPEARE
+    unit: Unit = "characters"
+    unroll: int = 32
+    vocabulary: int | None = None
+    validation: float = 0.1
+    test: float = 0.1
+    tfds_dir: str | None = None
+    limit: int | None = None
+
+    def __post_init__(self):
+        if self.unroll < 1:
+            raise ValueError(f"unroll={self.unroll}: give 1 or more symbols")
+        if self.unit not in get_args(Unit):
+            raise ValueError(f"unit={self.unit!r}: give one of {', '.join(get_args(Unit))}")
+        check_shares(self.validation, self.test)
+        for name in ("vocabulary", "limit"):
+            if getattr(self, name) is not None and getattr(self, name) < 2:
+                raise ValueError(f"{name}={getattr(self, name)}: give at least 2 symbols, or None")
+
+    @property
+    def measure(self) -> Measure:
+        """How a score is reported."""
+        return Measure.BITS if self.unit == "characters" else Measure.PERPLEXITY
+
+    def search_data(self, seed: int) -> TextData:
+        """Training and validation text, the same for every seed; the test text is not read.
+
+        Raises:
+            ValueError: no such text, or an unusable one; the message says what was found and what is needed.
+        """
+        del seed
+        vocabulary, train = self._learnt()
+        return self._data(vocabulary, train, vocabulary.encode(self._read("validation")))
+
+    def final_data(self, seed: int) -> TextData:
+        """Training and validation text in one, with the search's vocabulary; held out: the test text.
+
+        Raises:
+            ValueError: as `search_data` does.
+        """
+        del seed
+        vocabulary, train = self._learnt()
+        train = np.concatenate([train, vocabulary.encode(self._read("validation"))])
+        return self._data(vocabulary, train, vocabulary.encode(self._read("test")))
+
+    def _learnt(self) -> tuple[Vocabulary, Int[np.ndarray, " M"]]:
+        """The vocabulary of the training text, and the text in its numbers."""
+        symbols = self._read("train")[: self.limit]
+        vocabulary = Vocabulary.of(symbols, self.unit, self.vocabulary)
+        return vocabulary, vocabulary.encode(symbols)
+
+    def _read(self, part: Part) -> Sequence[str]:
+        return read(self.source, self.unit, part, self.validation, self.test, self.tfds_dir)
+
+    def _data(self, vocabulary: Vocabulary, train, held_out) -> TextData:
+        if len(held_out) < 2:
+            raise ValueError(f"{self.source}: {len(held_out)} symbol is held out, and 2 are needed: give more text")
+        return TextData(Passage(train), Passage(held_out), self.unroll, vocabulary.symbols, self.unit)
+
+    def inputs(self, symbols: Int[Array, "B U"], data: TextData, key: Array | None = None) -> tuple:
+        """The symbols, and the key of what a network drops in training."""
+        return symbols, key_for(0, "nothing is dropped") if key is None else key
+
+    def loss(self, logits: Float[Array, "B U V"], labels: Int[Array, "B U"]) -> Float[Array, "B U"]:
+        """Cross-entropy of each prediction, in nats."""
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+    def score(self, logits: Float[Array, "B U V"], labels: Int[Array, "B U"]) -> Float[Array, "B U"]:
+        """Log-probability of each symbol, in nats; the mean over a text is minus the logarithm of its perplexity."""
+        return -self.loss(logits, labels)
