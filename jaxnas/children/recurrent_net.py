@@ -227,7 +227,7 @@ class RecurrentNet(nnx.Module):
         """
         symbols, key = x
         memory = self.spec.memory(len(symbols)) if memory is None else memory
-        kept, step = _Kept(self.spec.dropout, key, training), step_of(self.inside, genes)
+        kept, step = Kept(self.spec.dropout, key, training), step_of(self.inside, genes)
         values, remembered = self._embedded(symbols.T, kept), []
         for number in range(self.spec.layers):
             values, last = self._layer(number, step, values, [m[number] for m in memory], kept)
@@ -237,10 +237,10 @@ class RecurrentNet(nnx.Module):
         logits = self._product(values, table) + self.output_bias[...]
         return logits.swapaxes(0, 1), jax.tree.map(lambda *layers: jnp.stack(layers), *remembered)
 
-    def _embedded(self, symbols: Int[Array, "U B"], kept: "_Kept") -> Float[Array, "U B H"]:
+    def _embedded(self, symbols: Int[Array, "U B"], kept: "Kept") -> Float[Array, "U B H"]:
         return kept.symbols(self.embedding[...])[symbols]
 
-    def _layer(self, number: int, step, values: Float[Array, "U B H"], memory, kept: "_Kept"):
+    def _layer(self, number: int, step, values: Float[Array, "U B H"], memory, kept: "Kept"):
         """What a layer gives at every step ``[U, B, H]``, and (h, c) after the last."""
         shape = (*values.shape[1:-1], self.inside.gates, self.spec.hidden)
         entering = self._product(kept.units(f"input {number}", values), self.input[...][number])
@@ -261,7 +261,7 @@ class RecurrentNet(nnx.Module):
 
 
 @dataclass(frozen=True)
-class _Kept:
+class Kept:
     """What dropout leaves of things, drawn from one key."""
 
     settings: Dropout
