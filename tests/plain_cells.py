@@ -2,14 +2,19 @@
 
 import numpy as np
 
-COMBINATIONS = {"add": np.add, "multiply": np.multiply, "max": np.maximum}
-ACTIVATIONS = {
-    "identity": lambda v: v,
-    "tanh": np.tanh,
-    "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
-    "relu": lambda v: np.maximum(v, 0),
-    "sin": np.sin,
+COMBINATIONS = {
+    "add": lambda np, a, b: a + b,
+    "multiply": lambda np, a, b: a * b,
+    "max": lambda np, a, b: np.maximum(a, b),
 }
+ACTIVATIONS = {
+    "identity": lambda np, v: v,
+    "tanh": lambda np, v: np.tanh(v),
+    "sigmoid": lambda np, v: 1 / (1 + np.exp(-v)),
+    "relu": lambda np, v: np.maximum(v, 0),
+    "sin": lambda np, v: np.sin(v),
+}
+"""Of numpy, or of jax.numpy."""
 
 
 def described(nodes, inject, inject_at, memory_from, hidden=3, layers=2, tied=False, symbols=5) -> dict:
@@ -51,7 +56,7 @@ def weights_of(architecture: dict, seed: int = 0) -> dict[str, np.ndarray]:
     return found
 
 
-def step(architecture: dict, x, c, h, input_weights, recurrent_weights):
+def step(architecture: dict, x, c, h, input_weights, recurrent_weights, np=np):
     """(c_t, h_t) of one layer."""
     base, nodes = architecture["base"], architecture["nodes"]
     wx, uh = np.split(x @ input_weights, base, -1), np.split(h @ recurrent_weights, base, -1)
@@ -60,11 +65,11 @@ def step(architecture: dict, x, c, h, input_weights, recurrent_weights):
         level = []
         for left, right in below:
             combination, activation = nodes[len(values)]
-            before.append(COMBINATIONS[combination](left, right))
-            value = ACTIVATIONS[activation](before[-1])
+            before.append(COMBINATIONS[combination](np, left, right))
+            value = ACTIVATIONS[activation](np, before[-1])
             if len(values) == architecture["inject_at"]:
                 combination, activation = architecture["inject"]
-                value = ACTIVATIONS[activation](COMBINATIONS[combination](value, c))
+                value = ACTIVATIONS[activation](np, COMBINATIONS[combination](np, value, c))
             values.append(value)
             level.append(value)
         if len(level) == 1:
@@ -72,15 +77,15 @@ def step(architecture: dict, x, c, h, input_weights, recurrent_weights):
         below = list(zip(level[::2], level[1::2], strict=True))
 
 
-def read(architecture: dict, weights: dict[str, np.ndarray], symbols) -> np.ndarray:
-    """Logits ``[b, t, V]`` of int symbols ``[b, t]``, from a memory of zeros."""
-    w = {name: value.astype(np.float64) for name, value in weights.items()}
+def read(architecture: dict, weights: dict, symbols, np=np):
+    """Logits ``[b, t, V]`` of int symbols ``[b, t]``, from a memory of zeros; in numpy of float64."""
+    w = {name: np.asarray(value, float) for name, value in weights.items()}
     x = w["embedding"][symbols]
     for layer in range(1, architecture["layers"] + 1):
         c = h = np.zeros(x[:, 0].shape)
         rows = []
         for t in range(x.shape[1]):
-            c, h = step(architecture, x[:, t], c, h, w[f"layers.{layer}.input"], w[f"layers.{layer}.recurrent"])
+            c, h = step(architecture, x[:, t], c, h, w[f"layers.{layer}.input"], w[f"layers.{layer}.recurrent"], np)
             rows.append(h)
         x = np.stack(rows, 1)
     kernel = w["embedding"].T if architecture["tied"] else w["output.kernel"]

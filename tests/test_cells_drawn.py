@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def test_the_papers_example_is_drawn_as_the_paper_has_it():
 
 def evaluated(lines: list[str], wx, uh, c):
     """(c_t, h_t), by the formulas of a drawing."""
-    names = {"max": np.maximum, "c": c} | ACTIVATIONS
+    names = {"max": np.maximum, "c": c} | {name: partial(function, np) for name, function in ACTIVATIONS.items()}
     names |= {f"W{i}": value for i, value in enumerate(wx)} | {f"U{i}": value for i, value in enumerate(uh)}
     for line in lines:
         formula, *remarks = re.split(" {3,}|, (?=h')", re.sub("([WU]\\d+) [xh]", r"\1", line).replace("<-", "="))
