@@ -157,7 +157,7 @@ def test_every_function_in_a_layer_of_ones_own(seed, tmp_path):
     layer = nnx.RNN(cell_of(architecture, weights, tmp_path, in_features=5), return_carry=True)
     (last_c, last_h), outputs = layer(inputs, initial_carry=(c, h))
     c, h, found = c.astype(float), h.astype(float), np.asarray(outputs)
-    assert found.std((0, 1)).mean() > 0.05
+    assert found.std((0, 1)).mean() > 0.04
     for t in range(7):
         kernels = weights["layers.1.input"], weights["layers.1.recurrent"]
         c, h = plain_cells.step(architecture, inputs[:, t].astype(float), c, h, *kernels)
@@ -266,7 +266,7 @@ def test_what_cannot_be_written_is_refused(tmp_path):
         trained = made_up(STANDARD | {"cell": cell})
         with pytest.raises(ValueError, match=f"Flax's own nnx.{name}: there is no found cell to export"):
             export(trained, tmp_path / "out")
-    with pytest.raises(ValueError, match="type 'tree' cannot be exported: only chain, skip, cell201, recurrent"):
+    with pytest.raises(ValueError, match="type 'tree' cannot be exported: only chain, skip, cell201, recurrent can"):
         export(replace(trained, architecture={"type": "tree"}), tmp_path / "out")
     with pytest.raises(ValueError, match="activation 'gelu' has no formula to write: only identity, tanh"):
         cell_module(described([("add", "gelu")], ("add", "tanh"), 0, 0))

@@ -89,7 +89,8 @@ def _written(trained: Trained) -> Written:
     """By the writer for its type of architecture."""
     kind = trained.children.describe(trained.architecture).get("type")
     if kind not in KINDS:
-        raise ValueError(f"architecture type {kind!r} cannot be exported: only {', '.join(KINDS)} can")
+        can = ", ".join(name for name, writer in KINDS.items() if writer is not language.standard)
+        raise ValueError(f"architecture type {kind!r} cannot be exported: only {can} can")
     return KINDS[kind](trained)
 
 

@@ -52,11 +52,8 @@ def _box_lines(architecture: dict) -> list[str]:
     Where all lies is settled here (`layout`), because Graphviz tangles dense skips.
     """
     found = boxes(architecture)
-    texts, lines = (
-        [_label(number if 0 < number < len(found) - 1 else None, box) for number, box in enumerate(found)],
-        [],
-    )
-    placed = rectangles(found, texts)
+    texts = [_label(number if 0 < number < len(found) - 1 else None, box) for number, box in enumerate(found)]
+    placed, lines = rectangles(found, texts), []
     for number, (box, text, at) in enumerate(zip(found, texts, placed, strict=True)):
         label = "<BR/>".join([f"<B>{text[0]}</B>", *text[1:]])
         size = f"width={(at.right - at.left) / 72:.3f}, height={(at.top - at.bottom) / 72:.3f}"

@@ -28,9 +28,9 @@ outputs = layer(inputs)  # float32 [b, t, 32] -> [b, t, 128]
 
 ## The language model
 
-A text is int32 `[b, t]`: the places of its {unit} in the list `vocabulary` in `architecture.json`. Logits are float32
-`[b, t, {symbols}]`, of the symbol after each. To write text, read a symbol, draw the next, and hand on what the layers
-remember:
+A text is int32 `[b, t]`: places of {unit} in the list `vocabulary`, which is in `architecture.json`. Logits are
+float32 `[b, t, {symbols}]`, of the symbol after each. To write text, read a symbol, draw the next, and hand on what
+the layers remember:
 
 ```python
 import json
@@ -52,13 +52,14 @@ print({join!r}.join(vocabulary[symbol] for symbol in text))
 
 ## weights.safetensors
 
-float32: `embedding` [{symbols}, {hidden}]{output} and `output.bias`; `layers.1.input` and `layers.1.recurrent` hold the
-matrices of all leaves beside each other, W0 and U0 in columns 0 to {last}. The same for each layer.
+All float32: `embedding` [{symbols}, {hidden}], {output} and `output.bias`.
+`layers.1.input` and `layers.1.recurrent` hold the matrices of all leaves of the first layer beside each other: W0 and
+U0 are columns 0 to {last}. Further layers have the same.
 
 ## network.stablehlo
 
-The whole network with its weights, from an empty memory, for any number and length of texts, on {platforms}. Needs jax
-and flatbuffers.
+The whole network with its weights, for any number of texts of any length, which it reads from an empty memory; runs
+on {platforms}. Needs jax and flatbuffers.
 
 ```python
 import jax.export
@@ -81,9 +82,7 @@ def readme(description: dict, facts: dict, unit: str) -> str:
     """
     hidden, symbols = description["hidden"], description["symbols"]
     output = (
-        ", which is also the matrix of the output,"
-        if description["tied"]
-        else f", `output.kernel` [{hidden}, {symbols}]"
+        "which is the matrix of the output too," if description["tied"] else f"`output.kernel` [{hidden}, {symbols}]"
     )
     sizes = {"hidden": hidden, "symbols": symbols, "last": hidden - 1}
     return filled(PAGE, description, facts, unit=unit, join=JOIN[unit], output=output, **sizes)
