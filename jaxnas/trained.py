@@ -1,7 +1,4 @@
-"""The network that a final training has left, read from disk.
-
-Letters: C channels, S seeds.
-"""
+"""The network that a final training has left, read from disk."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +8,6 @@ import jax
 import numpy as np
 from flax import nnx
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Float
 
 from jaxnas.checkpoint import MOVE
 from jaxnas.final import checkpoints, widened
@@ -30,10 +26,10 @@ class Trained:
         children: of the space, likewise; with ``input_shape``, ``classes``, ``envelope``, ``place``, ``describe``,
             ``cost``.
         network: in the architecture's own envelope, its trained parameters and statistics in it.
-        genes: what it is called with: ``network(x, genes)`` gives logits of normalised images x.
-        mean: of each channel of the training data, in grey levels 0..255.
-        std: its standard deviation.
-        classes: how many labels there are.
+        genes: what it is called with: ``network(x, genes)`` gives logits of normalised images x; see
+            `jaxnas.export.language` for text.
+        data: what is recorded of the data it was trained on, as JSON values: "classes", and of images the "mean" and
+            "std" of each channel in grey levels 0..255, of text its "vocabulary" and "unit".
         facts: the recorded result, a `FinalResult` as a dict.
     """
 
@@ -41,9 +37,7 @@ class Trained:
     children: Any
     network: nnx.Module
     genes: Any
-    mean: Float[np.ndarray, " C"]
-    std: Float[np.ndarray, " C"]
-    classes: int
+    data: dict
     facts: dict
 
 
@@ -79,8 +73,7 @@ def load_trained(experiment, workdir: Path, trial: Trial) -> Trained:
     inside = children.envelope([architecture])
     genes, arrays = children.place(architecture, inside), place.arrays()
     network = _network(children, inside, genes, arrays["parameters"][first], arrays["statistics"][first])
-    mean, std = (np.array(data[name], np.float32) for name in ("mean", "std"))
-    return Trained(architecture, children, network, genes, mean, std, data["classes"], result)
+    return Trained(architecture, children, network, genes, data, result)
 
 
 def _network(children, inside, genes, parameters, statistics) -> nnx.Module:

@@ -12,6 +12,7 @@ from flax import nnx
 
 from jaxnas.children.chain_net import ChainChildren
 from jaxnas.children.skip_net import SkipChildren
+from jaxnas.export.images import moments
 from jaxnas.rng import key_for
 from jaxnas.trained import Trained
 
@@ -45,29 +46,29 @@ import jax.export
 import numpy as np
 
 for folder in map(pathlib.Path, sys.argv[1:]):
-    images, found = np.load(f"{folder}.images.npy"), {}
+    inputs, found = np.load(f"{folder}.inputs.npy"), {}
     program = jax.export.deserialize(bytearray((folder / "network.stablehlo").read_bytes()))
     spec = importlib.util.spec_from_file_location("network", folder / "network.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     network = module.load()
-    for size in (1, len(images)):
-        found[f"program {size}"], found[f"module {size}"] = program.call(images[:size]), network(images[:size])
+    for size in (1, len(inputs)):
+        found[f"program {size}"], found[f"module {size}"] = program.call(inputs[:size]), network(inputs[:size])
     np.savez(f"{folder}.logits.npz", **found)
 assert "jaxnas" not in sys.modules
 """
 
 
 def without_jaxnas(folders: dict[Path, np.ndarray]) -> dict[Path, dict[str, np.ndarray]]:
-    """Logits of exported programs and modules on images, from a process that cannot import jaxnas.
+    """Logits of exported programs and modules on images or symbols, from a process that cannot import jaxnas.
 
-    "program 1" are those of the first image by network.stablehlo, "module 1" by network.py; likewise of all.
+    "program 1" are those of the first of them by network.stablehlo, "module 1" by network.py; likewise of all.
     """
     place = next(iter(folders)).parent / "blocked"
     place.mkdir()
     (place / "sitecustomize.py").write_text(BLOCK)
-    for folder, images in folders.items():
-        np.save(f"{folder}.images.npy", np.float32(images))
+    for folder, inputs in folders.items():
+        np.save(f"{folder}.inputs.npy", inputs if inputs.dtype == np.int32 else np.float32(inputs))
     environment = os.environ | {"PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
     environment["XLA_FLAGS"] = "--xla_backend_optimization_level=0"  # what runs twice need not be fast
     command = [sys.executable, "-c", RUN, *map(str, folders)]
@@ -116,15 +117,17 @@ def made_up(children: ChainChildren | SkipChildren, architecture, seed: int = 0)
     facts = {"trial_id": 3, "train_examples": 10, "test_examples": 5, "epochs": 2, "seconds": 1.0}
     facts |= {"test_score": 0.5, "test_std": None, "test_scores": [0.5]}
     facts |= {"parameters": cost.parameters, "multiply_adds": cost.multiply_adds}
-    mean, std = np.linspace(90, 130, channels, dtype=np.float32), np.linspace(50, 70, channels, dtype=np.float32)
+    data = {"mean": np.linspace(90, 130, channels).tolist(), "std": np.linspace(50, 70, channels).tolist()}
+    data |= {"input_shape": list(children.input_shape), "classes": children.classes}
     make = skip_network_of if isinstance(children, SkipChildren) else network_of
     network = make(children, inside, genes, seed)
-    return Trained(architecture, children, network, genes, mean, std, children.classes, facts)
+    return Trained(architecture, children, network, genes, data, facts)
 
 
 def logits(trained: Trained, images) -> np.ndarray:
     """Of the trained network itself."""
-    x = (np.float32(images) - trained.mean) / trained.std
+    mean, std = moments(trained.data)
+    x = (np.float32(images) - mean) / std
     return np.asarray(nnx.jit(lambda network, x: network(x, trained.genes))(trained.network, x))
 
 

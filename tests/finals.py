@@ -9,12 +9,14 @@ from flax import nnx
 
 from jaxnas.children.chain import Chain, ConvLayer
 from jaxnas.experiment import Experiment
+from jaxnas.export.images import moments
 from jaxnas.outcome import Trial
 from jaxnas.tasks import Digits
 
 CONFIG = """
 from jaxnas.evaluators import Population, Train
 from jaxnas.experiment import Experiment
+from jaxnas.export.images import moments
 from jaxnas.final import Final
 from jaxnas.spaces import ChainCNN
 from jaxnas.tasks import Digits
@@ -56,7 +58,8 @@ def timeless(result: dict) -> dict:
 def accuracy(trained) -> float:
     """On the test images, normalised as it says."""
     test = Digits().final_data(0).held_out
-    x = (test.images.astype(np.float32) - trained.mean) / trained.std
+    mean, std = moments(trained.data)
+    x = (test.images.astype(np.float32) - mean) / std
     logits = nnx.jit(lambda network, x: network(x, trained.genes))(trained.network, jnp.asarray(x))
     return float((np.asarray(logits).argmax(1) == test.labels).mean())
 

@@ -11,6 +11,7 @@ from flax import nnx
 
 from jaxnas.evaluators import SGD, Train
 from jaxnas.evaluators.train import Trainer
+from jaxnas.export.images import moments
 from jaxnas.final import Final, checkpoints, finished, train_final
 from jaxnas.report import final_lines
 from jaxnas.tasks import Digits
@@ -182,9 +183,8 @@ def test_the_network_on_disk_has_the_recorded_score_of_the_first_seed(three):
     workdir, result = three
     trained = load_trained(EXPERIMENT, workdir, TRIAL)
     assert accuracy(trained) == result["test_scores"][0]
-    assert (trained.architecture, trained.children, trained.classes) == (CHAIN, CHILDREN, 10)
+    assert (trained.architecture, trained.children, trained.data["classes"]) == (CHAIN, CHILDREN, 10)
     assert trained.facts == result
     data = Digits().final_data(0)
-    np.testing.assert_array_equal(trained.mean, data.mean)
-    np.testing.assert_array_equal(trained.std, data.std)
+    np.testing.assert_array_equal(moments(trained.data), (data.mean, data.std))
     assert finished(final(seeds=3), workdir, TRIAL) == result

@@ -9,27 +9,25 @@ from contextlib import contextmanager
 
 import jax
 import jax.export
-import jax.numpy as jnp
 from flax import nnx
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def artifact(network: nnx.Module, input_shape: tuple[int, int, int]) -> bytes:
-    """A network with its weights as a program for any batch size and for all `PLATFORMS`.
+def artifact(network: nnx.Module, inputs: jax.ShapeDtypeStruct) -> bytes:
+    """A network with its weights as a program for all `PLATFORMS`.
 
     Args:
-        network: float32 images ``[B, H, W, C]`` -> logits ``[B, K]``. It stays as it is.
-        input_shape: (height, width, channels) of an image.
+        network: inputs -> logits. It stays as it is.
+        inputs: their type and shape; sizes of `jax.export.symbolic_shape` stay free.
 
     Returns:
         What `jax.export.deserialize` reads; its ``call`` is the function.
     """
     graph, state = nnx.split(network)
-    logits = jax.jit(lambda images: nnx.merge(graph, state, copy=True)(images))
-    images = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("b"), *input_shape), jnp.float32)
+    logits = jax.jit(lambda inputs: nnx.merge(graph, state, copy=True)(inputs))
     with _without_paths():
-        return bytes(jax.export.export(logits, platforms=PLATFORMS)(images).serialize())
+        return bytes(jax.export.export(logits, platforms=PLATFORMS)(inputs).serialize())
 
 
 @contextmanager

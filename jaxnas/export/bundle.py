@@ -11,13 +11,12 @@ from pathlib import Path
 import jax
 import jax.export
 import numpy as np
-from flax import __version__ as flax_version
 from flax import nnx
 from safetensors.numpy import save
 
-from jaxnas.export.artifact import PLATFORMS, artifact
-from jaxnas.export.module import module
-from jaxnas.export.readme import readme
+from jaxnas.export import images, language
+from jaxnas.export.artifact import artifact
+from jaxnas.export.written import Written
 from jaxnas.trained import Trained
 
 ARCHITECTURE, WEIGHTS, ARTIFACT, MODULE, README = FILES = (
@@ -27,8 +26,14 @@ ARCHITECTURE, WEIGHTS, ARTIFACT, MODULE, README = FILES = (
     "network.py",
     "README.md",
 )
-PROBES = 16
-"""Images of noise on which the files are compared."""
+KINDS = {
+    "chain": images.written,
+    "skip": images.written,
+    "cell201": images.written,
+    "recurrent": language.written,
+    "standard": language.standard,
+}
+"""What is written of a trained network, by the type of its architecture."""
 FAR = 0.01
 """A difference that no rounding explains: even bfloat16 factors keep three digits."""
 
@@ -36,7 +41,7 @@ FAR = 0.01
 @dataclass(frozen=True)
 class Exported:
     """out: the new directory; files: names in it; difference: of the logits of artifact and module from those of the
-    trained network on images of noise, the greatest, relative to the greatest logit.
+    trained network on noise, the greatest, relative to the greatest logit.
     """
 
     out: Path
@@ -56,17 +61,19 @@ def export(trained: Trained, out: Path) -> Exported:
         out: the directory, which must not exist; directories above it are made.
 
     Raises:
-        ValueError: it exists or cannot be made, or the architecture's type has no writer.
+        ValueError: it exists or cannot be made, or there is nothing to be written for the architecture's type.
         FarOffError: the written files compute another function than the trained network.
     """
     check_free(out)
-    contents, input_shape = _contents(trained), tuple(trained.children.input_shape)
+    written = _written(trained)
     with appears(out) as partial:
-        for name, data in contents.items():
-            (partial / name).write_bytes(data)
+        (partial / ARCHITECTURE).write_text(json.dumps(written.description, indent=1) + "\n", encoding="utf-8")
+        (partial / WEIGHTS).write_bytes(save(written.weights))
+        (partial / MODULE).write_text(written.module, encoding="utf-8")
+        (partial / README).write_text(written.page, encoding="utf-8")
         network = _loaded(partial)
-        (partial / ARTIFACT).write_bytes(artifact(network, input_shape))
-        difference = _difference(trained, network, partial)
+        (partial / ARTIFACT).write_bytes(artifact(network, written.inputs))
+        difference = _difference(written, network, partial)
         if not difference < FAR:
             raise FarOffError(f"the exported files differ by {difference:.1e} from the trained network: nothing kept")
     return Exported(out, FILES, difference)
@@ -78,21 +85,13 @@ def check_free(out: Path) -> None:
         raise ValueError(f"{out} exists, and an export overwrites nothing: give a directory that does not exist yet")
 
 
-def _contents(trained: Trained) -> dict[str, bytes]:
-    """All files but the program, by name."""
-    children, description = trained.children, trained.children.describe(trained.architecture)
-    norm = children.norm
-    code = module(description, trained.classes, norm.epsilon, norm.momentum, children.dtype)
-    weights = {"images.mean": trained.mean, "images.std": trained.std}
-    weights |= children.weights(trained.network, trained.architecture)
-    weights = {name: np.ascontiguousarray(value, np.float32) for name, value in weights.items()}
-    text = readme(description, trained.facts, trained.classes, jax.__version__, flax_version, PLATFORMS)
-    return {
-        ARCHITECTURE: (json.dumps(description, indent=1) + "\n").encode(),
-        WEIGHTS: save(weights),
-        MODULE: code.encode(),
-        README: text.encode(),
-    }
+def _written(trained: Trained) -> Written:
+    """By the writer for its type of architecture."""
+    kind = trained.children.describe(trained.architecture).get("type")
+    if kind not in KINDS:
+        can = ", ".join(name for name, writer in KINDS.items() if writer is not language.standard)
+        raise ValueError(f"architecture type {kind!r} cannot be exported: only {can} can")
+    return KINDS[kind](trained)
 
 
 @contextmanager
@@ -119,12 +118,8 @@ def _loaded(folder: Path) -> nnx.Module:
     return names["load"]()
 
 
-def _difference(trained: Trained, network: nnx.Module, folder: Path) -> float:
+def _difference(written: Written, network: nnx.Module, folder: Path) -> float:
     """See `Exported`."""
-    images = np.random.default_rng(0).integers(0, 256, (PROBES, *trained.children.input_shape)).astype(np.float32)
-    graph, state = nnx.split(trained.network)
-    logits = jax.jit(lambda state, x: nnx.merge(graph, state, copy=True)(x, trained.genes))
-    wanted = np.asarray(logits(state, np.float32((images - trained.mean) / trained.std)))
     program = jax.export.deserialize(bytearray((folder / ARTIFACT).read_bytes()))
-    found = program.call(images), network(images)
+    found, wanted = (program.call(written.probes), network(written.probes)), written.wanted
     return max(float(np.abs(np.asarray(f) - wanted).max() / np.abs(wanted).max()) for f in found)

@@ -1,5 +1,6 @@
 """Architectures as text, from the JSON values of the ledger."""
 
+from jaxnas.report.cells import draw_cell, draw_standard, short, short_standard
 from jaxnas.report.graph import Box, boxes
 from jaxnas.report.lanes import draw_lanes
 
@@ -9,20 +10,35 @@ SHORT = {"convolution": "", "max_pool": "max", "average_pool": "avg"}
 
 def draw(architecture: dict) -> str:
     """The network from the image downwards, a line a layer: kernel, map, parameters; of a chain also a bar for the
-    filters, of a network with skips or cells lanes for what is read further down; of a table's row its text alone.
+    filters, of a network with skips or cells lanes for what is read further down; of a recurrent cell its formulas;
+    of a table's row its text alone.
 
     Raises:
         ValueError: a type of architecture that has no drawing.
     """
-    if architecture["type"] == "table":
-        return architecture["arch"]
-    found = boxes(architecture)
-    if architecture["type"] == "cell201":
-        return f"{draw_lanes(found)}\n\n{architecture['arch']}"
-    if architecture["type"] == "skip":
-        rate = f"\n\nlearning rate {architecture['learning_rate']}" if "learning_rate" in architecture else ""
-        return draw_lanes(found) + rate
-    image, *layers, last = found
+    kind = architecture.get("type")
+    if kind not in DRAWINGS:
+        raise ValueError(f"architecture type {kind!r} has no drawing: only {', '.join(DRAWINGS)} have one")
+    return DRAWINGS[kind](architecture)
+
+
+def pretty(architecture: dict) -> str:
+    """One line: "5x3:24 3x3:16/2 ..." is kernel height x width : filters, pooling after a slash; "s2x1" are strides.
+
+    Of networks with skips: "max3x3" and "avg3x3" are pooling layers, "<0,2" says which layers are read (0 is the image)
+    where that is not just the one before, "-" that there is no batch normalisation, ">3,5" what the classifier reads,
+    "@0.05" the child's own learning rate. Cells of NAS-Bench-201 have the benchmark's string, a table's rows its text.
+
+    Of recurrent cells, as "+tanh *relu | *sig c+relu>0 1>c": each node by tree index, its combination (+ add,
+    * multiply, ^ max) and its activation ("id" is identity, "sig" sigmoid), bars between the levels of the tree; the
+    memory c enters node 0 by + and relu, and node 1 before its activation is the new memory. "LSTM, 2 of 64" has 2
+    layers of 64.
+    """
+    return SHORTS.get(architecture.get("type"), str)(architecture)
+
+
+def _chain(architecture: dict) -> str:
+    image, *layers, last = boxes(architecture)
     widest = max(box.size[2] for box in layers)
     lines = [f"     {image.words:<30}{_size(image):>14}"]
     for number, box in enumerate(layers, 1):
@@ -32,22 +48,28 @@ def draw(architecture: dict) -> str:
     return "\n".join(lines)
 
 
-def pretty(architecture: dict) -> str:
-    """One line: "5x3:24 3x3:16/2 ..." is kernel height x width : filters, pooling after a slash; "s2x1" are strides.
+def _skip(architecture: dict) -> str:
+    rate = f"\n\nlearning rate {architecture['learning_rate']}" if "learning_rate" in architecture else ""
+    return draw_lanes(boxes(architecture)) + rate
 
-    Of networks with skips: "max3x3" and "avg3x3" are pooling layers, "<0,2" says which layers are read (0 is the image)
-    where that is not just the one before, "-" that there is no batch normalisation, ">3,5" what the classifier reads,
-    "@0.05" the child's own learning rate. Cells of NAS-Bench-201 have the benchmark's string, a table's rows its text.
-    """
-    kind = architecture.get("type")
-    if kind == "chain":
-        return " ".join(_short(layer) for layer in architecture["layers"])
-    if kind == "skip":
-        layers = architecture["layers"]
-        words = [_short_skip(number, layer) for number, layer in enumerate(layers, 1)]
-        rate = [f"@{architecture['learning_rate']}"] if "learning_rate" in architecture else []
-        return " ".join(words + _reads(">", architecture["outputs"], len(layers) + 1) + rate)
-    return architecture["arch"] if kind in ("cell201", "table") else str(architecture)
+
+def _cell201(architecture: dict) -> str:
+    return f"{draw_lanes(boxes(architecture))}\n\n{architecture['arch']}"
+
+
+def _arch(architecture: dict) -> str:
+    return architecture["arch"]
+
+
+def _short_chain(architecture: dict) -> str:
+    return " ".join(_short(layer) for layer in architecture["layers"])
+
+
+def _short_skips(architecture: dict) -> str:
+    layers = architecture["layers"]
+    words = [_short_skip(number, layer) for number, layer in enumerate(layers, 1)]
+    rate = [f"@{architecture['learning_rate']}"] if "learning_rate" in architecture else []
+    return " ".join(words + _reads(">", architecture["outputs"], len(layers) + 1) + rate)
 
 
 def _short(layer: dict) -> str:
@@ -74,3 +96,21 @@ def _stride(layer: dict) -> str:
 
 def _size(box: Box) -> str:
     return " x ".join(map(str, box.size))
+
+
+DRAWINGS = {
+    "chain": _chain,
+    "skip": _skip,
+    "cell201": _cell201,
+    "table": _arch,
+    "recurrent": draw_cell,
+    "standard": draw_standard,
+}
+SHORTS = {
+    "chain": _short_chain,
+    "skip": _short_skips,
+    "cell201": _arch,
+    "table": _arch,
+    "recurrent": short,
+    "standard": short_standard,
+}

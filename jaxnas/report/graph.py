@@ -35,7 +35,9 @@ def boxes(architecture: dict) -> list[Box]:
     """
     kind = architecture.get("type")
     if kind not in ("chain", "skip", "cell201"):
-        raise ValueError(f"architecture type {kind!r} has no drawing: only 'chain', 'skip' and 'cell201' have one")
+        raise ValueError(
+            f"architecture type {kind!r} has no picture: only 'chain', 'skip', 'cell201' and 'recurrent' have one"
+        )
     if kind == "cell201":
         return _cells(architecture)
     layers = architecture["layers"]

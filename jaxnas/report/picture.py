@@ -12,6 +12,7 @@ from pathlib import Path
 
 from jaxnas.report.graph import Box, boxes
 from jaxnas.report.layout import rectangles, routes
+from jaxnas.report.trees import tree_lines
 
 FORMATS = (".svg", ".png")
 FILLS = {
@@ -32,19 +33,27 @@ HEAD = """digraph network {
 
 
 def dot_text(architecture: dict, title: str = "") -> str:
-    """The network in Graphviz's language: boxes one below the other, and an edge from each that a box reads.
+    """The network, or the cell of a recurrent one, in Graphviz's language, for ``dot -Kneato -n2``.
 
-    Where all lies is settled here (`layout`), because Graphviz tangles dense skips. It is for ``dot -Kneato -n2``.
     ``title`` may have several lines.
 
     Raises:
         ValueError: a type of architecture that has no drawing.
     """
-    found = boxes(architecture)
-    texts = [_label(number if 0 < number < len(found) - 1 else None, box) for number, box in enumerate(found)]
-    placed = rectangles(found, texts)
     first, *rest = html.escape(title).splitlines() or [""]
     lines = [HEAD, f"  label=<{'<BR/>'.join([f'<B>{first}</B>', *rest])}<BR/> >;"] if title else [HEAD]
+    body = tree_lines if architecture.get("type") == "recurrent" else _box_lines
+    return "\n".join([*lines, *body(architecture), "}\n"])
+
+
+def _box_lines(architecture: dict) -> list[str]:
+    """Boxes one below the other, and an edge from each that a box reads.
+
+    Where all lies is settled here (`layout`), because Graphviz tangles dense skips.
+    """
+    found = boxes(architecture)
+    texts = [_label(number if 0 < number < len(found) - 1 else None, box) for number, box in enumerate(found)]
+    placed, lines = rectangles(found, texts), []
     for number, (box, text, at) in enumerate(zip(found, texts, placed, strict=True)):
         label = "<BR/>".join([f"<B>{text[0]}</B>", *text[1:]])
         size = f"width={(at.right - at.left) / 72:.3f}, height={(at.top - at.bottom) / 72:.3f}"
@@ -54,7 +63,7 @@ def dot_text(architecture: dict, title: str = "") -> str:
         style = 'color="#455a64", penwidth=2' if source == number - 1 else f'color="{LINES[source % len(LINES)]}"'
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in line.points)
         lines.append(f'  n{source} -> n{number} [{style}, pos="e,{line.tip[0]:.1f},{line.tip[1]:.1f} {points}"];')
-    return "\n".join([*lines, "}\n"])
+    return lines
 
 
 def picture(architecture: dict, title: str, out: Path) -> None:

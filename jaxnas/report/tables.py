@@ -8,13 +8,15 @@ from jaxnas.ledger import Ledger
 from jaxnas.outcome import Status, Trial
 from jaxnas.report.draw import draw, pretty
 
+CELLS = ("cell201", "recurrent", "standard")
+
 
 def trial_table(trials: list[Trial], title: str) -> Table:
     """Trials as rows: id, round, score, parameters, multiply-adds, seconds, architecture."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in ("trial", "round", "score", "reward", "parameters", "mult-adds", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
-    cells = any(t.architecture.get("type") == "cell201" for t in trials)
+    cells = any(t.architecture.get("type") in CELLS for t in trials)
     table.add_column("cell" if cells else "kernel height x width : filters", overflow="fold")
     for t in trials:
         early = " stopped" if t.status == Status.STOPPED.label else ""

@@ -1,6 +1,6 @@
-"""The page that lies beside exported files and says how to use them."""
+"""The page that lies beside the files of an image network and says how to use them."""
 
-from jaxnas.report import draw, final_lines
+from jaxnas.export.page import filled
 
 PAGE = """# A network found by jaxnas
 
@@ -51,30 +51,13 @@ logits = load()(images)
 """
 
 
-def readme(description: dict, facts: dict, classes: int, jax: str, flax: str, platforms: tuple[str, ...]) -> str:
+def readme(description: dict, facts: dict, classes: int) -> str:
     """The page, in Markdown.
 
     Args:
         description: of the architecture, as the ledger has it.
         facts: the recorded final training.
         classes: how many labels there are.
-        jax: the version that wrote the files.
-        flax: likewise.
-        platforms: on which the artifact runs.
     """
     height, width, channels = description["input"]
-    scores = facts["test_scores"]
-    first = next(i for i, score in enumerate(scores) if score is not None)
-    which = f"\nThese files hold the network of seed {first + 1}, with test score {scores[first]:.4f}.\n"
-    return PAGE.format(
-        result=final_lines(facts),
-        which=which if len(scores) > 1 else "",
-        drawing=draw(description),
-        height=height,
-        width=width,
-        channels=channels,
-        classes=classes,
-        jax=jax,
-        flax=flax,
-        platforms=", ".join(platforms),
-    )
+    return filled(PAGE, description, facts, height=height, width=width, channels=channels, classes=classes)

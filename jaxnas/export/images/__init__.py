@@ -1,0 +1,52 @@
+"""Networks for images as files: the module line by line, the weights with mean and standard deviation of the images.
+
+Letters: B images, H height, W width, C channels, K classes.
+"""
+
+import jax
+import jax.export
+import numpy as np
+from flax import nnx
+from jaxtyping import Float
+
+from jaxnas.export.images.module import module
+from jaxnas.export.images.readme import readme
+from jaxnas.export.written import Written
+from jaxnas.trained import Trained
+
+PROBES = 16
+"""Images of noise on which the files are compared."""
+
+
+def written(trained: Trained) -> Written:
+    """What there is to write of a trained network.
+
+    Raises:
+        ValueError: the architecture's type has no writer.
+    """
+    children, description = trained.children, trained.children.describe(trained.architecture)
+    classes, norm, shape = trained.data["classes"], children.norm, tuple(children.input_shape)
+    mean, std = moments(trained.data)
+    weights = {"images.mean": mean, "images.std": std} | children.weights(trained.network, trained.architecture)
+    probes = np.random.default_rng(0).integers(0, 256, (PROBES, *shape)).astype(np.float32)
+    return Written(
+        description=description,
+        module=module(description, classes, norm.epsilon, norm.momentum, children.dtype),
+        weights={name: np.ascontiguousarray(value, np.float32) for name, value in weights.items()},
+        page=readme(description, trained.facts, classes),
+        inputs=jax.ShapeDtypeStruct((*jax.export.symbolic_shape("b"), *shape), np.float32),
+        probes=probes,
+        wanted=_logits(trained, (probes - mean) / std),
+    )
+
+
+def moments(data: dict) -> tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]]:
+    """Mean and standard deviation of each channel, in grey levels, from what is recorded of the training data."""
+    return np.array(data["mean"], np.float32), np.array(data["std"], np.float32)
+
+
+def _logits(trained: Trained, images: Float[np.ndarray, "B H W C"]) -> Float[np.ndarray, "B K"]:
+    """Of normalised images, by the trained network itself."""
+    graph, state = nnx.split(trained.network)
+    logits = jax.jit(lambda state, x: nnx.merge(graph, state, copy=True)(x, trained.genes))
+    return np.asarray(logits(state, np.float32(images)))

@@ -1,0 +1,57 @@
+"""Language models as files: the found cell as a Flax cell, the network around it, its vocabulary.
+
+Letters: B texts, T symbols of a text, V symbols of the vocabulary.
+"""
+
+import jax
+import jax.export
+import numpy as np
+from flax import nnx
+from jaxtyping import Float, Int
+
+from jaxnas.export.language.module import cell_module
+from jaxnas.export.language.readme import readme
+from jaxnas.export.written import Written
+from jaxnas.trained import Trained
+
+PROBES, STEPS = 16, 8
+"""Texts of noise on which the files are compared, and their length: some cells let rounding grow with every step."""
+
+
+def written(trained: Trained) -> Written:
+    """What there is to write of a trained network; beside the usual, its children have ``memory(B)``, what the network
+    remembers before a text, and it is called as ``network((symbols, key), genes, False, memory)`` -> (logits, memory).
+
+    Raises:
+        ValueError: a combination or an activation that has no formula.
+    """
+    children, data = trained.children, trained.data
+    description = children.describe(trained.architecture)
+    weights = children.weights(trained.network, trained.architecture)
+    probes = np.random.default_rng(0).integers(0, description["symbols"], (PROBES, STEPS)).astype(np.int32)
+    return Written(
+        description=description | {"vocabulary": data["vocabulary"], "unit": data["unit"]},
+        module=cell_module(description, children.dtype),
+        weights={name: np.ascontiguousarray(value, np.float32) for name, value in weights.items()},
+        page=readme(description, trained.facts, data["unit"]),
+        inputs=jax.ShapeDtypeStruct(jax.export.symbolic_shape("b, t"), np.int32),
+        probes=probes,
+        wanted=_logits(trained, probes),
+    )
+
+
+def standard(trained: Trained) -> Written:
+    """Raises ValueError: an ordinary cell is in Flax already."""
+    name = f"nnx.{trained.children.describe(trained.architecture)['cell'].upper()}Cell"
+    raise ValueError(f"this network is made of an ordinary cell, Flax's own {name}: there is no found cell to export")
+
+
+def _logits(trained: Trained, symbols: Int[np.ndarray, "B T"]) -> Float[np.ndarray, "B T V"]:
+    """Of texts, by the trained network itself."""
+    graph, state = nnx.split(trained.network)
+    key, memory = jax.random.key(0), trained.children.memory(len(symbols))  # nothing is dropped: the key draws nothing
+
+    def logits(state, symbols):
+        return nnx.merge(graph, state, copy=True)((symbols, key), trained.genes, False, memory)[0]
+
+    return np.asarray(jax.jit(logits)(state, symbols))
