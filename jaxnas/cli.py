@@ -17,7 +17,7 @@ from jaxnas.experiment import Experiment, describe, differences
 from jaxnas.export import FarOffError, check_free, export
 from jaxnas.final import finished, train_final
 from jaxnas.ledger import Ledger, locked
-from jaxnas.outcome import Status, Trial
+from jaxnas.outcome import Measure, Status, Trial
 from jaxnas.search import first_proposal, search
 from jaxnas.trained import load_trained
 
@@ -119,7 +119,8 @@ def _search(options, overrides: list[str]) -> int:
         else:
             if done:
                 print(f"Continuing {workdir}: {done} of {total} trials are done.")
-            with report.report_on(console, experiment.rounds, total, done, next(iter(ledger.top(1)), None)) as watch:
+            best, measure = next(iter(ledger.top(1)), None), _measure(ledger)
+            with report.report_on(console, experiment.rounds, total, done, best, measure) as watch:
                 search(experiment, ledger, watch)
             ledger.record(finished=experiment.rounds)
         print(report.summary(ledger, workdir))
@@ -163,7 +164,12 @@ def _begin(ledger: Ledger, experiment, config: Path, source: str, overrides: lis
         ledger.record(seed=experiment.seed, **setup.machine())
     # rounds and settings of `final` may change on the way: the newest hold
     origin = {"config": str(config.absolute()), "directory": str(Path.cwd()), "source": source, "overrides": overrides}
-    ledger.record(configuration=wanted, origin=origin)
+    ledger.record(configuration=wanted, origin=origin, measure=getattr(experiment.task, "measure", Measure.SCORE))
+
+
+def _measure(ledger: Ledger) -> Measure:
+    """How the scores of a search are read."""
+    return Measure(ledger.facts().get("measure", Measure.SCORE))
 
 
 def _final(options, rest: list[str]) -> int:
@@ -259,8 +265,9 @@ def _trials(options, rest: list[str]) -> int:
 
 def _show(options, rest: list[str]) -> int:
     _no_more(rest)
-    trial = Ledger(options.workdir).trial(options.trial)
-    score = trial.status if trial.score is None else f"validation score {trial.score:.4f}"
+    ledger = Ledger(options.workdir)
+    trial = ledger.trial(options.trial)
+    score = trial.status if trial.score is None else f"validation score {_measure(ledger).words(trial.score)}"
     cost = f"{trial.parameters:,} parameters, {trial.multiply_adds:,} multiply-adds"
     if options.out is not None:
         report.picture(trial.architecture, f"trial {trial.trial_id}: {score}\n{cost}", options.out)

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxnas.checkpoint import MOVE, Checkpoints
 from jaxnas.evaluators.train import Result, Train, Trainer
-from jaxnas.outcome import Progress, Status, Trial
+from jaxnas.outcome import Measure, Progress, Status, Trial
 from jaxnas.settings import describe, differing
 from jaxnas.tasks.classification import Augment, check_smoothing
 
@@ -67,10 +67,11 @@ class FinalResult:
 
     Attributes:
         status: "ok", or "diverged" where all seeds did.
-        test_score: mean over the seeds, in [0, 1]; None where all diverged.
+        test_score: mean over the seeds; None where all diverged.
         test_std: its standard deviation (n - 1); None for fewer than two scores.
         test_scores: one a seed, None where it diverged.
         test_examples: how many.
+        measure: how the scores are read.
         settings: the `Final` it came from.
         architecture: as it was trained, widened.
         parameters: of one network.
@@ -86,6 +87,7 @@ class FinalResult:
     test_examples: int
     train_examples: int
     epochs: int
+    measure: str
     settings: dict
     architecture: dict
     parameters: int
@@ -273,6 +275,7 @@ class _Training:
             test_examples=len(self.data.held_out),
             train_examples=len(self.data.train),
             epochs=self.final.train.epochs,
+            measure=getattr(self.trainer.task, "measure", Measure.SCORE),
             settings=describe(self.final),
             architecture=self.children.describe(self.architecture),
             parameters=cost.parameters,

@@ -41,6 +41,11 @@ class Measure(StrEnum):
     BITS = "bits a character"
     """The score is the same: minus this, in nats."""
 
+    @property
+    def examples(self) -> str:
+        """What a score is a mean over."""
+        return "examples" if self == Measure.SCORE else "symbols"
+
     def words(self, score: float) -> str:
         """A score as it is read."""
         match self:

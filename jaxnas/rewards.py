@@ -48,6 +48,9 @@ class CubedAccuracy:
 class Perplexity:
     """``c`` over the square of the perplexity, of a score that is minus its logarithm; ``floor`` where a child failed.
 
+    Raises:
+        ValueError: a score greater than 0, which no log-probability is.
+
     References:
         Zoph & Le, Neural Architecture Search with Reinforcement Learning, 2017, section 4.2
         (https://arxiv.org/abs/1611.01578).
@@ -62,7 +65,12 @@ class Perplexity:
 
     def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]:
         scored = _scored(outcome)
-        return np.where(scored, self.c * np.exp(2 * np.minimum(np.where(scored, outcome.score, 0.0), 0.0)), self.floor)
+        nats = np.where(scored, outcome.score, 0.0)
+        if nats.max() > 0:
+            raise ValueError(
+                f"a score of {nats.max():.4g} is no log-probability: the reward Perplexity is for the task Text"
+            )
+        return np.where(scored, self.c * np.exp(2 * nats), self.floor)
 
 
 def _scored(outcome: Outcome) -> np.ndarray:

@@ -6,7 +6,7 @@ import pytest
 from jaxnas.children.chain import Chain, ConvLayer
 from jaxnas.decisions import Choice, Decisions
 from jaxnas.rng import key_for
-from jaxnas.spaces import SPACES, Cell201, ChainCNN, SkipCNN
+from jaxnas.spaces import SPACES, Cell201, ChainCNN, RecurrentCell, SkipCNN, StandardCell
 from jaxnas.strategies import Random
 
 VARIANTS = {
@@ -15,6 +15,11 @@ VARIANTS = {
     "depths": ChainCNN(layers=4, depths=(1, 3, 4), filters=(8,), pool_after=(2,)),
     "cells": Cell201(),
     "skips": SkipCNN(layers=4, norms=(True, False), learning_rates=(0.1, 0.2)),
+    "trees": RecurrentCell(),
+    "the controls of section 4.2": RecurrentCell(
+        base=4, combinations=("max", "add", "multiply"), activations=("sin", "tanh", "relu", "identity", "sigmoid")
+    ),
+    "an LSTM": StandardCell(),
 }
 
 

@@ -230,18 +230,31 @@ def test_the_final_score_is_that_of_the_test_data(tmp_path):
 # Rewards.
 
 
+BY_HAND = {
+    "Accuracy": ([0.5, 0.9], [0.5, 0.9]),
+    "CubedAccuracy": ([0.5, 0.9], [0.125, 0.729]),
+    "Perplexity": ([-1e6, -np.log(4)], [0, 5]),  # 80 / 4**2; what is hopeless has no reward, not NaN
+}
+
+
 @pytest.mark.parametrize("name", REWARDS)
 def test_rewards_are_finite_and_rise_with_the_score(name):
-    n = 4
+    n, (scores, wanted) = 4, BY_HAND[name]
     outcome = Outcome(
         status=np.array([Status.OK, Status.STOPPED, Status.DIVERGED, Status.OUT_OF_MEMORY], np.int32),
-        score=np.array([0.5, 0.9, np.nan, np.nan]), curve=np.full((n, 1), np.nan), seconds=np.ones(n),
+        score=np.array([*scores, np.nan, np.nan]), curve=np.full((n, 1), np.nan), seconds=np.ones(n),
         places=np.ones(n, int), parameters=np.ones(n, int), multiply_adds=np.ones(n, int), architectures=({},) * n,
     )  # fmt: skip
     found = REWARDS[name]()(outcome)
-    power = {"Accuracy": 1, "CubedAccuracy": 3}[name]
-    np.testing.assert_allclose(found, [0.5**power, 0.9**power, 0, 0])
+    np.testing.assert_allclose(found, [*wanted, 0, 0])
     assert (REWARDS[name](floor=-1.0)(outcome)[2:] == -1).all()
+
+
+def test_an_accuracy_has_no_perplexity():
+    score, one = np.array([0.9]), np.ones(1, int)
+    outcome = Outcome(np.zeros(1, np.int32), score, np.full((1, 1), 0.9), np.ones(1), one, one, one, ({},))
+    with pytest.raises(ValueError, match="0.9 is no log-probability"):
+        REWARDS["Perplexity"]()(outcome)
 
 
 def test_a_search_in_which_every_child_fails_goes_on(tmp_path):

@@ -260,7 +260,7 @@ def test_impossible_settings_are_refused(bad):
 
 def rates(schedule, steps=20, **more):
     """What a gradient of 1 is multiplied with at each step."""
-    optimiser = SGD(0.5, momentum=0.0, weight_decay=0.0, schedule=schedule, **more).transformation(steps)
+    optimiser = SGD(0.5, momentum=0.0, weight_decay=0.0, schedule=schedule, **more).transformation(steps // 5, 5)
     state, found = optimiser.init(jnp.ones(())), []
     for _ in range(steps):
         update, state = optimiser.update(jnp.ones(()), state, jnp.ones(()))
@@ -273,6 +273,8 @@ def test_the_rate_at_every_step():
     np.testing.assert_allclose(rates("cosine"), [at(k) for k in range(20)], rtol=1e-5)
     np.testing.assert_allclose(rates("constant"), [0.5] * 20, rtol=1e-6)
     np.testing.assert_allclose(rates("step"), [0.5] * 10 + [0.05] * 5 + [0.005] * 5, rtol=1e-6)
+    held = [0.5] * 8 + [0.4] * 4 + [0.32] * 4 + [0.256] * 4  # five epochs of four steps, two of them held
+    np.testing.assert_allclose(rates("decay", hold=2, decay=0.8), held, rtol=1e-6)
     np.testing.assert_allclose(rates("step", drops=(0.3,)), [0.5] * 6 + [0.05] * 14, rtol=1e-6)
     np.testing.assert_allclose(rates("step", drops=()), [0.5] * 20, rtol=1e-6)
 

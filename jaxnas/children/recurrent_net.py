@@ -107,7 +107,7 @@ class RecurrentChildren:
 
     def occupied(self, inside: Envelope) -> Cost:
         """The cost of any of its cells, for one symbol; of values, what training holds of a chunk."""
-        cost = self.cost(inside)
+        cost = recurrent.cost(inside, self.classes, self.hidden, self.layers, self.tied)
         return replace(cost, activation_bytes=int(KEPT * cost.activation_bytes * self.input_shape[0]))
 
     def branches(self, inside: Envelope) -> int:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from jaxnas.outcome import Progress
+from jaxnas.outcome import Measure, Progress
 from jaxnas.report.live import clock
 
 
@@ -87,15 +87,16 @@ def final_report_on(console: Console, seeds: int) -> FinalReport:
 
 def final_lines(result: dict) -> str:
     """A final training in words."""
-    r = result
-    head = f"Trial {r['trial_id']}, trained from scratch on {r['train_examples']:,} examples for {r['epochs']} epochs"
+    r, measure = result, Measure(result.get("measure", Measure.SCORE))
+    seen = f"{r['train_examples']:,} {measure.examples} for {r['epochs']} epochs"
+    head = f"Trial {r['trial_id']}, trained from scratch on {seen}"
     cost = f"{r['parameters']:,} parameters, {r['multiply_adds']:,} multiply-adds, {r['seconds']:.1f} seconds"
     if r["test_score"] is None:
         return f"{head}: it diverged, so there is no test score ({cost}). Try --final.train.optimiser.learning-rate."
     each = r.get("test_scores", [r["test_score"]])  # of one seed alone before there were several
-    score = f"test score {r['test_score']:.4f}"
+    score = f"test score {measure.words(r['test_score'])}"
     if len(each) > 1:
         listed = ", ".join("diverged" if one is None else f"{one:.4f}" for one in each)
         spread = "" if r["test_std"] is None else f", standard deviation {r['test_std']:.4f}"
-        score = f"test scores of {len(each)} seeds {listed}: mean {r['test_score']:.4f}{spread}"
-    return f"{head}:\n{score}, on {r['test_examples']:,} examples ({cost})"
+        score = f"test scores of {len(each)} seeds {listed}: mean {measure.words(r['test_score'])}{spread}"
+    return f"{head}:\n{score}, on {r['test_examples']:,} {measure.examples} ({cost})"

@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from jaxnas.outcome import Progress, Trial
+from jaxnas.outcome import Measure, Progress, Trial
 from jaxnas.report.draw import pretty
 
 
@@ -18,13 +18,15 @@ from jaxnas.report.draw import pretty
 class Standing:
     """How far a search has come; the clock starts when it is made.
 
-    rounds, total: of the whole search; done: trials finished, by whatever process; trained: those of this one.
+    rounds, total: of the whole search; done: trials finished, by whatever process; trained: those of this one; measure:
+    how a score is read.
     """
 
     rounds: int
     total: int
     done: int
     best: Trial | None
+    measure: Measure = Measure.SCORE
     round: int = 0
     trained: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
@@ -69,7 +71,9 @@ class Standing:
 
     @property
     def best_words(self) -> str:
-        return "none yet" if self.best is None else f"{self.best.score:.4f} (trial {self.best.trial_id})"
+        return (
+            "none yet" if self.best is None else f"{self.measure.words(self.best.score)} (trial {self.best.trial_id})"
+        )
 
 
 class Report:
@@ -145,9 +149,11 @@ class LiveReport(Report):
         return Panel(Group(grid, bar, now, best), title="jaxnas search", width=84)
 
 
-def report_on(console: Console, rounds: int, total: int, done: int, best: Trial | None) -> Report:
+def report_on(
+    console: Console, rounds: int, total: int, done: int, best: Trial | None, measure: Measure = Measure.SCORE
+) -> Report:
     """The report that fits where the output goes."""
-    return (LiveReport if console.is_terminal else Report)(console, Standing(rounds, total, done, best))
+    return (LiveReport if console.is_terminal else Report)(console, Standing(rounds, total, done, best, measure))
 
 
 def _now(p: Progress | None) -> Text:

@@ -18,6 +18,7 @@ TASKS = {"Digits": Digits, "Images": Images, "Text": Text}
 """Every task of the library by name."""
 
 
+@runtime_checkable
 class Batched(Protocol):
     """What a training reads, as a task gives it, and how it comes in batches: a pytree with ``train`` and ``held_out``
     that have lengths, ``input_shape`` and ``classes``; see `Data` and `TextData`.

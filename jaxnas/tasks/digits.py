@@ -54,9 +54,9 @@ class Digits:
         del seed
         return assemble(*_digits(), classes=10)
 
-    def inputs(self, images, data: Data, key=None):
+    def inputs(self, examples, data: Data, key=None):
         """Normalised float32 ``[B, H, W, C]``; augmented where a key is given."""
-        return prepare(images, data, self.augment, key)
+        return prepare(examples, data, self.augment, key)
 
     def loss(self, logits, labels):
         """Cross-entropy of each example ``[B]``, in nats."""

@@ -75,9 +75,9 @@ class Images:
             )
         return some, classes
 
-    def inputs(self, images, data: Data, key=None):
+    def inputs(self, examples, data: Data, key=None):
         """Normalised float32 ``[B, H, W, C]``; augmented where a key is given."""
-        return prepare(images, data, self.augment, key)
+        return prepare(examples, data, self.augment, key)
 
     def loss(self, logits, labels):
         """Cross-entropy of each example ``[B]``, in nats."""

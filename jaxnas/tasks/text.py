@@ -93,9 +93,9 @@ class Text:
             raise ValueError(f"{self.source}: {len(held_out)} symbol is held out, and 2 are needed: give more text")
         return TextData(Passage(train), Passage(held_out), self.unroll, vocabulary.symbols, self.unit)
 
-    def inputs(self, symbols: Int[Array, "B U"], data: TextData, key: Array | None = None) -> tuple:
+    def inputs(self, examples: Int[Array, "B U"], data: TextData, key: Array | None = None) -> tuple:
         """The symbols, and the key of what a network drops in training."""
-        return symbols, key_for(0, "nothing is dropped") if key is None else key
+        return examples, key_for(0, "nothing is dropped") if key is None else key
 
     def loss(self, logits: Float[Array, "B U V"], labels: Int[Array, "B U"]) -> Float[Array, "B U"]:
         """Cross-entropy of each prediction, in nats."""

@@ -1,0 +1,57 @@
+"""Optimisers as settings, by hand."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnas.evaluators import SGD, Adam
+
+
+def moves(optimiser, gradients, steps=4, epochs=1):
+    """What is added to a parameter row of ones at each step."""
+    transformation, parameters, found = optimiser.transformation(steps, epochs), jnp.ones(2), []
+    state = transformation.init(parameters)
+    for gradient in gradients:
+        update, state = transformation.update(jnp.asarray(gradient, jnp.float32), state, parameters)
+        found.append(np.asarray(update))
+    return np.array(found)
+
+
+def test_a_gradient_is_scaled_down_to_the_greatest_norm_and_never_up():
+    plain = {"momentum": 0.0, "weight_decay": 0.0, "schedule": "constant"}
+    found = moves(SGD(1.0, clip=1.0, **plain), [(3.0, 4.0), (0.3, 0.4)])
+    np.testing.assert_allclose(found, [(-0.6, -0.8), (-0.3, -0.4)], rtol=1e-6)
+
+
+def test_weight_decay_is_not_clipped():
+    """0.1 times the parameters is added to what clipping has left."""
+    found = moves(SGD(1.0, momentum=0.0, weight_decay=0.1, schedule="constant", clip=1.0), [(30.0, 40.0)])
+    np.testing.assert_allclose(found, [(-0.7, -0.9)], rtol=1e-6)
+
+
+def test_adam_by_hand():
+    """The first step has the rate's size whatever the gradient; after equal ones all have. 0.5 * 0.1 is decay."""
+    found = moves(Adam(0.5, schedule="constant", weight_decay=0.1), [(2.0, -0.01)] * 3)
+    np.testing.assert_allclose(found, [(-0.55, 0.45)] * 3, rtol=1e-4)
+
+
+def test_adams_rate_falls_to_nothing():
+    found = moves(Adam(0.5), [(1.0, 1.0)] * 4, steps=2, epochs=2)[:, 0]
+    np.testing.assert_allclose(found, [-0.25 * (1 + np.cos(np.pi * k / 4)) for k in range(4)], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (Adam, {"learning_rate": 0.0}, "learning_rate=0.0"),
+        (Adam, {"learning_rate": float("inf")}, "learning_rate=inf"),
+        (Adam, {"beta2": 1.0}, "beta2=1.0"),
+        (Adam, {"clip": 0.0}, "clip=0.0"),
+        (SGD, {"clip": -1.0}, "clip=-1.0"),
+        (SGD, {"decay": 0.0}, "decay=0.0"),
+        (SGD, {"hold": -1}, "hold=-1"),
+    ],
+)
+def test_bad_settings_are_refused(kind, settings, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**settings)
