@@ -5,6 +5,7 @@ Letters: T decisions.
 
 from typing import Protocol, runtime_checkable
 
+from jaxnas.children.recurrent_net import Dropout
 from jaxnas.spaces.cell201 import Cell201
 from jaxnas.spaces.chain import ChainCNN
 from jaxnas.spaces.recurrent import LanguageModel, RecurrentCell, StandardCell
@@ -44,6 +45,7 @@ __all__ = [
     "SPACES",
     "Cell201",
     "ChainCNN",
+    "Dropout",
     "Growth",
     "LanguageModel",
     "RecurrentCell",
