@@ -2,21 +2,21 @@
 
     python -m jaxnas search configs/zoph_ptb.py --final --final.width 1.37 --task.source FOLDER
 
-FOLDER: Penn Treebank in its usual form, ptb.train.txt, ptb.valid.txt and ptb.test.txt; 10,000 different words. Cells of
-base 8, trained for 35 epochs each; reward 80 / (validation perplexity)^2; controller rate 5e-4, updated by 10 cells at a
-time. Training is that of the medium model of Zaremba et al. (https://arxiv.org/abs/1409.2329), with as many parameters
-(20M: 535 units, since a cell of base 8 has 16 matrices where an LSTM has 8). Neither the number of children nor the rates
-of dropout are in the paper: 10,000, and those below, are ours. A child takes 2.8e15 operations on the 929,589 words;
-nothing of this size has been run yet.
+FOLDER: Penn Treebank in its usual form, ptb.train.txt, ptb.valid.txt and ptb.test.txt; 10,000 different words. Cells
+of base 8, trained for 35 epochs each; reward 80 / (validation perplexity)^2; controller rate 5e-4, updated by 10 cells
+at a time. Training is that of the medium model of Zaremba et al. (https://arxiv.org/abs/1409.2329), with as many
+parameters (20M: 535 units, since a cell of base 8 has 16 matrices where an LSTM has 8). Neither the number of children
+nor the rates of dropout are in the paper: 10,000, and those below, are ours. A child takes 2.8e15 operations on the
+929,589 words; nothing of this size has been run yet.
 
 The same in miniature, here and now, on the text that comes with jaxnas (about half a minute on 2 CPU cores):
 
     python -m jaxnas search configs/zoph_ptb.py --task.source shakespeare --workdir runs/smoke --rounds 1 --children 2 \
         --space.model.hidden 32 --task.limit 5000 --evaluator.train.epochs 1
 
-Paper: test perplexity 62.4 with 54M parameters and shared embeddings, 64.0 with 25M and shared embeddings, 67.9 with 32M
-without them. Shared embeddings are --space.model.tied. Width 1.37 makes 32M, with shared embeddings 1.38 makes 25M and
-2.15 makes 54M.
+Paper: test perplexity 62.4 with 54M parameters and shared embeddings, 64.0 with 25M and shared embeddings, 67.9 with
+32M without them. Shared embeddings are --space.model.tied. Width 1.37 makes 32M, with shared embeddings 1.38 makes 25M
+and 2.15 makes 54M.
 """
 
 from jaxnas.evaluators import SGD, Population, Train
