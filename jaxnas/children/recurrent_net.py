@@ -29,8 +29,8 @@ from jaxnas.children.recurrent import CellEnvelope, Envelope, Standard, Tree, Tr
 from jaxnas.children.recurrent_steps import step_of
 from jaxnas.rng import key_for
 
-KEPT = 1.0
-"""Copies of a chunk's values that training holds, for each of the four that the planner reckons with."""
+KEPT = 0.4
+"""Share of the four copies of all values of a chunk, with which the planner reckons, that training really holds."""
 PACES = {Padded: 0.5, Branching: 1.0}
 """Products of small matrices, and what happens between them, in multiply-adds of a chain of convolutions
 (`docs/performance.md`)."""
