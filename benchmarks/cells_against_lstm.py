@@ -61,7 +61,9 @@ def main() -> None:
 
 
 def _arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     rates = lambda text: [float(rate) for rate in text.split(",")]
     parser.add_argument("config", type=Path)
     parser.add_argument("workdir", type=Path)
