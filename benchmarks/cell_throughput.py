@@ -43,7 +43,7 @@ from jaxnas.evaluators.train import Trainer
 
 HERE = Path(__file__).parent
 CLOSE = 1e-4
-ROW = "{:34} {:>6} {:>8} {:>9} {:>10} {:>8} {:>10} {:>9}"
+ROW = "{:43} {:>6} {:>8} {:>9} {:>10} {:>8} {:>10} {:>9}"
 HEAD = "contender", "cells", "cells/h", "no comp.", "symbols/s", "GFLOP/s", "compile s", "programs"
 FORMS = "exact", "branching", "selecting"
 
@@ -139,7 +139,7 @@ def _answer(began: float, trainer: Trainer, cells: int) -> dict:
 
 def at_once(commands: list[list[str]]) -> list[dict]:
     """Start processes, let them begin together, and read what they answer."""
-    environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+    environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
     running = [subprocess.Popen(command, **pipes) for command in commands]
     for process, command in zip(running, commands, strict=True):
