@@ -43,6 +43,7 @@ from jaxnas.evaluators.train import Trainer
 
 HERE = Path(__file__).parent
 CLOSE = 1e-4
+"""Greatest difference between losses, as a share of them where they are more than 1."""
 ROW = "{:43} {:>6} {:>8} {:>9} {:>10} {:>8} {:>10} {:>9}"
 HEAD = "contender", "cells", "cells/h", "no comp.", "symbols/s", "GFLOP/s", "compile s", "programs"
 FORMS = "exact", "branching", "selecting"
@@ -204,7 +205,7 @@ def same_losses(options, losses: list[list[float]], workload: Path) -> str:
     apart = (np.abs(theirs - own) / np.maximum(1, np.abs(own)))[steady].max()
     if not apart <= CLOSE:
         raise SystemExit(f"PyTorch's cells compute something else: losses {theirs.tolist()}, ours {losses}")
-    return f"PyTorch's losses of {steady.sum()} steps of {len(own)} cells are ours, within {apart:.1e} of 1 or of their size"
+    return f"PyTorch's losses of {steady.sum()} steps of {len(own)} cells are ours to {apart:.1e} (of 1, or of a larger loss)"
 
 
 def line(name: str, runs: list[dict], symbols: int, work: float) -> str:
