@@ -205,7 +205,7 @@ def same_losses(options, losses: list[list[float]], workload: Path) -> str:
     apart = (np.abs(theirs - own) / np.maximum(1, np.abs(own)))[steady].max()
     if not apart <= CLOSE:
         raise SystemExit(f"PyTorch's cells compute something else: losses {theirs.tolist()}, ours {losses}")
-    return f"PyTorch's losses of {steady.sum()} steps of {len(own)} cells are ours to {apart:.1e} (of 1, or of a larger loss)"
+    return f"PyTorch's losses of {steady.sum()} steps of {len(own)} cells are ours, within {apart:.1e}"
 
 
 def line(name: str, runs: list[dict], symbols: int, work: float) -> str:
