@@ -36,7 +36,8 @@ def figures(experiment) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form, allow_abbrev=False)
     parser.add_argument("config", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
     options, overrides = parser.parse_known_args()
