@@ -4,4 +4,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source launch/setup.sh
 prepare dev
-exec .venv/bin/python -m pytest "$@"
+# a process for each core; a file stays in one of them, since its tests share trained networks and programs
+exec .venv/bin/python -m pytest -n auto --dist loadfile "$@"
