@@ -152,7 +152,9 @@ def test_a_search_through_the_evaluator(two_devices):
 
 def test_a_final_training_is_read_back(tmp_path):
     """Twice the units: the network, read from disk, has the recorded test score."""
-    experiment = Experiment(SPACE, TASK, final=Final(replace(TRAIN, epochs=1), width=2.0), seed=SEED)
+    experiment = Experiment(
+        SPACE, TASK, reward=Perplexity(), final=Final(replace(TRAIN, epochs=1), width=2.0), seed=SEED
+    )
     tokens = tuple(SPACE.encode(CELLS[3]).tolist())
     trial = Trial(5, 0, tokens, CHILDREN.describe(CELLS[3]), "ok", -3.0, 0.1, (-3.0,), 1, 1, 1.0, 1)
     result = train_final(experiment, tmp_path, trial)
