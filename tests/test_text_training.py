@@ -18,7 +18,7 @@ from jaxnas.outcome import Trial
 from jaxnas.rewards import Perplexity
 from jaxnas.rng import key_for
 from jaxnas.spaces import LanguageModel, RecurrentCell
-from jaxnas.tasks import Text
+from jaxnas.tasks import Passage, Text
 from jaxnas.trained import load_trained
 
 SEED, TASK = 3, Text(unroll=8, limit=1500, validation=0.001, test=0.001)
@@ -60,10 +60,10 @@ def test_children_learn_something(together):
     assert (together.curve[:, -1] > alone).all()
 
 
-def by_plain_loops(cell, weights, symbols, streams=4):
+def by_plain_loops(cell, weights, symbols, streams=4, each=None):
     """Mean log-probability of a text, each of its streams read from its beginning without a break."""
     count = len(symbols) - 1
-    each = -(-count // streams)
+    each = -(-count // streams) if each is None else each
     at = np.minimum(np.arange(streams)[:, None] * each + np.arange(each), count - 1)
     found = nats(logits(cell, weights, jnp.asarray(symbols[at]), 2)[0], symbols[at + 1])
     return -found.ravel()[:count].sum() / count
@@ -148,6 +148,19 @@ def test_a_search_through_the_evaluator(two_devices):
     np.testing.assert_allclose(Perplexity()(outcome), 80 / np.exp(-outcome.score) ** 2)
     assert evaluate.images == 2 * (1499 // 32) * 32
     assert (outcome.parameters == CHILDREN.cost(CELLS[0]).parameters).all()
+
+
+def test_a_table_has_the_scores_of_the_test_text(trainer, together):
+    """Another text in parts of the held-out one's length: the plain loops over each part."""
+    symbols = np.asarray(DATA.train.symbols)[100 : 100 + len(DATA.held_out) * 3 // 2]
+    again = run(trainer)  # its states are consumed
+    found = trainer.score(INSIDE, [CHILDREN.place(cell, INSIDE) for cell in CELLS], again, Passage(symbols))
+    part, count = len(DATA.held_out), len(symbols) - 1
+    first, rest = symbols[: part + 1], symbols[part:]
+    weights = weights_of(CHILDREN, INSIDE, CELLS[0], together, 0)
+    wanted = by_plain_loops(CELLS[0], weights, first) * part
+    wanted += by_plain_loops(CELLS[0], weights, rest, each=-(-part // 4)) * (count - part)
+    np.testing.assert_allclose(found[0], wanted / count, rtol=1e-5)
 
 
 def test_a_final_training_is_read_back(tmp_path):
