@@ -17,7 +17,7 @@ from jaxnas.final import Final, train_final
 from jaxnas.outcome import Trial
 from jaxnas.rewards import Perplexity
 from jaxnas.rng import key_for
-from jaxnas.spaces import LanguageModel, RecurrentCell
+from jaxnas.spaces import Dropout, LanguageModel, RecurrentCell
 from jaxnas.tasks import Passage, Text
 from jaxnas.trained import load_trained
 
@@ -178,3 +178,22 @@ def test_a_final_training_is_read_back(tmp_path):
     symbols = np.asarray(TASK.final_data(SEED).held_out.symbols)
     np.testing.assert_allclose(result["test_score"], by_plain_loops(CELLS[3], weights, symbols), rtol=1e-5)
     assert read.data["vocabulary"] == list(DATA.vocabulary)
+
+
+def test_a_killed_final_training_of_text_goes_on_to_the_same_score(tmp_path):
+    """After the first of two epochs; what is dropped depends on (seed, epoch, step), not on when that was."""
+    space = replace(SPACE, model=replace(MODEL, dropout=Dropout(between=0.2, recurrent=0.2, symbols=0.2)))
+    experiment = Experiment(space, TASK, reward=Perplexity(), final=Final(TRAIN), seed=SEED)
+    tokens = tuple(SPACE.encode(CELLS[3]).tolist())
+    trial = Trial(5, 0, tokens, CHILDREN.describe(CELLS[3]), "ok", -3.0, 0.1, (-3.0,), 1, 1, 1.0, 1)
+
+    def kill(progress):
+        if progress.doing == "training" and progress.epoch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_final(experiment, tmp_path / "killed", trial, kill)
+    again, whole = (train_final(experiment, tmp_path / name, trial) for name in ("killed", "whole"))
+    assert again["test_scores"] == whole["test_scores"]
+    plain = train_final(replace(experiment, space=SPACE), tmp_path / "plain", trial)
+    assert plain["test_scores"] != whole["test_scores"]  # something was dropped
