@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from jaxnas.evaluators import Evaluator, Population
 from jaxnas.final import Final
+from jaxnas.outcome import Measure
 from jaxnas.rewards import Accuracy, Reward
 from jaxnas.settings import describe, differing, flatten
 from jaxnas.spaces import Space
@@ -28,7 +29,7 @@ class Experiment:
         deterministic: ask XLA for deterministic operations on GPU; on CPU they always are.
 
     Raises:
-        ValueError: a number out of its range.
+        ValueError: a number out of its range, or a reward that does not go with the task's scores.
     """
 
     space: Space
@@ -48,6 +49,8 @@ class Experiment:
                 raise ValueError(f"{name}={getattr(self, name)}: give 1 or more")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"seed={self.seed}: give an integer from 0 to {2**31 - 1}")
+        if hasattr(self.reward, "check"):
+            self.reward.check(getattr(self.task, "measure", Measure.SCORE))
 
 
 def differences(recorded: dict, wanted: dict) -> list[str]:

@@ -27,7 +27,8 @@ class Final:
         train: epochs, batch size and optimiser; `best_of_last` is not used, the test score is that of the last epoch.
         augment: changes of the training batches; None: the task's own.
         label_smoothing: share of a label that the loss spreads over all classes; None: the task's own.
-        width: so many times the filters in every layer (the "more filters" of Zoph & Le, section 4.1).
+        width: so many times the filters in every layer (the "more filters" of Zoph & Le, section 4.1), or the hidden
+            units of recurrent cells.
         seeds: trainings from different initial weights, all together in one program; the first begins as the trial.
         save_every: epochs between checkpoints, from which a killed training goes on.
     """
@@ -75,7 +76,7 @@ class FinalResult:
         settings: the `Final` it came from.
         architecture: as it was trained, widened.
         parameters: of one network.
-        multiply_adds: for one example, forward.
+        multiply_adds: for one example (of text: one symbol), forward.
         seconds: of training all seeds, compilation apart.
     """
 

@@ -72,7 +72,7 @@ class Outcome:
         seconds: a child's share of its group's training time, compilation apart, ``[N]``.
         places: of the program that it was trained in; fewer than were planned where memory did not suffice, ``[N]``.
         parameters: trainable numbers of the unpadded child, ``[N]``.
-        multiply_adds: for one example through the unpadded child, forward, ``[N]``.
+        multiply_adds: for one example (of text: one symbol) through the unpadded child, forward, ``[N]``.
         architectures: the children as JSON values, one dict each.
     """
 

@@ -9,12 +9,15 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from jaxnas.outcome import Outcome, Status
+from jaxnas.outcome import Measure, Outcome, Status
 
 
 @runtime_checkable
 class Reward(Protocol):
-    """outcome -> one finite float64 a child, ``[N]``."""
+    """outcome -> one finite float64 a child, ``[N]``.
+
+    One that cannot read every `Measure` has ``check(measure)`` too, which raises ValueError before anything is trained.
+    """
 
     def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]: ...
 
@@ -27,6 +30,10 @@ class Accuracy:
 
     def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]:
         return _power(outcome, 1, self.floor)
+
+    def check(self, measure: Measure) -> None:
+        """Raises ValueError where a failed child would be better off than any other."""
+        _check_floor(self, measure)
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,10 @@ class CubedAccuracy:
 
     def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]:
         return _power(outcome, 3, self.floor)
+
+    def check(self, measure: Measure) -> None:
+        """Raises ValueError where a failed child would be better off than any other."""
+        _check_floor(self, measure)
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,19 @@ class Perplexity:
                 f"a score of {nats.max():.4g} is no log-probability: the reward Perplexity is for the task Text"
             )
         return np.where(scored, self.c * np.exp(2 * nats), self.floor)
+
+    def check(self, measure: Measure) -> None:
+        """Raises ValueError for scores that are no log-probabilities."""
+        if measure == Measure.SCORE:
+            raise ValueError("reward Perplexity reads log-probabilities, which the task Text has: take Accuracy")
+
+
+def _check_floor(reward: Accuracy | CubedAccuracy, measure: Measure) -> None:
+    if measure != Measure.SCORE and reward.floor >= 0:
+        raise ValueError(
+            f"reward {type(reward).__name__}: the task's scores are log-probabilities, so that a failed child, with "
+            f"floor={reward.floor}, would be the best: take Perplexity, or give a floor below every score"
+        )
 
 
 def _scored(outcome: Outcome) -> np.ndarray:

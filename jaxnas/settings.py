@@ -2,6 +2,9 @@
 
 import dataclasses
 
+LONGEST = 300
+"""Characters of a value in a message."""
+
 
 def describe(value):
     """Settings as plain JSON values: each dataclass a dict of its fields and, under "type", its class name."""
@@ -27,4 +30,10 @@ def differing(recorded: dict, wanted: dict) -> dict[str, str]:
     """The settings in which two descriptions differ, by dotted name: how, in words."""
     a, b = flatten(recorded), flatten(wanted)
     names = [name for name in dict.fromkeys((*a, *b)) if a.get(name) != b.get(name)]
-    return {n: f"{n}: {a.get(n, 'absent')} there, {b.get(n, 'absent')} now" for n in names}
+    return {n: f"{n}: {_shown(a.get(n, 'absent'))} there, {_shown(b.get(n, 'absent'))} now" for n in names}
+
+
+def _shown(value: object) -> str:
+    """A value as a message has it: of a long one, such as a vocabulary, the beginning."""
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

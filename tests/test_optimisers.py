@@ -49,7 +49,7 @@ def test_adams_rate_falls_to_nothing():
         (Adam, {"clip": 0.0}, "clip=0.0"),
         (SGD, {"clip": -1.0}, "clip=-1.0"),
         (SGD, {"decay": 0.0}, "decay=0.0"),
-        (SGD, {"hold": -1}, "hold=-1"),
+        (SGD, {"hold": 0}, "hold=0"),
     ],
 )
 def test_bad_settings_are_refused(kind, settings, message):

@@ -14,7 +14,7 @@ from jaxnas.children import recurrent
 from jaxnas.children.engines import Branching, Padded, Ragged
 from jaxnas.children.recurrent import ACTIVATIONS, COMBINATIONS, CellEnvelope, Standard, Tree, TreeEnvelope
 from jaxnas.children.recurrent_steps import step_of
-from jaxnas.spaces import LanguageModel, RecurrentCell, StandardCell
+from jaxnas.spaces import Cell201, ChainCNN, LanguageModel, RecurrentCell, SkipCNN, StandardCell
 
 PAPER = Tree((("add", "tanh"), ("multiply", "relu"), ("multiply", "sigmoid")), ("add", "relu"), 0, 1)
 """The example of section 3.4."""
@@ -207,6 +207,12 @@ def test_bad_settings_are_refused():
         LanguageModel(hidden=0)
     with pytest.raises(ValueError, match="take the task Text"):
         RecurrentCell(2).children((8, 8, 1), 10)
+    for space in (ChainCNN(layers=2), SkipCNN(layers=2), Cell201()):
+        with pytest.raises(ValueError, match="the task Text the space RecurrentCell"):
+            space.children((32,), 63)
+    for space, cell in ((RecurrentCell(2), Standard("gru")), (RecurrentCell(4), PAPER), (StandardCell(), PAPER)):
+        with pytest.raises(ValueError, match="is not in"):
+            space.encode(cell)
     with pytest.raises(ValueError, match="-1 stands nowhere"):
         RecurrentCell(2).decode([-1] * 10)
     with pytest.raises(ValueError, match="ragged"):

@@ -100,6 +100,10 @@ def test_initial_weights_depend_on_the_key_alone():
     states = [jax.tree.leaves(nnx.state(net)) for net in nets]
     for state in states[1:]:
         assert all((a == b).all() for a, b in zip(states[0], state, strict=True))
+    wide = {name: abs(w).max() for name, w in CHILDREN.weights(nets[0], CELL).items()}
+    assert wide.pop("output.bias") == 0
+    bounds = {name: np.sqrt(3 if name == "embedding" else 3 / H) for name in wide}
+    assert all(0.8 * bounds[name] < wide[name] <= bounds[name] for name in wide)
     narrow = network(RecurrentCell(4, model=LanguageModel(hidden=H, layers=L, initial=0.05)).children((U,), V))
     assert all(abs(leaf).max() <= 0.05 for leaf in jax.tree.leaves(nnx.state(narrow)))
 

@@ -1,11 +1,12 @@
 """What the live display shows, and the figures behind it."""
 
 import io
+import math
 
 import pytest
 from rich.console import Console
 
-from jaxnas.outcome import Progress, Trial
+from jaxnas.outcome import Measure, Progress, Trial
 from jaxnas.report import final_lines, final_report_on, report_on
 from jaxnas.report.finals import FinalReport, LiveFinalReport
 from jaxnas.report.live import LiveReport, Report, Standing
@@ -130,3 +131,23 @@ def test_a_final_result_in_words():
     assert final_lines(several) == f"{head}:\n{words}, on 359 examples ({cost})"
     none = one | {"test_score": None, "test_scores": [None]}
     assert final_lines(none).startswith(f"{head}: it diverged, so there is no test score ({cost})")
+
+
+@pytest.mark.parametrize(
+    ("measure", "score", "read"),
+    [
+        (Measure.SCORE, 0.5, "0.5000"),
+        (Measure.BITS, -1.5 * math.log(2), "-1.0397 (1.5000 bits a character)"),
+        (Measure.PERPLEXITY, -math.log(62.4), "-4.1336 (perplexity 62.4)"),
+        (Measure.PERPLEXITY, -1e6, "-1000000.0000 (perplexity 1.0142e+304)"),  # as great as a float can be, or nearly
+    ],
+)
+def test_a_score_is_read_as_its_measure_says(measure, score, read):
+    """In the display and at the end of a final training, whose ledger has the measure as a word."""
+    assert Standing(1, 1, 1, trial(3, score), measure).best_words == f"{read} (trial 3)"
+    result = {
+        "trial_id": 1, "train_examples": 1000, "epochs": 3, "parameters": 10, "multiply_adds": 20, "seconds": 1.0,
+        "test_score": score, "test_examples": 100, "measure": str(measure),
+    }  # fmt: skip
+    examples = "examples" if measure == Measure.SCORE else "symbols"
+    assert f"1,000 {examples} for 3 epochs:\ntest score {read}, on 100 {examples} (" in final_lines(result)

@@ -45,6 +45,19 @@ def test_every_held_out_prediction_counts_once(size):
     assert not found.scoring(jnp.int32(0), size, jnp.int32(0)).weights.any()
 
 
+@pytest.mark.parametrize("part", [5, 10, 29, 40])
+def test_rows_of_a_passage_are_its_predictions(part):
+    """As tables take the test text: parts as long as the validation text, the last one filled up with its last row."""
+    passage, pairs = data().held_out, []
+    for at in range(0, len(passage), part):
+        rows = np.arange(at, at + part)
+        some = passage[np.minimum(rows, len(passage) - 1)]
+        assert len(some) == part
+        count = np.count_nonzero(rows < len(passage))
+        pairs += list(zip(some.symbols[:count].tolist(), some.symbols[1:][:count].tolist(), strict=True))
+    assert pairs == [(symbol, symbol + 1) for symbol in range(100, 129)]
+
+
 def test_chunks_longer_than_the_text_are_refused():
     with pytest.raises(ValueError, match="batch_size=3 .* unroll=40 symbols need 121 symbols, but only 53"):
         data(unroll=40).steps(3)
@@ -114,10 +127,10 @@ def test_a_limit_keeps_the_beginning(folder):
 @pytest.mark.parametrize(
     ("content", "settings", "message"),
     [
-        (b"", {}, "empty|no symbols|0 symbols"),
+        (b"", {}, "the text is empty"),
         (b"aaaaaaaaaaaaaaaaaaaa", {}, "nothing can be predicted"),
         (b"fine \xff\xfe not", {}, "UTF-8"),
-        (b"abcabcabcabcabc", {"limit": 2, "validation": 0.05}, "held out|leaves"),
+        (b"abcabcabcabcabc", {"limit": 2, "validation": 0.05}, "1 symbol is held out, and 2 are needed"),
     ],
 )
 def test_unusable_texts_are_refused(tmp_path, content, settings, message):

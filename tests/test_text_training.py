@@ -17,8 +17,8 @@ from jaxnas.final import Final, train_final
 from jaxnas.outcome import Trial
 from jaxnas.rewards import Perplexity
 from jaxnas.rng import key_for
-from jaxnas.spaces import LanguageModel, RecurrentCell
-from jaxnas.tasks import Text
+from jaxnas.spaces import Dropout, LanguageModel, RecurrentCell
+from jaxnas.tasks import Passage, Text
 from jaxnas.trained import load_trained
 
 SEED, TASK = 3, Text(unroll=8, limit=1500, validation=0.001, test=0.001)
@@ -60,10 +60,10 @@ def test_children_learn_something(together):
     assert (together.curve[:, -1] > alone).all()
 
 
-def by_plain_loops(cell, weights, symbols, streams=4):
+def by_plain_loops(cell, weights, symbols, streams=4, each=None):
     """Mean log-probability of a text, each of its streams read from its beginning without a break."""
     count = len(symbols) - 1
-    each = -(-count // streams)
+    each = -(-count // streams) if each is None else each
     at = np.minimum(np.arange(streams)[:, None] * each + np.arange(each), count - 1)
     found = nats(logits(cell, weights, jnp.asarray(symbols[at]), 2)[0], symbols[at + 1])
     return -found.ravel()[:count].sum() / count
@@ -150,9 +150,24 @@ def test_a_search_through_the_evaluator(two_devices):
     assert (outcome.parameters == CHILDREN.cost(CELLS[0]).parameters).all()
 
 
+def test_a_table_has_the_scores_of_the_test_text(trainer, together):
+    """Another text in parts of the held-out one's length: the plain loops over each part."""
+    symbols = np.asarray(DATA.train.symbols)[100 : 100 + len(DATA.held_out) * 3 // 2]
+    again = run(trainer)  # its states are consumed
+    found = trainer.score(INSIDE, [CHILDREN.place(cell, INSIDE) for cell in CELLS], again, Passage(symbols))
+    part, count = len(DATA.held_out), len(symbols) - 1
+    first, rest = symbols[: part + 1], symbols[part:]
+    weights = weights_of(CHILDREN, INSIDE, CELLS[0], together, 0)
+    wanted = by_plain_loops(CELLS[0], weights, first) * part
+    wanted += by_plain_loops(CELLS[0], weights, rest, each=-(-part // 4)) * (count - part)
+    np.testing.assert_allclose(found[0], wanted / count, rtol=1e-5)
+
+
 def test_a_final_training_is_read_back(tmp_path):
     """Twice the units: the network, read from disk, has the recorded test score."""
-    experiment = Experiment(SPACE, TASK, final=Final(replace(TRAIN, epochs=1), width=2.0), seed=SEED)
+    experiment = Experiment(
+        SPACE, TASK, reward=Perplexity(), final=Final(replace(TRAIN, epochs=1), width=2.0), seed=SEED
+    )
     tokens = tuple(SPACE.encode(CELLS[3]).tolist())
     trial = Trial(5, 0, tokens, CHILDREN.describe(CELLS[3]), "ok", -3.0, 0.1, (-3.0,), 1, 1, 1.0, 1)
     result = train_final(experiment, tmp_path, trial)
@@ -163,3 +178,22 @@ def test_a_final_training_is_read_back(tmp_path):
     symbols = np.asarray(TASK.final_data(SEED).held_out.symbols)
     np.testing.assert_allclose(result["test_score"], by_plain_loops(CELLS[3], weights, symbols), rtol=1e-5)
     assert read.data["vocabulary"] == list(DATA.vocabulary)
+
+
+def test_a_killed_final_training_of_text_goes_on_to_the_same_score(tmp_path):
+    """After the first of two epochs; what is dropped depends on (seed, epoch, step), not on when that was."""
+    space = replace(SPACE, model=replace(MODEL, dropout=Dropout(between=0.2, recurrent=0.2, symbols=0.2)))
+    experiment = Experiment(space, TASK, reward=Perplexity(), final=Final(TRAIN), seed=SEED)
+    tokens = tuple(SPACE.encode(CELLS[3]).tolist())
+    trial = Trial(5, 0, tokens, CHILDREN.describe(CELLS[3]), "ok", -3.0, 0.1, (-3.0,), 1, 1, 1.0, 1)
+
+    def kill(progress):
+        if progress.doing == "training" and progress.epoch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_final(experiment, tmp_path / "killed", trial, kill)
+    again, whole = (train_final(experiment, tmp_path / name, trial) for name in ("killed", "whole"))
+    assert again["test_scores"] == whole["test_scores"]
+    plain = train_final(replace(experiment, space=SPACE), tmp_path / "plain", trial)
+    assert plain["test_scores"] != whole["test_scores"]  # something was dropped

@@ -71,7 +71,7 @@ class RecurrentChildren:
         hidden: H, of each layer and of the embedding.
         layers: L.
         tied: the matrix of the softmax is that of the embedding.
-        initial: weights are uniform within this, both ways; None: within sqrt(1 / H).
+        initial: weights are uniform within this, both ways; None: within sqrt(3 / H), of the embedding sqrt(3).
         dropout: in training.
         dtype: of the factors in matrix products, "float32" or "bfloat16"; sums and parameters are float32.
     """

@@ -32,7 +32,7 @@ class SGD:
             the first ``hold``; "constant" keeps it.
         drops: shares of the training, ascending; the defaults are those of He et al. on CIFAR-10
             (https://arxiv.org/abs/1512.03385).
-        hold: epochs at the first rate.
+        hold: epochs at the first rate, 1 or more.
         decay: in (0, 1]; the defaults of both are the medium model's in Zaremba et al., 2014
             (https://arxiv.org/abs/1409.2329).
         clip: greatest norm of a child's gradient, which is scaled down to it; None: any.
@@ -51,8 +51,8 @@ class SGD:
         _check(self.learning_rate, self.clip)
         if not all(a < b for a, b in pairwise((0.0, *self.drops, 1.0))):
             raise ValueError(f"drops={self.drops}: give ascending shares of the training between 0 and 1")
-        if not (self.hold >= 0 and 0 < self.decay <= 1):
-            raise ValueError(f"hold={self.hold}, decay={self.decay}: give 0 or more epochs, and a factor in (0, 1]")
+        if not (self.hold >= 1 and 0 < self.decay <= 1):
+            raise ValueError(f"hold={self.hold}, decay={self.decay}: give 1 or more epochs, and a factor in (0, 1]")
 
     def transformation(self, steps: int, epochs: int) -> optax.GradientTransformation:
         """The optax optimiser for so many steps an epoch and so many epochs."""

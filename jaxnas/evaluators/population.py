@@ -18,7 +18,7 @@ from jaxnas.evaluators.halving import Halving
 from jaxnas.evaluators.plan import EngineName, Group, Plan, Planner, Workload
 from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.outcome import Outcome, Progress, Status, Trial
-from jaxnas.tasks import Examples
+from jaxnas.tasks import Examples, Passage
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Round:
     paused: dict[int, Paused] = field(default_factory=dict)
     seconds: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
     places: dict[int, int] = field(default_factory=dict)
-    examples: Examples | None = None
+    examples: Examples | Passage | None = None
     scores: dict[int, float] = field(default_factory=dict)
 
 
@@ -116,7 +116,7 @@ class PopulationEvaluator:
 
     def tested(
         self,
-        examples: Examples,
+        examples: Examples | Passage,
         tokens: Int[np.ndarray, "N T"],
         trial_ids: Int[np.ndarray, " N"],
         finished: Mapping[int, Trial] | None = None,

@@ -131,13 +131,15 @@ class Trainer:
     def score(self, inside, genes: Sequence, result: Result, examples) -> Float[np.ndarray, " N"]:
         """The mean score of trained children on other examples; NaN where one failed.
 
-        The program that trained them does it, with these examples, a part at a time, in place of the held-out ones.
+        The program that trained them does it, with these examples, a part at a time, in place of the held-out ones: of
+        text nothing is remembered from one part to the next.
 
         Args:
             inside: the envelope that they were trained in.
             genes: likewise.
             result: what `run` gave after the last epoch; its states are consumed.
-            examples: of the same task, normalised as the training data is; uint8 images and labels, as `Examples`.
+            examples: of the same task, as its data has held-out ones (`Examples`, `Passage`); images are normalised as
+                the training data is.
         """
         program, states, sums = self.programs[inside, len(genes)], result.states, np.zeros(len(genes))
         genes, part = jax.device_put(stack(genes), mesh.along_children(self.mesh)), len(self.data.held_out)

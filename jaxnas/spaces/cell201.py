@@ -17,6 +17,7 @@ from jaxnas.children import cell201
 from jaxnas.children.cell201 import EDGES, OPERATIONS, Cell
 from jaxnas.children.cell201_net import CellChildren
 from jaxnas.decisions import Choice, Decisions
+from jaxnas.spaces.chain import check_images
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,11 @@ class Cell201:
         """The cell of the benchmark's architecture string. Raises ValueError where it is none."""
         return cell201.parse(text)
 
-    def children(self, input_shape: tuple[int, int, int], classes: int, dtype: str = "float32") -> CellChildren:
+    def children(self, input_shape: tuple[int, ...], classes: int, dtype: str = "float32") -> CellChildren:
         """The networks of this space on images ``(height, width, channels)`` with so many labels; dtype: of factors.
 
         Raises:
-            ValueError: images whose sides are not multiples of 4.
+            ValueError: images whose sides are not multiples of 4, or text.
         """
+        check_images(input_shape)
         return CellChildren(input_shape, classes, self.channels, self.cells, dtype=dtype)

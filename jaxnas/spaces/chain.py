@@ -132,8 +132,13 @@ class ChainCNN:
             raise ValueError(f"{architecture} is not in {self}")
         return tokens
 
-    def children(self, input_shape: tuple[int, int, int], classes: int, dtype: str = "float32") -> ChainChildren:
-        """The chains of this space on images ``(height, width, channels)`` with so many labels; dtype: of factors."""
+    def children(self, input_shape: tuple[int, ...], classes: int, dtype: str = "float32") -> ChainChildren:
+        """The chains of this space on images ``(height, width, channels)`` with so many labels; dtype: of factors.
+
+        Raises:
+            ValueError: text.
+        """
+        check_images(input_shape)
         stride = (np.gcd.reduce(self.stride_heights), np.gcd.reduce(self.stride_widths))
         widest = ConvLayer(
             (max(self.kernel_heights), max(self.kernel_widths)), max(self.filters), tuple(map(int, stride))
@@ -146,3 +151,12 @@ class ChainCNN:
         full = ChainEnvelope(layers, self.depths or (self.layers,), maps_differ)
         kernels = tuple(product(self.kernel_heights, self.kernel_widths))
         return ChainChildren(input_shape, classes, full, kernels, tuple(sorted(self.filters)), dtype=dtype)
+
+
+def check_images(input_shape: tuple[int, ...]) -> None:
+    """Raises ValueError unless this is ``(height, width, channels)``."""
+    if len(input_shape) != 3:
+        raise ValueError(
+            f"convolutions read images, not examples of shape {input_shape}: take the task Digits or Images, or for "
+            "the task Text the space RecurrentCell"
+        )

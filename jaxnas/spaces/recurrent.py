@@ -26,7 +26,8 @@ class LanguageModel:
         hidden: units of each layer and of the embedding.
         layers: of the same cell, with weights of their own.
         tied: embedding and softmax share one matrix.
-        initial: weights are uniform within this, both ways; None: within sqrt(1 / hidden).
+        initial: weights are uniform within this, both ways; None: within sqrt(3 / hidden), those of the embedding
+            within sqrt(3): products of numbers with variance 1 have that too.
         dropout: in training.
 
     Raises:
@@ -108,9 +109,9 @@ class RecurrentCell:
         ]
         return Tree(tuple(nodes), inject, inject_at, memory_from)
 
-    def encode(self, architecture: Tree) -> Int[np.ndarray, " T"]:
+    def encode(self, architecture: Tree | Standard) -> Int[np.ndarray, " T"]:
         """Tokens ``[T]`` of a cell. Raises ValueError where it is not in this space."""
-        pairs = (*architecture.nodes, architecture.inject)
+        pairs = (*architecture.nodes, architecture.inject) if isinstance(architecture, Tree) else ()
         if len(pairs) != 2 * self.base or any(
             c not in self.combinations or a not in self.activations for c, a in pairs
         ):
@@ -154,7 +155,7 @@ class StandardCell:
         self.decisions.check(tokens)
         return Standard(self.cell)
 
-    def encode(self, architecture: Standard) -> Int[np.ndarray, " T"]:
+    def encode(self, architecture: Tree | Standard) -> Int[np.ndarray, " T"]:
         """Tokens ``[1]``. Raises ValueError where it is another cell."""
         if architecture != Standard(self.cell):
             raise ValueError(f"{architecture} is not in {self}")

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Int
 from jaxnas.children.skip import Kind, Skip, SkipLayer
 from jaxnas.children.skip_net import SkipChildren
 from jaxnas.decisions import ABSENT, Anchor, Choice, Decisions
+from jaxnas.spaces.chain import check_images
 
 RATE = "learning rate"
 ORDER = ("max_pool", "average_pool", "convolution")
@@ -211,7 +212,12 @@ class SkipCNN:
             raise missing
         return tokens
 
-    def children(self, input_shape: tuple[int, int, int], classes: int, dtype: str = "float32") -> SkipChildren:
-        """The networks of this space on images ``(height, width, channels)``; dtype: of factors."""
+    def children(self, input_shape: tuple[int, ...], classes: int, dtype: str = "float32") -> SkipChildren:
+        """The networks of this space on images ``(height, width, channels)``; dtype: of factors.
+
+        Raises:
+            ValueError: text.
+        """
+        check_images(input_shape)
         kernel = max(self.kernel_heights), max(self.kernel_widths)
         return SkipChildren(input_shape, classes, self.layers, kernel, tuple(sorted(self.filters)), dtype=dtype)

@@ -11,7 +11,7 @@ from jaxnas.tasks.batches import Batch
 from jaxnas.tasks.classification import Data, Examples
 from jaxnas.tasks.digits import Digits
 from jaxnas.tasks.images import Images
-from jaxnas.tasks.streams import TextData
+from jaxnas.tasks.streams import Passage, TextData
 from jaxnas.tasks.text import Text
 
 TASKS = {"Digits": Digits, "Images": Images, "Text": Text}
@@ -21,7 +21,7 @@ TASKS = {"Digits": Digits, "Images": Images, "Text": Text}
 @runtime_checkable
 class Batched(Protocol):
     """What a training reads, as a task gives it, and how it comes in batches: a pytree with ``train`` and ``held_out``
-    that have lengths, ``input_shape`` and ``classes``; see `Data` and `TextData`.
+    that have lengths (``held_out`` rows too, for tables), ``input_shape`` and ``classes``; see `Data` and `TextData`.
     """
 
     def facts(self) -> dict:
@@ -71,4 +71,4 @@ class Task(Protocol):
         """Likewise -> score of each label; higher is better. The mean is the child's score."""
 
 
-__all__ = ["TASKS", "Batch", "Batched", "Data", "Digits", "Examples", "Images", "Task", "Text", "TextData"]
+__all__ = ["TASKS", "Batch", "Batched", "Data", "Digits", "Examples", "Images", "Passage", "Task", "Text", "TextData"]

@@ -1,6 +1,6 @@
 """A text in streams: batches of neighbouring chunks, so that what a network remembers goes on in the next batch.
 
-Letters: M symbols, B streams, U steps of a chunk.
+Letters: M symbols, R rows, B streams, U steps of a chunk.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int
 
 from jaxnas.tasks.batches import Batch
@@ -25,6 +26,10 @@ class Passage:
 
     def __len__(self) -> int:
         return self.symbols.shape[0] - 1
+
+    def __getitem__(self, rows: Int[np.ndarray, " R"]) -> "Passage":
+        """These predictions, of which each follows the one before; the last may be repeated, to fill a place."""
+        return Passage(self.symbols[np.append(rows[:1], rows + 1)])
 
 
 @partial(
