@@ -52,9 +52,19 @@ class Measure(StrEnum):
             case Measure.SCORE:
                 return f"{score:.4f}"
             case Measure.PERPLEXITY:
-                return f"{score:.4f} (perplexity {math.exp(min(-score, MOST_NATS)):.5g})"
+                return f"{score:.4f} (perplexity {self.number(score):.5g})"
             case Measure.BITS:
-                return f"{score:.4f} ({-score / math.log(2):.4f} bits a character)"
+                return f"{score:.4f} ({self.number(score):.4f} bits a character)"
+
+    def number(self, score: float) -> float:
+        """What this is for a score."""
+        match self:
+            case Measure.SCORE:
+                return score
+            case Measure.PERPLEXITY:
+                return math.exp(min(-score, MOST_NATS))
+            case Measure.BITS:
+                return -score / math.log(2)
 
 
 MOST_NATS = 700.0

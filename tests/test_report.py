@@ -149,5 +149,10 @@ def test_a_score_is_read_as_its_measure_says(measure, score, read):
         "trial_id": 1, "train_examples": 1000, "epochs": 3, "parameters": 10, "multiply_adds": 20, "seconds": 1.0,
         "test_score": score, "test_examples": 100, "measure": str(measure),
     }  # fmt: skip
+    several = final_lines(result | {"test_scores": [score, None, score]})
+    assert (
+        f"of 3 seeds {(number := f'{measure.number(score):.4f}')}, diverged, {number}: mean {number}, standard"
+        in several
+    )
     examples = "examples" if measure == Measure.SCORE else "symbols"
     assert f"1,000 {examples} for 3 epochs:\ntest score {read}, on 100 {examples} (" in final_lines(result)

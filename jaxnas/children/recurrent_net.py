@@ -71,7 +71,8 @@ class RecurrentChildren:
         hidden: H, of each layer and of the embedding.
         layers: L.
         tied: the matrix of the softmax is that of the embedding.
-        initial: weights are uniform within this, both ways; None: within sqrt(3 / H), of the embedding sqrt(3).
+        initial: weights are uniform within this, both ways; None: within sqrt(3 / H), of an embedding
+            that is not tied sqrt(3).
         dropout: in training.
         dtype: of the factors in matrix products, "float32" or "bfloat16"; sums and parameters are float32.
     """
@@ -197,7 +198,7 @@ class RecurrentNet(nnx.Module):
             return nnx.Param(jax.random.uniform(key_for(key, name), shape, minval=-spread, maxval=spread))
 
         products = spec.layers, spec.hidden, inside.gates * spec.hidden
-        self.embedding = uniform("embedding", 1, spec.classes, spec.hidden)
+        self.embedding = uniform("embedding", spec.hidden if spec.tied else 1, spec.classes, spec.hidden)
         self.input, self.recurrent = (
             uniform("input", spec.hidden, *products),
             uniform("recurrent", spec.hidden, *products),

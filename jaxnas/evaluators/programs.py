@@ -171,8 +171,9 @@ class Functions:
             return jax.tree.map(lambda a, b: jnp.where(alive, a, b), new, state)._replace(alive=alive), total
 
         def score():
-            scores = jnp.where(jnp.isfinite(outputs).all(), self.trainer.task.score(outputs, labels), jnp.nan)
-            return state, total + (scores * weights).sum()
+            finite = jnp.isfinite(outputs).all(-1) | (weights == 0)  # what fills the last batch harms nobody
+            scores = jnp.where(finite.all(), self.trainer.task.score(outputs, labels), jnp.nan)
+            return state, total + jnp.where(weights > 0, scores * weights, 0).sum()
 
         state, total = lax.cond(training, learn, score)
         return state, remembered, total

@@ -1,5 +1,6 @@
 """A final training as it goes, and what it has come to: a bar on a terminal, plain lines elsewhere."""
 
+import statistics
 import time
 
 from rich.console import Console
@@ -96,7 +97,15 @@ def final_lines(result: dict) -> str:
     each = r.get("test_scores", [r["test_score"]])  # of one seed alone before there were several
     score = f"test score {measure.words(r['test_score'])}"
     if len(each) > 1:
-        listed = ", ".join("diverged" if one is None else f"{one:.4f}" for one in each)
-        spread = "" if r["test_std"] is None else f", standard deviation {r['test_std']:.4f}"
-        score = f"test scores of {len(each)} seeds {listed}: mean {measure.words(r['test_score'])}{spread}"
+        score = f"test {_several(measure, each)}"
     return f"{head}:\n{score}, on {r['test_examples']:,} {measure.examples} ({cost})"
+
+
+def _several(measure: Measure, scores: list[float | None]) -> str:
+    """The scores of several seeds as they are read, their mean and their standard deviation (n - 1)."""
+    numbers = [None if score is None else measure.number(score) for score in scores]
+    known = [number for number in numbers if number is not None]
+    listed = ", ".join("diverged" if number is None else f"{number:.4f}" for number in numbers)
+    name = "scores" if measure == Measure.SCORE else measure.value
+    spread = f", standard deviation {statistics.stdev(known):.4f}" if len(known) > 1 else ""
+    return f"{name} of {len(scores)} seeds {listed}: mean {statistics.fmean(known):.4f}{spread}"

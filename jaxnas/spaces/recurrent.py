@@ -26,8 +26,8 @@ class LanguageModel:
         hidden: units of each layer and of the embedding.
         layers: of the same cell, with weights of their own.
         tied: embedding and softmax share one matrix.
-        initial: weights are uniform within this, both ways; None: within sqrt(3 / hidden), those of the embedding
-            within sqrt(3): products of numbers with variance 1 have that too.
+        initial: weights are uniform within this, both ways; None: within sqrt(3 / hidden), so that products of
+            numbers with variance 1 have that too; those of an embedding that is not tied within sqrt(3).
         dropout: in training.
 
     Raises:
