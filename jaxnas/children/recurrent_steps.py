@@ -46,7 +46,7 @@ def step_of(inside: Envelope, genes: TreeGenes | tuple[()]) -> Callable:
         form = lambda genes, x, h, c: walk(*_branching(inside, genes), x, h, c)
     else:
         form = lambda genes, x, h, c: selected(inside, genes, x, h, c)
-    again = jax.checkpoint(form)
+    again = jax.checkpoint(form, prevent_cse=False)  # within a scan nothing could undo it
     return lambda x, h, before, c: again(genes, x, h, c)
 
 
