@@ -21,7 +21,7 @@ experiment = Experiment(
     strategy=Reinforce(learning_rate=0.03, baseline_decay=0.7),
     reward=Perplexity(),
     evaluator=Population(Train(epochs=1, batch_size=16, optimiser=Adam(learning_rate=0.01, clip=1.0))),
-    final=Final(Train(epochs=10, batch_size=16, optimiser=Adam(learning_rate=0.01, clip=1.0)), seeds=3),
+    final=Final(Train(epochs=10, batch_size=16, optimiser=Adam(learning_rate=0.002, clip=1.0)), seeds=3),
     rounds=48,
     children=8,
 )
