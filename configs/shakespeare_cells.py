@@ -1,6 +1,10 @@
-"""Search recurrent cells on the characters of Shakespeare (270,000 to learn from, the text comes with jaxnas).
+"""Search recurrent cells on the characters of Shakespeare, which come with jaxnas.
 
-python -m jaxnas search configs/shakespeare_cells.py --final
+    python -m jaxnas search configs/shakespeare_cells.py --final
+
+About 5 minutes on 2 CPU cores for 384 cells, and another for the final training from three seeds. Expected: best
+validation score -2.12 (3.05 bits a character) after one short epoch; after final training 2.17 bits on the test text,
+where an LSTM of as many parameters has 2.14 (docs/recurrent.md).
 """
 
 from jaxnas.evaluators import Adam, Population, Train
@@ -12,7 +16,7 @@ from jaxnas.strategies import Reinforce
 from jaxnas.tasks import Text
 
 experiment = Experiment(
-    # four leaves, so seven nodes; two layers of 64 units: 75,000 parameters
+    # four leaves, so seven nodes; two layers of 64 units: 73,534 parameters
     space=RecurrentCell(base=4, model=LanguageModel(hidden=64, layers=2)),
     # 150,000 characters to learn from and 120,000 to validate on, so that a child is soon trained and sharply scored;
     # final training learns from both

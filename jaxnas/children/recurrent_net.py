@@ -31,7 +31,7 @@ from jaxnas.rng import key_for
 
 KEPT = 0.4
 """Share of the four copies of all values of a chunk, with which the planner reckons, that training really holds."""
-PACES = {Padded: 0.5, Branching: 1.0}
+PACES = {Padded: 0.4, Branching: 1.0}
 """Products of small matrices, and what happens between them, in multiply-adds of a chain of convolutions
 (`docs/performance.md`)."""
 
