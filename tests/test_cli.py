@@ -12,7 +12,7 @@ from jaxnas.cli import main
 from jaxnas.compare import Comparison
 from jaxnas.experiment import Experiment
 from jaxnas.ledger import Ledger
-from jaxnas.outcome import Trial
+from jaxnas.outcome import Measure, Trial
 from jaxnas.report import draw, pretty
 from jaxnas.setup import load
 from jaxnas.tasks import Digits
@@ -214,7 +214,9 @@ def test_every_config_loads_and_tells_command_time_and_result(config):
     settings, source = load(config, ["--seed", "7"], kind)
     assert settings.seed == 7
     head = source.split('"""')[1]
-    for word in (f"configs/{config.name}", "minute", "accuracy"):
+    read = getattr(getattr(settings, "task", None), "measure", Measure.SCORE)
+    result = {Measure.SCORE: "accuracy", Measure.BITS: "bits", Measure.PERPLEXITY: "perplexity"}[read]
+    for word in (f"configs/{config.name}", "minute", result):
         assert word in head
 
 

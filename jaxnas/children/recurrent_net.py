@@ -199,10 +199,8 @@ class RecurrentNet(nnx.Module):
 
         products = spec.layers, spec.hidden, inside.gates * spec.hidden
         self.embedding = uniform("embedding", spec.hidden if spec.tied else 1, spec.classes, spec.hidden)
-        self.input, self.recurrent = (
-            uniform("input", spec.hidden, *products),
-            uniform("recurrent", spec.hidden, *products),
-        )
+        self.input = uniform("input", spec.hidden, *products)
+        self.recurrent = uniform("recurrent", spec.hidden, *products)
         if isinstance(inside, CellEnvelope) and isinstance(inside.cell, Standard):
             bias = jnp.zeros((spec.layers, inside.gates * spec.hidden))
             forget = slice(spec.hidden, 2 * spec.hidden)  # open at first (Jozefowicz et al., 2015)
@@ -229,7 +227,7 @@ class RecurrentNet(nnx.Module):
         symbols, key = x
         memory = self.spec.memory(len(symbols)) if memory is None else memory
         kept, step = Kept(self.spec.dropout, key, training), step_of(self.inside, genes)
-        values, remembered = self._embedded(symbols.T, kept), []
+        values, remembered = kept.symbols(self.embedding[...])[symbols.T], []
         for number in range(self.spec.layers):
             values, last = self._layer(number, step, values, [m[number] for m in memory], kept)
             remembered.append(last)
@@ -237,9 +235,6 @@ class RecurrentNet(nnx.Module):
         table = self.embedding[...].T if self.spec.tied else self.output[...]
         logits = self._product(values, table) + self.output_bias[...]
         return logits.swapaxes(0, 1), jax.tree.map(lambda *layers: jnp.stack(layers), *remembered)
-
-    def _embedded(self, symbols: Int[Array, "U B"], kept: "Kept") -> Float[Array, "U B H"]:
-        return kept.symbols(self.embedding[...])[symbols]
 
     def _layer(self, number: int, step, values: Float[Array, "U B H"], memory, kept: "Kept"):
         """What a layer gives at every step ``[U, B, H]``, and (h, c) after the last."""

@@ -193,10 +193,8 @@ class Functions:
     def _chunks(self, data) -> Array:
         """The numbers of the batches as they are made, a row at a time ``[rows, K]``; the last may be none."""
         size = self.trainer.train.batch_size
-        steps, batch = (
-            self.trainer.steps + data.visits(size, len(data.held_out)),
-            4 * size * math.prod(data.input_shape),
-        )
+        steps = self.trainer.steps + data.visits(size, len(data.held_out))
+        batch = 4 * size * math.prod(data.input_shape)
         chunks = -(-steps // max(1, BATCHES_BYTES // batch))
         each = -(-steps // chunks)
         return jnp.arange(chunks * each).reshape(chunks, each)
