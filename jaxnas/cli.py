@@ -17,8 +17,9 @@ from jaxnas.experiment import Experiment, describe, differences
 from jaxnas.export import FarOffError, check_free, export
 from jaxnas.final import finished, train_final
 from jaxnas.ledger import Ledger, locked
-from jaxnas.outcome import Measure, Status, Trial
+from jaxnas.outcome import Status, Trial
 from jaxnas.search import first_proposal, search
+from jaxnas.tasks import measure_of
 from jaxnas.trained import load_trained
 
 USER_ERROR, FAILED, INTERRUPTED = 2, 1, 130
@@ -119,7 +120,7 @@ def _search(options, overrides: list[str]) -> int:
         else:
             if done:
                 print(f"Continuing {workdir}: {done} of {total} trials are done.")
-            best, measure = next(iter(ledger.top(1)), None), _measure(ledger)
+            best, measure = next(iter(ledger.top(1)), None), ledger.measure
             with report.report_on(console, experiment.rounds, total, done, best, measure) as watch:
                 search(experiment, ledger, watch)
             ledger.record(finished=experiment.rounds)
@@ -164,12 +165,7 @@ def _begin(ledger: Ledger, experiment, config: Path, source: str, overrides: lis
         ledger.record(seed=experiment.seed, **setup.machine())
     # rounds and settings of `final` may change on the way: the newest hold
     origin = {"config": str(config.absolute()), "directory": str(Path.cwd()), "source": source, "overrides": overrides}
-    ledger.record(configuration=wanted, origin=origin, measure=getattr(experiment.task, "measure", Measure.SCORE))
-
-
-def _measure(ledger: Ledger) -> Measure:
-    """How the scores of a search are read."""
-    return Measure(ledger.facts().get("measure", Measure.SCORE))
+    ledger.record(configuration=wanted, origin=origin, measure=measure_of(experiment.task))
 
 
 def _final(options, rest: list[str]) -> int:
@@ -267,7 +263,7 @@ def _show(options, rest: list[str]) -> int:
     _no_more(rest)
     ledger = Ledger(options.workdir)
     trial = ledger.trial(options.trial)
-    score = trial.status if trial.score is None else f"validation score {_measure(ledger).words(trial.score)}"
+    score = trial.status if trial.score is None else f"validation score {ledger.measure.words(trial.score)}"
     cost = f"{trial.parameters:,} parameters, {trial.multiply_adds:,} multiply-adds"
     if options.out is not None:
         report.picture(trial.architecture, f"trial {trial.trial_id}: {score}\n{cost}", options.out)

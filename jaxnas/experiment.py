@@ -4,12 +4,11 @@ from dataclasses import dataclass, field
 
 from jaxnas.evaluators import Evaluator, Population
 from jaxnas.final import Final
-from jaxnas.outcome import Measure
 from jaxnas.rewards import Accuracy, Reward
 from jaxnas.settings import describe, differing, flatten
 from jaxnas.spaces import Space
 from jaxnas.strategies import Reinforce, Strategy
-from jaxnas.tasks import Task
+from jaxnas.tasks import Task, measure_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Experiment:
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"seed={self.seed}: give an integer from 0 to {2**31 - 1}")
         if hasattr(self.reward, "check"):
-            self.reward.check(getattr(self.task, "measure", Measure.SCORE))
+            self.reward.check(measure_of(self.task))
 
 
 def differences(recorded: dict, wanted: dict) -> list[str]:

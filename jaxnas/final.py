@@ -12,8 +12,9 @@ import numpy as np
 
 from jaxnas.checkpoint import MOVE, Checkpoints
 from jaxnas.evaluators.train import Result, Train, Trainer
-from jaxnas.outcome import Measure, Progress, Status, Trial
+from jaxnas.outcome import Progress, Status, Trial
 from jaxnas.settings import describe, differing
+from jaxnas.tasks import measure_of
 from jaxnas.tasks.classification import Augment, check_smoothing
 
 FOLDER = "final"
@@ -276,7 +277,7 @@ class _Training:
             test_examples=len(self.data.held_out),
             train_examples=len(self.data.train),
             epochs=self.final.train.epochs,
-            measure=getattr(self.trainer.task, "measure", Measure.SCORE),
+            measure=measure_of(self.trainer.task),
             settings=describe(self.final),
             architecture=self.children.describe(self.architecture),
             parameters=cost.parameters,

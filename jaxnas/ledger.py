@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import astuple, fields
 from pathlib import Path
 
-from jaxnas.outcome import Status, Trial
+from jaxnas.outcome import Measure, Status, Trial
 
 FILE = "ledger.sqlite"
 LOCK = "lock"
@@ -110,6 +110,11 @@ class Ledger:
     def facts(self) -> dict:
         """The run table: configuration, seed, versions, device and what else was recorded."""
         return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM run")}
+
+    @property
+    def measure(self) -> Measure:
+        """How the scores of this search are read."""
+        return Measure(self.facts().get("measure", Measure.SCORE))
 
     def record(self, **facts) -> None:
         """Write facts; a known one is replaced."""

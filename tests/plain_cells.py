@@ -11,7 +11,7 @@ ACTIVATIONS = {
     "identity": lambda np, v: v,
     "tanh": lambda np, v: np.tanh(v),
     "sigmoid": lambda np, v: 1 / (1 + np.exp(-v)),
-    "relu": lambda np, v: np.maximum(v, 0),
+    "relu": lambda np, v: np.where(v > 0, v, 0),  # whose slope is 0 at 0
     "sin": lambda np, v: np.sin(v),
 }
 """Of numpy, or of jax.numpy."""

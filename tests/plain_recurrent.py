@@ -2,36 +2,17 @@
 `jaxnas.children.recurrent_net` is held against.
 """
 
+from dataclasses import asdict
+
 import jax.numpy as jnp
 import numpy as np
-
-COMBINE = {"add": lambda a, b: a + b, "multiply": lambda a, b: a * b, "max": jnp.maximum}
-ACTIVATE = {
-    "identity": lambda x: x,
-    "tanh": jnp.tanh,
-    "sigmoid": lambda x: 1 / (1 + jnp.exp(-x)),
-    "relu": lambda x: jnp.where(x > 0, x, 0.0),
-    "sin": jnp.sin,
-}
+import plain_cells
 
 
 def step(cell, x, h, c, w, u):
-    """One time step of a tree, as section 3.4 tells it: rows of x, h and c ``[B, H]``, w and u ``[H, G * H]``."""
-    leaves, units = cell.gates, x.shape[1]
-    values, before = {}, {}
-    for number in range(2 * leaves - 1):
-        if number < leaves:
-            columns = slice(number * units, (number + 1) * units)
-            pair = x @ w[:, columns], h @ u[:, columns]
-        else:
-            pair = values[2 * (number - leaves)], values[2 * (number - leaves) + 1]
-        combination, activation = cell.nodes[number]
-        before[number] = COMBINE[combination](*pair)
-        values[number] = ACTIVATE[activation](before[number])
-        if number == cell.inject_at:
-            combination, activation = cell.inject
-            values[number] = ACTIVATE[activation](COMBINE[combination](values[number], c))
-    return values[2 * leaves - 2], before[cell.memory_from]
+    """(h_t, c_t) of a tree: rows of x, h and c ``[B, H]``, w and u ``[H, G * H]``."""
+    c, h = plain_cells.step(asdict(cell) | {"base": cell.gates}, x, c, h, w, u, jnp)
+    return h, c
 
 
 def logits(cell, weights, symbols, layers, tied=False, memory=None):

@@ -4,7 +4,6 @@ import gzip
 import json
 import os
 import pathlib
-import re
 import shlex
 import shutil
 import subprocess
@@ -16,18 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from data_sets import IDX, arrays, corrupt_member, idx_bytes, rows, write_idx, write_npz, write_tfds
+from refusals import refused
 
 from jaxnas.rng import key_for
 from jaxnas.tasks import TASKS, Digits, Examples, Images, Task
 from jaxnas.tasks.classification import Augment
 
 REAL = pathlib.Path(__file__).parents[2] / "shared" / "data"
-
-
-def refused(call, *words):
-    """The call raises ValueError, and its message has all the words."""
-    with pytest.raises(ValueError, match="(?s)" + "".join(f"(?=.*{re.escape(word)})" for word in words)):
-        call()
 
 
 @pytest.fixture(params=["Digits", "npz", "idx", "idx.gz"])

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.table import Table
 
 from jaxnas.ledger import Ledger
-from jaxnas.outcome import Measure, Status, Trial
+from jaxnas.outcome import Status, Trial
 from jaxnas.report.draw import draw, pretty
 
 CELLS = ("cell201", "recurrent", "standard")
@@ -31,13 +31,12 @@ def summary(ledger: Ledger, workdir: Path) -> str:
     trials, facts = ledger.trials(), ledger.facts()
     stopped = sum(t.status == Status.STOPPED.label for t in trials)
     failed = sum(t.score is None for t in trials)
-    measure = Measure(facts.get("measure", Measure.SCORE))
     lines = [f"{len(trials)} trials, {failed} failed{f', {stopped} stopped early' if stopped else ''}."]
     best = ledger.top(1)
     if best:
         lines += [
             "",
-            f"Best: trial {best[0].trial_id}, validation score {measure.words(best[0].score)}, "
+            f"Best: trial {best[0].trial_id}, validation score {ledger.measure.words(best[0].score)}, "
             f"{best[0].parameters:,} parameters, {best[0].multiply_adds:,} multiply-adds",
             "",
             draw(best[0].architecture),

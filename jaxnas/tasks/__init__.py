@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array
 
+from jaxnas.outcome import Measure
 from jaxnas.tasks.batches import Batch
 from jaxnas.tasks.classification import Data, Examples
 from jaxnas.tasks.digits import Digits
@@ -71,4 +72,22 @@ class Task(Protocol):
         """Likewise -> score of each label; higher is better. The mean is the child's score."""
 
 
-__all__ = ["TASKS", "Batch", "Batched", "Data", "Digits", "Examples", "Images", "Passage", "Task", "Text", "TextData"]
+def measure_of(task: Task) -> Measure:
+    """How the scores of a task are read."""
+    return getattr(task, "measure", Measure.SCORE)
+
+
+__all__ = [
+    "TASKS",
+    "Batch",
+    "Batched",
+    "Data",
+    "Digits",
+    "Examples",
+    "Images",
+    "Passage",
+    "Task",
+    "Text",
+    "TextData",
+    "measure_of",
+]
