@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import itertools
 import os
 import sqlite3
 import sys
@@ -13,11 +12,12 @@ from pathlib import Path
 from rich.console import Console
 
 from jaxnas import compare_command, report, setup, tabulate_command
-from jaxnas.experiment import Experiment, describe, differences
+from jaxnas.experiment import Experiment
 from jaxnas.export import FarOffError, check_free, export
 from jaxnas.final import finished, train_final
 from jaxnas.ledger import Ledger, locked
 from jaxnas.outcome import Status, Trial
+from jaxnas.record import check_settings, is_finished, record_final
 from jaxnas.search import first_proposal, search
 from jaxnas.tasks import measure_of
 from jaxnas.trained import load_trained
@@ -113,19 +113,23 @@ def _search(options, overrides: list[str]) -> int:
         experiment.final.task(experiment.task)  # what cannot be trained is said before the search
     with locked(workdir):
         ledger = Ledger(workdir, write=True)
-        _begin(ledger, experiment, options.config, source, overrides, workdir)
+    if is_finished(experiment, ledger):
+        check_settings(experiment, ledger)
+        print(f"This search is finished: {len(ledger)} trials in {workdir}. More rounds continue it: --rounds N")
+    else:
         total, done = experiment.rounds * experiment.children, len(ledger)
-        if done >= total and ledger.facts().get("finished", 0) >= experiment.rounds:
-            print(f"This search is finished: {done} trials in {workdir}. More rounds continue it: --rounds N")
-        else:
-            if done:
-                print(f"Continuing {workdir}: {done} of {total} trials are done.")
-            best, measure = next(iter(ledger.top(1)), None), ledger.measure
-            with report.report_on(console, experiment.rounds, total, done, best, measure) as watch:
-                search(experiment, ledger, watch)
-            ledger.record(finished=experiment.rounds)
-        print(report.summary(ledger, workdir))
-        return _train(ledger, experiment, None, console) if options.final else 0
+        if done:
+            print(f"Continuing {workdir}: {done} of {total} trials are done.")
+        best, measure = next(iter(ledger.top(1)), None), measure_of(experiment.task)
+        origin = {"config": str(options.config.absolute()), "directory": str(Path.cwd())}
+        origin |= {"source": source, "overrides": overrides}
+        with report.report_on(console, experiment.rounds, total, done, best, measure) as watch:
+            search(experiment, ledger, watch, origin)
+    print(report.summary(ledger, workdir))
+    if not options.final:
+        return 0
+    with locked(workdir):
+        return _train(ledger, experiment, None, console)
 
 
 def _plan(options, overrides: list[str]) -> int:
@@ -140,32 +144,6 @@ def _plan(options, overrides: list[str]) -> int:
     plan = evaluate.plan(tokens)
     report.print_plan(Console(), plan, time.perf_counter() - began)
     return 0
-
-
-def _begin(ledger: Ledger, experiment, config: Path, source: str, overrides: list[str], workdir: Path) -> None:
-    """Record what runs here; refuse a directory that another experiment has used."""
-    facts, wanted = ledger.facts(), describe(experiment)
-    if len(ledger):  # before the first trial nothing is lost by another configuration
-        changed = differences(facts["configuration"], wanted)
-        if changed:
-            raise ValueError(
-                f"{workdir} holds another experiment:\n  "
-                + "\n  ".join(changed)
-                + "\ngive another --workdir, or the old settings"
-            )
-        here = setup.machine()
-        moved = [
-            f"{name} was {facts[name]}, is {here[name]}"
-            for name in ("versions", "device", "flags")
-            if facts[name] != here[name]
-        ]
-        for line in moved:
-            print(f"jaxnas: note: {line}; results may differ in their last digits", file=sys.stderr)
-    else:
-        ledger.record(seed=experiment.seed, **setup.machine())
-    # rounds and settings of `final` may change on the way: the newest hold
-    origin = {"config": str(config.absolute()), "directory": str(Path.cwd()), "source": source, "overrides": overrides}
-    ledger.record(configuration=wanted, origin=origin, measure=measure_of(experiment.task))
 
 
 def _final(options, rest: list[str]) -> int:
@@ -213,20 +191,9 @@ def _train(ledger: Ledger, experiment, trial_id: int | None, console: Console) -
             result = train_final(experiment, workdir, trial, watch.progress)
     else:
         print("This trial has had its final training; the test score is read only once. Recorded:")
-    _record_final(ledger, result)
+    record_final(ledger, result)
     print(report.final_lines(result))
     return 0 if result["test_score"] is not None else FAILED
-
-
-def _record_final(ledger: Ledger, result: dict) -> None:
-    """As fact `final:TRIAL`. One of other settings, whose files the user has moved away, stays as `final:TRIAL:N`."""
-    name, facts = f"final:{result['trial_id']}", ledger.facts()
-    former = facts.get(name)
-    if former is not None and former != result and former["test_score"] is not None:
-        number = next(n for n in itertools.count(1) if f"{name}:{n}" not in facts)
-        ledger.record(**{f"{name}:{number}": former})
-    if former != result:
-        ledger.record(**{name: result})
 
 
 def _export(options, rest: list[str]) -> int:

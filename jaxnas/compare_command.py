@@ -8,6 +8,7 @@ from rich.console import Console
 from jaxnas import report, setup
 from jaxnas.compare import Comparison, compare
 from jaxnas.ledger import locked
+from jaxnas.machine import machine
 from jaxnas.settings import describe
 
 
@@ -42,7 +43,7 @@ def _compare(options, overrides: list[str]) -> int:
         report.print_comparison(console, standings, tables)
         budgets = {name: problem.budget for name, problem in comparison.problems.items()}
         files = report.write_comparison(out, standings, budgets, comparison.seed)
-        origin = {"configuration": describe(comparison), "source": source, "overrides": overrides, **setup.machine()}
+        origin = {"configuration": describe(comparison), "source": source, "overrides": overrides, **machine()}
         (out / "comparison.json").write_text(json.dumps(origin, indent=1))
     no_plot = "" if len(files) == len(report.COMPARISON_FILES) else " (no plot: `pip install matplotlib` first)"
     print(f"In {out}: {', '.join(files)}{no_plot}")

@@ -10,8 +10,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from jaxnas import fingerprint
 from jaxnas.checkpoint import MOVE, Checkpoints
 from jaxnas.evaluators.train import Result, Train, Trainer
+from jaxnas.final_data import check_final_data
+from jaxnas.numerics import NUMERICS
 from jaxnas.outcome import Progress, Status, Trial
 from jaxnas.settings import describe, differing
 from jaxnas.tasks import measure_of
@@ -79,6 +82,7 @@ class FinalResult:
         parameters: of one network.
         multiply_adds: for one example (of text: one symbol), forward.
         seconds: of training all seeds, compilation apart.
+        data: its fingerprint.
     """
 
     trial_id: int
@@ -95,6 +99,7 @@ class FinalResult:
     parameters: int
     multiply_adds: int
     seconds: float
+    data: dict
 
 
 def train_final(
@@ -154,6 +159,7 @@ def settings(experiment, trial: Trial) -> dict:
         "trial": trial.trial_id,
         "architecture": trial.architecture,
         "seed": experiment.seed,
+        "numerics": NUMERICS,
         "space": describe(experiment.space),
         "task": describe(experiment.final.task(experiment.task)),
         "final": own,
@@ -192,6 +198,8 @@ class _Training:
         train, seeds = self.final.train, self.final.seeds
         task = self.final.task(experiment.task)
         self.data = task.final_data(experiment.seed)
+        self.fingerprint = fingerprint.of_data(self.data)
+        check_final_data(experiment, workdir, self.fingerprint)
         children = experiment.space.children(self.data.input_shape, self.data.classes, train.dtype)
         architecture = experiment.space.decode(np.array(trial.tokens, np.int32))
         self.children, self.architecture = widened(children, architecture, self.final.width)
@@ -203,7 +211,7 @@ class _Training:
         self.place = checkpoints(workdir, trial)
         self.facts = {
             "settings": settings(experiment, trial),
-            "data": self.data.facts(),
+            "data": self.data.facts() | {"fingerprint": self.fingerprint},
             "seconds": 0.0,
             "result": None,
         }
@@ -283,5 +291,6 @@ class _Training:
             parameters=cost.parameters,
             multiply_adds=cost.multiply_adds,
             seconds=self.facts["seconds"],
+            data=self.fingerprint,
         )
         return dataclasses.asdict(result)

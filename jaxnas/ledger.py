@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import astuple, fields
 from pathlib import Path
 
-from jaxnas.outcome import Measure, Status, Trial
+from jaxnas.outcome import RANKED, Measure, Trial
 
 FILE = "ledger.sqlite"
 LOCK = "lock"
@@ -94,8 +94,10 @@ class Ledger:
         return self._select(f"{where} ORDER BY trial_id", values)
 
     def top(self, count: int) -> list[Trial]:
-        """The best trials, best first; of equal scores the earlier. Failed trials are never among them."""
-        return self._select("WHERE status = ? ORDER BY score DESC, trial_id LIMIT ?", (Status.OK.label, count))
+        """The best trials in the order of `Trial.rank`. Failed and infeasible ones are never among them."""
+        marks = ", ".join("?" * len(RANKED))
+        order = f"WHERE status IN ({marks}) ORDER BY reward DESC, score DESC, trial_id LIMIT ?"
+        return self._select(order, (*RANKED, count))
 
     def trial(self, trial_id: int) -> Trial:
         """One trial. Raises ValueError where there is none."""

@@ -1,11 +1,9 @@
-"""Before a search: the experiment from its config file and the command line, and the machine it runs on."""
+"""Before a search: the experiment from its config file and the command line."""
 
 import contextlib
 import difflib
-import importlib.metadata
 import os
 import platform
-import subprocess
 import sys
 import types
 import zlib
@@ -129,31 +127,3 @@ def _override(settings: Settings, overrides: list[str], config: Path) -> Setting
         prog=f"python -m jaxnas {'search' if isinstance(settings, Experiment) else 'compare'} {config}",
         config=(tyro.conf.AvoidSubcommands,),  # settings that may be None stay settings
     )
-
-
-def machine() -> dict:
-    """What results depend on beside the configuration: versions, device, flags, git revision."""
-    packages = ("jaxnas", "jax", "jaxlib", "flax", "optax", "numpy")
-    versions = {p: importlib.metadata.version(p) for p in packages}
-    versions["python"] = platform.python_version()
-    devices = jax.devices()
-    return {
-        "versions": versions,
-        "device": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},
-        "flags": os.environ.get("XLA_FLAGS", ""),
-        "git_revision": _revision(),
-    }
-
-
-def _revision() -> str:
-    """The checked-out revision of jaxnas, "-dirty" where files differ from it; "none" where it is no checkout."""
-    here = Path(__file__)
-    with contextlib.suppress(OSError):  # no git on this machine
-        for command in (["ls-files", "--error-unmatch", here.name], ["describe", "--always", "--dirty", "--abbrev=40"]):
-            answer = subprocess.run(
-                ["git", "-C", str(here.parent), *command], capture_output=True, text=True, check=False
-            )
-            if answer.returncode != 0:
-                return "none"
-        return answer.stdout.strip()
-    return "none"

@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from jaxnas import report, setup
+from jaxnas.machine import machine
 from jaxnas.tabulate import SPEED, tabulate
 
 
@@ -25,7 +26,7 @@ def add(commands) -> None:
 def _tabulate(options, overrides: list[str]) -> int:
     experiment, source = setup.load(options.config, overrides)
     setup.set_flags(experiment)
-    origin = {"source": source, "overrides": overrides, **setup.machine()}
+    origin = {"source": source, "overrides": overrides, **machine()}
     with report.table_report_on(Console()) as watch:
         made = tabulate(experiment, options.out, watch, options.seeds, options.sample, options.speed, origin)
     failed = f", {made['failed']:,} trainings failed" if made["failed"] else ""

@@ -7,16 +7,20 @@ import pytest
 
 HOUSE = Path(__file__).parent.parent / "jaxnas"
 FLOORS = {
-    "decisions": 0, "outcome": 0, "rng": 0, "settings": 0,
+    "decisions": 0, "fingerprint": 0, "machine": 0, "numerics": 0, "outcome": 0, "rng": 0, "settings": 0,
     "children": 1,
     "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2, "checkpoint": 2, "tables": 2,
     "evaluators": 3, "strategies": 3, "report": 3,
-    "experiment": 4, "export": 4, "final": 4, "trained": 4, "search": 4, "whole": 4, "compare": 4, "tabulate": 4,
+    "experiment": 4, "export": 4, "final": 4, "final_data": 4, "trained": 4, "record": 4, "search": 4, "whole": 4,
+    "compare": 4, "tabulate": 4,
     "setup": 5, "shipped": 5, "cli": 5, "compare_command": 5, "tabulate_command": 5, "__main__": 5,
 }  # fmt: skip
 ONLY = {"strategies": {"decisions"}, "report": {"ledger", "outcome"}}
 SAME_FLOOR = {
     ("search", "experiment"),
+    ("search", "record"),
+    ("record", "experiment"),
+    ("final", "final_data"),
     ("experiment", "final"),
     ("trained", "final"),
     ("export", "trained"),

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-
 
 @dataclass(frozen=True)
 class Halving:
@@ -30,14 +28,14 @@ class Halving:
         if not 0 < self.keep < 1:
             raise ValueError(f"keep={self.keep}: give a share between 0 and 1")
 
-    def survivors(self, rung: int, children: int, scores: Mapping[int, float]) -> set[int]:
-        """Who goes on.
+    def survivors(self, rung: int, children: int, ranks: Mapping[int, tuple[float, float]]) -> set[int]:
+        """Who goes on: the first in the order of trials, by what they have come to at the rung.
 
         Args:
             rung: its number, from 0.
             children: of the whole round.
-            scores: by row, of all that have reached the rung; NaN where one failed. Of equal ones the earlier goes on.
+            ranks: reward and score, by row, of all that have reached the rung. Of equal ones the earlier goes on.
         """
         count = max(1, math.ceil(children * self.keep ** (rung + 1)))
-        ranked = sorted((row for row in scores if not np.isnan(scores[row])), key=lambda row: (-scores[row], row))
+        ranked = sorted(ranks, key=lambda row: (-ranks[row][0], -ranks[row][1], row))
         return set(ranked[:count])

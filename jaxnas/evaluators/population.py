@@ -6,7 +6,7 @@ Letters: N children, n of them, T decisions, E epochs.
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -17,7 +17,9 @@ from jaxtyping import Float, Int
 from jaxnas.evaluators.halving import Halving
 from jaxnas.evaluators.plan import EngineName, Group, Plan, Planner, Workload
 from jaxnas.evaluators.train import Result, Train, Trainer
+from jaxnas.fingerprint import of_data
 from jaxnas.outcome import Outcome, Progress, Status, Trial
+from jaxnas.rewards import INFEASIBLE, Reward, told
 from jaxnas.tasks import Examples, Passage
 
 
@@ -95,7 +97,8 @@ class PopulationEvaluator:
 
     def __init__(self, settings: Population, space, task, seed: int, trials: int):
         data, train = task.search_data(seed), settings.train
-        self.settings, self.space = settings, space
+        self.settings, self.space, self.reward = settings, space, _by_score
+        self._fingerprint, self._about = of_data(data), data.facts()
         self.children = space.children(data.input_shape, data.classes, train.dtype)
         devices = jax.local_devices()[: settings.group_size]
         self.trainer = Trainer(self.children, task, data, train, seed, len(devices))
@@ -135,6 +138,7 @@ class PopulationEvaluator:
         done = {row_of[trial]: finished[trial] for trial in finished}
         this = Round([self.space.decode(row) for row in tokens], list(map(int, trial_ids)), done, on_progress)
         this.places = {row: trial.places for row, trial in done.items()}
+        this.seconds.update({row: trial.seconds for row, trial in done.items()})
         return this
 
     def _run(self, this: Round) -> Iterator[tuple[list[int], Outcome]]:
@@ -152,6 +156,18 @@ class PopulationEvaluator:
     def plan(self, tokens: Int[np.ndarray, "N T"]) -> Plan:
         """How a round would be cut next; nothing is remembered."""
         return self.planner.plan([self.space.decode(row) for row in tokens])
+
+    def fingerprint(self) -> dict[str, str]:
+        """That of training and validation data."""
+        return self._fingerprint
+
+    def about(self) -> dict:
+        """What is said of both."""
+        return self._about
+
+    def rank_by(self, reward: Reward) -> None:
+        """What decides who is stopped early; without it the score does."""
+        self.reward = reward
 
     def describe(self, tokens: Int[np.ndarray, " T"]) -> dict:
         """The architecture that tokens mean, as JSON values."""
@@ -212,15 +228,27 @@ class PopulationEvaluator:
         """End those of the paused that do not go on from a rung. What finished earlier counts in the ranking, so that
         a resumed round stops the same ones.
         """
-        scores = {row: paused.result.curve[epochs - 1] for row, paused in this.paused.items()}
-        earlier = {row: trial.curve[epochs - 1] for row, trial in this.finished.items()}
-        scores |= {row: score for row, score in earlier.items() if score is not None}
-        going = self.settings.halving.survivors(rung, len(this.architectures), scores)
+        going = self.settings.halving.survivors(rung, len(this.architectures), self._ranks(epochs, this))
         rows = [row for row in this.paused if row not in going]
         if rows:
             results = [this.paused.pop(row).result for row in rows]
             status = np.array([Status.STOPPED if result.alive else Status.DIVERGED for result in results])
             yield rows, self._outcome(rows, status, np.stack([result.curve for result in results]), this)
+
+    def _ranks(self, epochs: int, this: Round) -> dict[int, tuple[float, float]]:
+        """Reward and score at a rung, by row, of the children of the round that have not failed by then; a reward of
+        `INFEASIBLE` stays, and is the least.
+        """
+        curves = {row: paused.result.curve for row, paused in this.paused.items()}
+        curves |= {row: np.array(trial.curve, np.float64) for row, trial in this.finished.items()}
+        rows = [row for row, curve in curves.items() if not np.isnan(curve[epochs - 1])]
+        if not rows:
+            return {}
+        so_far = np.array([np.where(np.arange(len(curves[row])) < epochs, curves[row], np.nan) for row in rows])
+        outcome = self._outcome(rows, np.full(len(rows), Status.OK), so_far, this)
+        rewards, infeasible = told(self.reward, replace(outcome, score=so_far[:, epochs - 1]))
+        ranks = zip(np.where(infeasible, INFEASIBLE, rewards).tolist(), so_far[:, epochs - 1].tolist(), strict=True)
+        return dict(zip(rows, ranks, strict=True))
 
     def _packed(self, this: Round) -> list[Group]:
         """The survivors in as few programs as hold them, each in the envelope it began in."""
@@ -258,6 +286,10 @@ class PopulationEvaluator:
         """The best of the last scores of one child; NaN where it has none."""
         known = curve[~np.isnan(curve)]
         return known[-self.settings.train.best_of_last :].max() if len(known) else np.nan
+
+
+def _by_score(outcome: Outcome) -> Float[np.ndarray, " N"]:
+    return outcome.score
 
 
 def _budget(devices) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
+from jaxnas.fingerprint import digest
 from jaxnas.outcome import Outcome, Progress, Status, Trial
 from jaxnas.tables import Records, records
 
@@ -77,6 +78,15 @@ class TableEvaluator:
         rows = [row for row, trial in enumerate(trial_ids) if int(trial) not in (finished or {})]
         if rows:
             yield rows, self._outcome([self._row(tokens[row]) for row in rows])
+
+    def fingerprint(self) -> dict[str, str]:
+        """That of the table's rows."""
+        known = self.records
+        return {"table": digest((known.tokens, known.score, known.valid, known.test, known.seconds))}
+
+    def about(self) -> dict:
+        """Nothing more is said of a table."""
+        return {}
 
     def describe(self, tokens: Int[np.ndarray, " T"]) -> dict:
         """The architecture as the table writes it."""

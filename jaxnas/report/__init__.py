@@ -9,6 +9,7 @@ from jaxnas.report.picture import dot_text, picture
 from jaxnas.report.plans import print_plan
 from jaxnas.report.tables import summary, trial_table
 from jaxnas.report.tabulation import table_report_on
+from jaxnas.report.words import scored
 
 __all__ = [
     "COMPARISON_FILES",
@@ -22,6 +23,7 @@ __all__ = [
     "print_comparison",
     "print_plan",
     "report_on",
+    "scored",
     "summary",
     "table_report_on",
     "trial_table",

@@ -39,8 +39,7 @@ class Strategy(Protocol):
     ``jittable: ClassVar[bool] = False``: then they are called as they are. With ``branches: ClassVar[bool] = True`` it
     says that its work depends on its state: whole searches do not run its seeds side by side.
 
-    The state is a pytree and the fold of history: replaying (tokens, rewards) through `update` rebuilds it. A strategy
-    that can name its favourite has also ``most_likely(state) -> tokens [T]``.
+    The state is a pytree and the fold of history: replaying (tokens, rewards) through `update` rebuilds it.
     """
 
     def init(self, decisions: Decisions, key: jax.Array) -> Any:
@@ -53,6 +52,14 @@ class Strategy(Protocol):
         """The state after a round, and figures about it by name; rewards are finite, higher is better."""
 
 
+@runtime_checkable
+class Prefers(Protocol):
+    """A strategy that can name its favourite."""
+
+    def most_likely(self, state: Any) -> Int[Array, " T"]:
+        """Tokens of what it thinks best now."""
+
+
 __all__ = [
     "PPO",
     "STRATEGIES",
@@ -60,6 +67,7 @@ __all__ = [
     "Evolution",
     "LocalSearch",
     "Optuna",
+    "Prefers",
     "QLearning",
     "QTuner",
     "Random",
