@@ -14,7 +14,7 @@ from jaxnas.outcome import Outcome, Progress, Status, Trial
 from jaxnas.record import begin, check_settings
 from jaxnas.rewards import told
 from jaxnas.rng import key_for
-from jaxnas.strategies import Prefers, Strategy
+from jaxnas.strategies import Prefers, Strategy, finite
 
 
 @runtime_checkable
@@ -89,6 +89,8 @@ def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, watch: W
             watch.trials(trials)
         rewards = np.array([t.reward for t in ledger.trials(round=r)])
         state, metrics = update(state, tokens, np.float32(rewards))
+        if not finite(state):
+            raise ValueError(_why_not_finite(strategy, r, rewards))
         watch.round_done(r, {name: float(value) for name, value in metrics.items()})
     return state
 
@@ -99,6 +101,14 @@ def first_proposal(experiment: Experiment) -> Int[np.ndarray, "N T"]:
     state = strategy.init(experiment.space.decisions, key_for(seed, "strategy"))
     tokens = strategy.propose(state, key_for(seed, "propose", 0), n=experiment.children)
     return _existing(experiment, tokens, 0)
+
+
+def _why_not_finite(strategy: Strategy, round: int, rewards: np.ndarray) -> str:
+    return (
+        f"the state of {type(strategy).__name__} is no longer finite after round {round}, whose rewards lie between "
+        f"{rewards.min():.4g} and {rewards.max():.4g}: what is recorded is good, but this strategy cannot go on from "
+        f"there. Begin anew in another directory with tamer settings ({strategy}) or rewards"
+    )
 
 
 def _functions(strategy: Strategy):

@@ -1,8 +1,9 @@
 """Law 11: a search never goes on over other data, settings or numbers in silence; in Python as on the command line."""
 
 import sqlite3
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from test_search import EXPERIMENT, rows, run
@@ -154,8 +155,6 @@ class Wild:
     """A strategy whose state turns non-finite at a round."""
 
     at: int = 1
-    name: str = "wild"
-    extra: dict = field(default_factory=dict)
 
     def init(self, decisions, key):
         return {"columns": np.zeros(len(decisions)), "rounds": np.int32(0), "value": np.float32(0)}
@@ -164,5 +163,14 @@ class Wild:
         return np.zeros((n, len(state["columns"])), np.int32)
 
     def update(self, state, tokens, rewards):
-        value = np.float32(np.nan) if state["rounds"] == self.at else state["value"]
+        value = jnp.where(state["rounds"] == self.at, jnp.nan, state["value"])
         return state | {"rounds": state["rounds"] + 1, "value": value}, {"mean reward": rewards.mean()}
+
+
+def test_a_state_that_is_not_finite_stops_the_search_and_leaves_the_ledger_good(tmp_path):
+    experiment = replace(EXPERIMENT, strategy=Wild())
+    for _ in range(2):  # a second start comes to the same point, and adds nothing
+        with pytest.raises(ValueError, match=r"state of Wild is no longer finite after round 1, whose rewards lie"):
+            run(experiment, tmp_path / "run")
+        assert len(Ledger(tmp_path / "run")) == 2 * EXPERIMENT.children
+    assert Ledger(tmp_path / "run").top(1)

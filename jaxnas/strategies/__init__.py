@@ -6,6 +6,7 @@ Letters: N samples, T decisions.
 from typing import Any, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from jaxnas.decisions import Decisions, Rewards, Tokens
@@ -13,6 +14,7 @@ from jaxnas.strategies.bayes import Bayes
 from jaxnas.strategies.evolution import Evolution
 from jaxnas.strategies.local_search import LocalSearch
 from jaxnas.strategies.optuna import Optuna
+from jaxnas.strategies.policy import PolicyState
 from jaxnas.strategies.ppo import PPO
 from jaxnas.strategies.q_learning import QLearning
 from jaxnas.strategies.q_tuner import QTuner
@@ -60,6 +62,15 @@ class Prefers(Protocol):
         """Tokens of what it thinks best now."""
 
 
+def finite(state: Any) -> bool:
+    """Whether a state can be gone on with: no number in it is NaN, and none of a policy infinite. (Elsewhere -inf is
+    what an empty place is worth.)
+    """
+    bad = jnp.isnan if not isinstance(state, PolicyState) else lambda leaf: ~jnp.isfinite(leaf)
+    numbers = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating)]
+    return not any(bool(bad(jnp.asarray(leaf)).any()) for leaf in numbers)
+
+
 __all__ = [
     "PPO",
     "STRATEGIES",
@@ -73,4 +84,5 @@ __all__ = [
     "Random",
     "Reinforce",
     "Strategy",
+    "finite",
 ]
