@@ -14,7 +14,7 @@ from jaxnas import fingerprint
 from jaxnas.checkpoint import MOVE, Checkpoints
 from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.final_data import check_final_data
-from jaxnas.numerics import NUMERICS
+from jaxnas.numerics import NUMERICS, pinned
 from jaxnas.outcome import Progress, Status, Trial
 from jaxnas.settings import describe, differing
 from jaxnas.tasks import measure_of
@@ -124,7 +124,10 @@ def train_final(
         OSError: a checkpoint cannot be written.
     """
     known = finished(experiment, workdir, trial)
-    return _Training(experiment, workdir, trial, on_progress).run() if known is None else known
+    if known is not None:
+        return known
+    with pinned():
+        return _Training(experiment, workdir, trial, on_progress).run()
 
 
 def finished(experiment, workdir: Path, trial: Trial) -> dict | None:

@@ -10,6 +10,7 @@ from jaxnas.decisions import ABSENT
 from jaxnas.evaluators import Evaluate, StopsEarly
 from jaxnas.experiment import Experiment
 from jaxnas.ledger import Ledger, locked
+from jaxnas.numerics import pinned
 from jaxnas.outcome import Outcome, Progress, Status, Trial
 from jaxnas.record import begin, check_settings
 from jaxnas.rewards import told
@@ -58,7 +59,7 @@ def search(experiment: Experiment, ledger: Ledger, watch: Watch, origin: dict | 
         ValueError: unusable data; a ledger of another experiment, of other data, or whose trials this experiment would
             not have proposed; another process works in the directory; a strategy whose state is no longer finite.
     """
-    with locked(ledger.path.parent):
+    with locked(ledger.path.parent), pinned():
         check_settings(experiment, ledger)
         trials = experiment.rounds * experiment.children
         evaluate = experiment.evaluator.bind(experiment.space, experiment.task, experiment.seed, trials)

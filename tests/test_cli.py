@@ -109,8 +109,13 @@ def test_trials_and_show(place):
         (("search", "nowhere.py"), "cannot read nowhere.py"),
         (("search", "broken.py"), "broken.py does not run: NameError: name 'undefined' is not defined"),
         (("search", "empty.py"), "sets no `experiment`"),
-        (("search", "mine.py", "--strategy.learning-rat", "1"), "did you mean --strategy.learning-rate?"),
-        (("search", "mine.py", "--speed", "1"), "the settings of mine.py are: space.layers, space.depths"),
+        (("search", "mine.py", "--strategy.learning-rat", "1"), "did you mean --strategy.learning-rate or "),
+        (("search", "mine.py", "--speed", "1"), "--speed: did you mean --seed?"),
+        (("search", "mine.py", "--wumpus", "1"), "unknown setting --wumpus; `mine.py --help` after the command lists"),
+        (("serch", "mine.py"), "there is no command 'serch': did you mean search?"),
+        (("search",), "search needs a config, a Python file"),
+        (("search", "exits.py"), "exits.py does not run: SystemExit: 7"),
+        (("final",), "final needs the directory of a search"),
         (("search", "mine.py", "--rounds", "many"), "invalid literal for int"),
         (("search", "mine.py", "--rounds", "0"), "rounds=0: give 1 or more"),
         (("search", "mine.py", "--seed", "-1"), "seed=-1: give an integer from 0"),
@@ -129,6 +134,7 @@ def test_trials_and_show(place):
 def test_a_mistake_gets_one_clear_message_and_status_2(place, arguments, message, monkeypatch, capsys):
     (place / "broken.py").write_text("experiment = undefined")
     (place / "empty.py").write_text("")
+    (place / "exits.py").write_text("import sys\nsys.exit(7)")
     before = Ledger(place / "runs" / "mine").facts()
     monkeypatch.chdir(place)
     try:

@@ -50,6 +50,14 @@ class Reads(Protocol):
 
 
 @runtime_checkable
+class Plans(Protocol):
+    """An `Evaluate` that cuts rounds into groups before it trains them."""
+
+    def plan(self, tokens: Int[np.ndarray, "N T"]):
+        """How a round would be cut; nothing is remembered."""
+
+
+@runtime_checkable
 class StopsEarly(Protocol):
     """An `Evaluate` that ranks the children of a round before they are done."""
 
@@ -72,6 +80,7 @@ __all__ = [
     "Evaluator",
     "Halving",
     "Optimiser",
+    "Plans",
     "Population",
     "Reads",
     "StopsEarly",

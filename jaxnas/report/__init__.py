@@ -2,6 +2,7 @@
 
 from jaxnas.report.comparisons import FILES as COMPARISON_FILES
 from jaxnas.report.comparisons import print_comparison, write_comparison
+from jaxnas.report.console import console
 from jaxnas.report.draw import draw, pretty
 from jaxnas.report.finals import final_lines, final_report_on
 from jaxnas.report.live import Report, report_on
@@ -14,6 +15,7 @@ from jaxnas.report.words import scored
 __all__ = [
     "COMPARISON_FILES",
     "Report",
+    "console",
     "dot_text",
     "draw",
     "final_lines",
