@@ -21,9 +21,8 @@ def check_settings(experiment: Experiment, ledger: Ledger) -> None:
     """Raises ValueError where a ledger holds trials of another experiment, or of other numerics."""
     if not len(ledger):
         return  # before the first trial nothing is lost by another configuration
+    ledger.check()
     facts, workdir = ledger.facts(), ledger.path.parent
-    if "configuration" not in facts:
-        raise ValueError(f"{ledger.path} holds trials, but not of which experiment: it is damaged, take another copy")
     check_numerics(facts.get("numerics", 1), workdir)
     changed = differences(facts["configuration"], describe(experiment))
     if changed:

@@ -9,7 +9,8 @@ from jaxtyping import Int
 from jaxnas.decisions import ABSENT
 from jaxnas.evaluators import Evaluate, StopsEarly
 from jaxnas.experiment import Experiment
-from jaxnas.ledger import Ledger, locked
+from jaxnas.ledger import Ledger
+from jaxnas.locks import locked
 from jaxnas.numerics import pinned
 from jaxnas.outcome import Outcome, Progress, Status, Trial
 from jaxnas.record import begin, check_settings
@@ -66,12 +67,16 @@ def search(experiment: Experiment, ledger: Ledger, watch: Watch, origin: dict | 
         begin(experiment, ledger, evaluate, origin, watch.note)
         if isinstance(evaluate, StopsEarly):
             evaluate.rank_by(experiment.reward)
-        state = _rounds(experiment, ledger, evaluate, watch)
+        try:
+            state = _rounds(experiment, ledger, evaluate, watch)
+        finally:
+            ledger.settle()
         if isinstance(experiment.strategy, Prefers):
             favourite = experiment.strategy.most_likely(state)
             favourite = _existing(experiment, favourite, (experiment.rounds - 1) * experiment.children)
             ledger.record(most_likely={"rounds": experiment.rounds, "architecture": evaluate.describe(favourite)})
         ledger.record(finished=experiment.rounds)
+        ledger.settle()
 
 
 def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, watch: Watch):
@@ -88,6 +93,7 @@ def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, watch: W
             trials = _trials(r, trial_ids[rows], tokens[rows], outcome, *told(experiment.reward, outcome))
             ledger.append(trials)
             watch.trials(trials)
+        ledger.settle()
         rewards = np.array([t.reward for t in ledger.trials(round=r)])
         state, metrics = update(state, tokens, np.float32(rewards))
         if not finite(state):

@@ -110,7 +110,7 @@ def test_trials_and_show(place):
         (("search", "broken.py"), "broken.py does not run: NameError: name 'undefined' is not defined"),
         (("search", "empty.py"), "sets no `experiment`"),
         (("search", "mine.py", "--strategy.learning-rat", "1"), "did you mean --strategy.learning-rate or "),
-        (("search", "mine.py", "--speed", "1"), "--speed: did you mean --seed?"),
+        (("search", "mine.py", "--speed", "1"), "unknown setting --speed: did you mean --seed"),
         (("search", "mine.py", "--wumpus", "1"), "unknown setting --wumpus; `mine.py --help` after the command lists"),
         (("serch", "mine.py"), "there is no command 'serch': did you mean search?"),
         (("search",), "search needs a config, a Python file"),
@@ -281,4 +281,4 @@ def test_failed_trials_are_listed_as_such(tmp_path):
     Ledger(tmp_path, write=True).append([Trial(0, 0, (0,), ARCHITECTURE, "diverged", None, 0.0, (None,), 3, 4, 0.5, 1)])
     assert "diverged" in jaxnas("trials", tmp_path).stdout
     assert "diverged" in jaxnas("show", tmp_path, 0).stdout
-    assert "records no experiment" in jaxnas("final", tmp_path).stderr
+    assert "records no config: its search was called from Python" in jaxnas("final", tmp_path).stderr

@@ -10,7 +10,7 @@ FLOORS = {
     "decisions": 0, "fingerprint": 0, "interrupts": 0, "machine": 0, "numerics": 0, "outcome": 0, "rng": 0,
     "settings": 0,
     "children": 1,
-    "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2, "checkpoint": 2, "tables": 2,
+    "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2, "ledger_rows": 1, "locks": 0, "checkpoint": 2, "tables": 2,
     "evaluators": 3, "strategies": 3, "report": 3,
     "experiment": 4, "export": 4, "final": 4, "final_data": 4, "trained": 4, "record": 4, "search": 4, "whole": 4,
     "compare": 4, "tabulate": 4,

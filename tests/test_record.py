@@ -11,7 +11,8 @@ from test_search import EXPERIMENT, rows, run
 from jaxnas import fingerprint, numerics, record
 from jaxnas.evaluators import Table
 from jaxnas.final import train_final
-from jaxnas.ledger import Ledger, locked
+from jaxnas.ledger import Ledger
+from jaxnas.locks import locked
 from jaxnas.search import Silent, search
 from jaxnas.tasks import Digits, Images, Text
 
@@ -146,7 +147,7 @@ def test_trials_without_an_experiment_are_refused(tmp_path):
     run(replace(EXPERIMENT, rounds=1), tmp_path / "run")
     with sqlite3.connect(tmp_path / "run" / "ledger.sqlite") as db:
         db.execute("DELETE FROM run")
-    with pytest.raises(ValueError, match="not of which experiment"):
+    with pytest.raises(ValueError, match="holds 6 trials, but its table run has no 'configuration'"):
         run(EXPERIMENT, tmp_path / "run")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jaxnas import report, setup
 from jaxnas.compare import Comparison, compare
-from jaxnas.ledger import locked
+from jaxnas.locks import locked
 from jaxnas.machine import machine
 from jaxnas.settings import describe
 

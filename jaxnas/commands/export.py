@@ -16,6 +16,7 @@ def run(options, rest: list[str]) -> int:
     workdir, out = options.workdir.absolute(), options.out.absolute()
     check_free(out)
     ledger = Ledger(workdir)
+    ledger.check()
     trial = chosen(ledger, options.trial)
     if trial.status == Status.DIVERGED.label:
         raise ValueError(

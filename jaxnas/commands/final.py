@@ -6,7 +6,8 @@ from jaxnas import report
 from jaxnas.commands.status import FAILED, no_more
 from jaxnas.commands.workdir import chosen, recorded
 from jaxnas.final import Final, finished, train_final
-from jaxnas.ledger import Ledger, locked
+from jaxnas.ledger import Ledger
+from jaxnas.locks import locked
 from jaxnas.overrides import print_settings
 from jaxnas.record import record_final
 
@@ -22,6 +23,7 @@ def run(options, rest: list[str]) -> int:
     Ledger(workdir).close()  # says so, and makes nothing, where there is no search
     with locked(workdir):
         ledger = Ledger(workdir, write=True)
+        ledger.check()
         with recorded(ledger, workdir, rest) as experiment:
             return train(ledger, experiment, options.trial)
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from jaxnas import report, setup
 from jaxnas.commands.final import train
-from jaxnas.ledger import Ledger, locked
+from jaxnas.ledger import Ledger
+from jaxnas.locks import locked
 from jaxnas.record import check_settings, is_finished
 from jaxnas.search import search
 from jaxnas.tasks import measure_of

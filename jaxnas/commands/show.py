@@ -9,6 +9,7 @@ def run(options, rest: list[str]) -> int:
     """Draw one architecture."""
     no_more(rest)
     ledger = Ledger(options.workdir)
+    ledger.check()
     trial = ledger.trial(options.trial)
     words = report.scored(trial, ledger.measure)
     score = words if trial.score is None else f"validation score {words}"
