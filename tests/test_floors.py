@@ -7,8 +7,8 @@ import pytest
 
 HOUSE = Path(__file__).parent.parent / "jaxnas"
 FLOORS = {
-    "decisions": 0, "fingerprint": 0, "interrupts": 0, "machine": 0, "numerics": 0, "outcome": 0, "rng": 0,
-    "settings": 0,
+    "archive": 0, "decisions": 0, "fingerprint": 0, "interrupts": 0, "machine": 0, "numerics": 0, "outcome": 0,
+    "rng": 0, "settings": 0,
     "children": 1,
     "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2, "ledger_rows": 1, "locks": 0, "checkpoint": 2, "tables": 2,
     "evaluators": 3, "strategies": 3, "report": 3,

@@ -8,7 +8,7 @@ from jaxnas.ledger import Ledger
 from jaxnas.locks import locked
 from jaxnas.record import check_settings, is_finished
 from jaxnas.search import search
-from jaxnas.tasks import measure_of
+from jaxnas.tasks import ChecksFinal, measure_of
 
 
 def run(options, overrides: list[str]) -> int:
@@ -18,7 +18,9 @@ def run(options, overrides: list[str]) -> int:
     setup.use(experiment)
     workdir = options.workdir or Path("runs") / options.config.stem
     if options.final:
-        experiment.final.task(experiment.task)  # what cannot be trained is said before the search
+        task = experiment.final.task(experiment.task)  # what cannot be trained is said before the search
+        if isinstance(task, ChecksFinal):
+            task.check_final()
     with locked(workdir):
         ledger = Ledger(workdir, write=True)
     check_settings(experiment, ledger)

@@ -5,11 +5,12 @@ Letters: R rows.
 
 import csv
 import gzip
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+from jaxnas import archive
 
 SHIPPED = {"digits": Path(__file__).parent / "digits.csv.gz"}
 """Tables that come with the library, by name."""
@@ -39,7 +40,7 @@ def read_columns(file: str, names: Sequence[str]) -> dict[str, np.ndarray]:
         raise ValueError(f"{file} is no table that can be read: {NEEDED}")
     try:
         return readers[path.suffix](path, names)
-    except (OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile, csv.Error) as error:
+    except (*archive.DAMAGED, csv.Error) as error:
         raise ValueError(f"{file} cannot be read as a table ({error}): {NEEDED}") from error
 
 
@@ -58,11 +59,8 @@ def _csv(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _npz(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    if not zipfile.is_zipfile(path):
-        raise zipfile.BadZipFile("it is no zip file")
-    with np.load(path, allow_pickle=False) as arrays:
-        _check(path, arrays.files, names)
-        columns = {name: arrays[name] for name in names}
+    _check(path, archive.names(path), names)
+    columns = dict(zip(names, archive.arrays(path, names), strict=True))
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"{path}: columns of different lengths {lengths}")
