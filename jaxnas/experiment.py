@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from jaxnas.evaluators import Evaluator, Population
+from jaxnas.evaluators import Evaluator, Population, Table
 from jaxnas.final import Final
-from jaxnas.rewards import Accuracy, Reward
+from jaxnas.rewards import Accuracy, Checks, Reward
 from jaxnas.settings import describe, differing, flatten
 from jaxnas.spaces import Space
 from jaxnas.strategies import Reinforce, Strategy
@@ -48,7 +48,9 @@ class Experiment:
                 raise ValueError(f"{name}={getattr(self, name)}: give 1 or more")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"seed={self.seed}: give an integer from 0 to {2**31 - 1}")
-        if hasattr(self.reward, "check"):
+        if isinstance(self.reward, Checks) and not isinstance(
+            self.evaluator, Table
+        ):  # a table has a measure of its own
             self.reward.check(measure_of(self.task))
 
 

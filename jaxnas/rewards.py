@@ -19,12 +19,17 @@ its score, and is never the best; the strategy is told the reward's ``floor``, o
 
 @runtime_checkable
 class Reward(Protocol):
-    """outcome -> one float64 a child, ``[N]``, finite or `INFEASIBLE`.
-
-    One that cannot read every `Measure` has ``check(measure)`` too, which raises ValueError before anything is trained.
-    """
+    """outcome -> one float64 a child, ``[N]``, finite or `INFEASIBLE`."""
 
     def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]: ...
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """A reward that cannot read every `Measure`."""
+
+    def check(self, measure: Measure) -> None:
+        """Raises ValueError for scores that it cannot read; called before anything is trained."""
 
 
 @runtime_checkable
