@@ -33,7 +33,7 @@ class Population:
             the devices); None: as many as memory allows, and on CPU as two minutes can train.
         engine: how different convolutions run in one program: "padded" (all do the work of the largest), "branching"
             (each its own), "ragged" (each its own, in one kernel; for GPUs), or "auto": the one whose predicted time
-            for the search is least; `python -m jaxnas plan` shows it.
+            for a search is least, whatever the devices and the rounds; `python -m jaxnas plan` shows it.
         halving: early stopping of a round's worst children; by default all are trained to the end, as in the paper.
         memory: GiB that a group may take on one device; None: most of a GPU's, its share of half of a computer's.
     """
@@ -54,7 +54,8 @@ class Population:
 
     def bind(self, space, task, seed: int, trials: int) -> "PopulationEvaluator":
         """Read the data and put it on the device."""
-        return PopulationEvaluator(self, space, task, seed, trials)
+        del trials  # rounds may be added later: how many there are must not change a child
+        return PopulationEvaluator(self, space, task, seed)
 
 
 class Paused(NamedTuple):
@@ -95,7 +96,7 @@ class Round:
 class PopulationEvaluator:
     """The function that `Population.bind` gives; it keeps the data, the compiled programs and what it planned."""
 
-    def __init__(self, settings: Population, space, task, seed: int, trials: int):
+    def __init__(self, settings: Population, space, task, seed: int):
         data, train = task.search_data(seed), settings.train
         self.settings, self.space, self.reward = settings, space, _by_score
         self._fingerprint, self._about = of_data(data), data.facts()
@@ -104,7 +105,7 @@ class PopulationEvaluator:
         self.trainer = Trainer(self.children, task, data, train, seed, len(devices))
         self.images = data.seen(train.batch_size) * train.epochs  # that a child sees, all epochs together
         budget = _budget(devices) if settings.memory is None else int(settings.memory * 2**30)
-        work = Workload(self.images, train.batch_size, trials, devices[0].platform, len(devices), budget)
+        work = Workload(self.images, train.batch_size, devices[0].platform, len(devices), budget)
         self.planner = Planner(self.children, work, settings.engine, settings.group_size)
 
     def __call__(
