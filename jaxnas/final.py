@@ -33,7 +33,8 @@ class Final:
         label_smoothing: share of a label that the loss spreads over all classes; None: the task's own.
         width: so many times the filters in every layer (the "more filters" of Zoph & Le, section 4.1), or the hidden
             units of recurrent cells.
-        seeds: trainings from different initial weights, all together in one program; the first begins as the trial.
+        seeds: trainings that differ in initial weights, order of batches, augmentation and dropout, all together in one
+            program; the first has the trial's own.
         save_every: epochs between checkpoints, from which a killed training goes on.
     """
 
@@ -205,7 +206,7 @@ class _Training:
         self.children, self.architecture = widened(children, architecture, self.final.width)
         self.inside = self.children.envelope([self.architecture])
         devices = min(seeds, len(jax.local_devices()))
-        self.trainer = Trainer(self.children, task, self.data, train, experiment.seed, devices)
+        self.trainer = Trainer(self.children, task, self.data, train, experiment.seed, devices, own_batches=True)
         self.live = [seed < seeds for seed in range(-(-seeds // devices) * devices)]
         self.genes = [self.children.place(self.architecture, self.inside)] * len(self.live)
         self.place = checkpoints(workdir, trial)
