@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxnas import fingerprint
 from jaxnas.checkpoint import MOVE, Checkpoints
+from jaxnas.children.normalised import check_normalised
 from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.final_data import check_final_data
 from jaxnas.numerics import NUMERICS
@@ -204,6 +205,7 @@ class _Training:
         children = experiment.space.children(self.data.input_shape, self.data.classes, train.dtype)
         architecture = experiment.space.decode(np.array(trial.tokens, np.int32))
         self.children, self.architecture = widened(children, architecture, self.final.width)
+        check_normalised(self.children, train.batch_size, self.architecture)
         self.inside = self.children.envelope([self.architecture])
         devices = min(seeds, len(jax.local_devices()))
         self.trainer = Trainer(self.children, task, self.data, train, experiment.seed, devices, own_batches=True)

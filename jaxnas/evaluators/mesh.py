@@ -44,7 +44,7 @@ def sharded(fn: Callable, mesh: Mesh, spread: int) -> Callable:
 
 
 def budget(devices: Sequence[jax.Device]) -> int:
-    """Bytes on one device for a group: four fifths of its own memory, or a CPU device's share of half the computer's."""
+    """Bytes on one device for a group: 4/5 of its own memory, or a CPU device's share of half the computer's."""
     stats = devices[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return int(0.8 * stats["bytes_limit"])

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxnas.children.normalised import check_normalised
 from jaxnas.evaluators import mesh
 from jaxnas.evaluators.halving import Halving
 from jaxnas.evaluators.plan import EngineName, Group, Plan, Planner, Workload
@@ -101,6 +102,7 @@ class PopulationEvaluator:
         self.settings, self.space, self.reward = settings, space, _by_score
         self._fingerprint, self._about = of_data(data), data.facts()
         self.children = space.children(data.input_shape, data.classes, train.dtype)
+        check_normalised(self.children, train.batch_size)
         devices = jax.local_devices()[: settings.group_size]
         self.trainer = Trainer(self.children, task, data, train, seed, len(devices))
         self.images = data.seen(train.batch_size) * train.epochs  # that a child sees, all epochs together
