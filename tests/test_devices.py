@@ -17,11 +17,10 @@ from jaxnas.search import Silent, search
 from jaxnas.spaces import ChainCNN
 from jaxnas.tasks import Digits
 
-sides = (1, 3, 5)
-XX, kernel_widths=sides, filters=(4, 8, 16, 32))
+space = ChainCNN(layers=3, kernel_heights=(3,), kernel_widths=(3,), filters=(4, 8, 32))
+train = Train(epochs=3, batch_size=64, best_of_last=1, optimiser=SGD(0.5))  # at this rate the last digits soon tell
 for rounds in map(int, sys.argv[2:]):
-    evaluator = Population(Train(epochs=3, batch_size=64, best_of_last=1, optimiser=SGD(0.5)))  # the last digits soon tell
-    experiment = Experiment(space=space, task=Digits(), evaluator=evaluator, rounds=rounds, children=4)
+    experiment = Experiment(space=space, task=Digits(), evaluator=Population(train), rounds=rounds, children=4)
     ledger = Ledger(Path(sys.argv[1]), write=True)
     search(experiment, ledger, Silent())
     found = [(t.tokens, t.status, t.score, t.reward, t.curve) for t in ledger.trials()]
@@ -40,12 +39,10 @@ def ledgers(tmp_path_factory):
         command = [sys.executable, "-c", SEARCH, str(folder), *rounds]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
-    running, found = {devices: begin(devices, ("1", "2") if devices == 1 else ("2",)) for devices in (1, 2, 4)}, {}
-    for devices, process in running.items():
-        out, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err
-        found[devices] = json.loads(out)
-    return found
+    running = {devices: begin(devices, ("1", "2") if devices == 1 else ("2",)) for devices in (1, 2, 4)}
+    said = {devices: process.communicate(timeout=300) for devices, process in running.items()}
+    assert {process.returncode for process in running.values()} == {0}, said
+    return {devices: json.loads(out) for devices, (out, _) in said.items()}
 
 
 @pytest.mark.parametrize("devices", [2, 4])
