@@ -104,7 +104,7 @@ class PopulationEvaluator:
         self.children = space.children(data.input_shape, data.classes, train.dtype)
         check_normalised(self.children, train.batch_size)
         devices = jax.local_devices()[: settings.group_size]
-        self.trainer = Trainer(self.children, task, data, train, seed, len(devices))
+        self.trainer = Trainer(self.children, task, data, train, seed, len(devices), threads=False)
         self.images = data.seen(train.batch_size) * train.epochs  # that a child sees, all epochs together
         budget = mesh.budget(devices) if settings.memory is None else int(settings.memory * 2**30)
         work = Workload(self.images, train.batch_size, devices[0].platform, len(devices), budget)

@@ -25,6 +25,9 @@ from jaxnas.rng import key_for
 LEVEL = "xla_backend_optimization_level"
 """On CPU code is optimised at LLVM's level 1, unless XLA_FLAGS name another: it compiles a third faster than at XLA's
 default of 3 and runs as fast, because convolutions and matrix products are library calls."""
+THREADS = "xla_cpu_multi_thread_eigen"
+"""Where products are shared among threads, the order of their sums depends on how many there are, which is the number
+of cores or of devices, whichever is greater."""
 BATCHES_BYTES = 2**25
 """About how much memory the batches take that are made at a time: enough for many steps, little beside a child."""
 
@@ -229,11 +232,18 @@ def build(trainer, inside, genes: Sequence) -> Program:
         epoch.lower(states, begin[0], root, trainer.data, *when),
         jax.jit(sharded(functions.start, 3), out_shardings=spread).lower(*begin),
     )
-    cheap = jax.default_backend() == "cpu" and LEVEL not in os.environ.get("XLA_FLAGS", "")
-    options = {LEVEL: 1} if cheap else None
+    options = _options(trainer.threads)
     with ThreadPoolExecutor(len(lowered)) as pool:
         epoch, start = pool.map(lambda part: part.compile(options), lowered)
     return Program(start, epoch, int(epoch.memory_analysis().temp_size_in_bytes))
+
+
+def _options(threads: bool) -> dict[str, int | bool]:
+    """For the compiler, on CPU."""
+    if jax.default_backend() != "cpu":
+        return {}
+    level = {} if LEVEL in os.environ.get("XLA_FLAGS", "") else {LEVEL: 1}
+    return level if threads else level | {THREADS: False}
 
 
 def stack(trees: Sequence):

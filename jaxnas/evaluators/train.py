@@ -74,15 +74,26 @@ class Trainer:
         devices: over how many local devices a group is spread; None: all.
         own_batches: further trainings of a trial have an order of batches, augmentation and dropout of their own, so
             that batches are made for each child; False: all children of a group share every batch.
+        threads: a CPU device may use all cores, and results depend on how many there are in their last digits; False:
+            one thread a device, and they depend on neither cores nor devices.
 
     Raises:
         ValueError: less training data than a batch.
     """
 
     def __init__(
-        self, children, task, data, train: Train, seed: int, devices: int | None = None, own_batches: bool = False
+        self,
+        children,
+        task,
+        data,
+        train: Train,
+        seed: int,
+        devices: int | None = None,
+        own_batches: bool = False,
+        threads: bool = True,
     ):
-        self.children, self.task, self.train, self.own_batches = children, task, train, own_batches
+        self.children, self.task, self.train = children, task, train
+        self.own_batches, self.threads = own_batches, threads
         self.steps = data.steps(train.batch_size)
         self.optimiser = train.optimiser.transformation(self.steps, train.epochs)
         self.mesh = mesh.over_children(devices)
