@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxnas import fingerprint
 from jaxnas.checkpoint import MOVE, Checkpoints
+from jaxnas.children.normalised import check_normalised
 from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.final_data import check_final_data
 from jaxnas.numerics import NUMERICS, pinned
@@ -33,7 +34,8 @@ class Final:
         label_smoothing: share of a label that the loss spreads over all classes; None: the task's own.
         width: so many times the filters in every layer (the "more filters" of Zoph & Le, section 4.1), or the hidden
             units of recurrent cells.
-        seeds: trainings from different initial weights, all together in one program; the first begins as the trial.
+        seeds: trainings that differ in initial weights, order of batches, augmentation and dropout, all together in one
+            program; the first has the trial's own.
         save_every: epochs between checkpoints, from which a killed training goes on.
     """
 
@@ -206,9 +208,10 @@ class _Training:
         children = experiment.space.children(self.data.input_shape, self.data.classes, train.dtype)
         architecture = experiment.space.decode(np.array(trial.tokens, np.int32))
         self.children, self.architecture = widened(children, architecture, self.final.width)
+        check_normalised(self.children, train.batch_size, self.architecture)
         self.inside = self.children.envelope([self.architecture])
         devices = min(seeds, len(jax.local_devices()))
-        self.trainer = Trainer(self.children, task, self.data, train, experiment.seed, devices)
+        self.trainer = Trainer(self.children, task, self.data, train, experiment.seed, devices, own_batches=True)
         self.live = [seed < seeds for seed in range(-(-seeds // devices) * devices)]
         self.genes = [self.children.place(self.architecture, self.inside)] * len(self.live)
         self.place = checkpoints(workdir, trial)
