@@ -195,7 +195,7 @@ def test_a_search_over_a_table_from_the_command_line(tmp_path, monkeypatch, caps
     assert main(["trials", "runs/mine", "--top", "1"]) == 0
     assert best.architecture["arch"] in capsys.readouterr().out
     assert main(["show", "runs/mine", str(best.trial_id)]) == 0
-    assert f"validation score {best.score:.4f}" in capsys.readouterr().out
+    assert f"column early {best.score:.4f}, final validation score " in capsys.readouterr().out
     assert main(["plan", "mine.py"]) == 2
     assert "Table trains nothing: there is no plan to show" in capsys.readouterr().err
     assert main(["search", "mine.py", "--evaluator.file=elsewhere.csv", "--workdir=other"]) == 2
