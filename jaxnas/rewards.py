@@ -3,13 +3,14 @@
 A failed child gets the floor, which no child that learnt anything can fall below.
 """
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from jaxnas.outcome import Measure, Outcome, Status
+from jaxnas.ranges import Floor, Range
+from jaxnas.settings import settings
 
 
 @runtime_checkable
@@ -22,11 +23,11 @@ class Reward(Protocol):
     def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]: ...
 
 
-@dataclass(frozen=True)
+@settings
 class Accuracy:
     """The score itself, an accuracy in [0, 1]; ``floor`` where a child failed."""
 
-    floor: float = 0.0
+    floor: Floor = 0.0
 
     def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]:
         return _power(outcome, 1, self.floor)
@@ -36,7 +37,7 @@ class Accuracy:
         _check_floor(self, measure)
 
 
-@dataclass(frozen=True)
+@settings
 class CubedAccuracy:
     """The score's cube, which spreads the good children apart; ``floor`` where a child failed.
 
@@ -45,7 +46,7 @@ class CubedAccuracy:
         (https://arxiv.org/abs/1611.01578).
     """
 
-    floor: float = 0.0
+    floor: Floor = 0.0
 
     def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]:
         return _power(outcome, 3, self.floor)
@@ -55,7 +56,7 @@ class CubedAccuracy:
         _check_floor(self, measure)
 
 
-@dataclass(frozen=True)
+@settings
 class Perplexity:
     """``c`` over the square of the perplexity, of a score that is minus its logarithm; ``floor`` where a child failed.
 
@@ -67,12 +68,8 @@ class Perplexity:
         (https://arxiv.org/abs/1611.01578).
     """
 
-    c: float = 80.0
-    floor: float = 0.0
-
-    def __post_init__(self):
-        if not (self.c > 0 and np.isfinite(self.c)):
-            raise ValueError(f"c={self.c}: give a number greater than 0, such as 80")
+    c: Annotated[float, Range(0, 1e9, "(]")] = 80.0
+    floor: Floor = 0.0
 
     def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]:
         scored = _scored(outcome)

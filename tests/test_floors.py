@@ -7,15 +7,18 @@ import pytest
 
 HOUSE = Path(__file__).parent.parent / "jaxnas"
 FLOORS = {
-    "decisions": 0, "outcome": 0, "rng": 0, "settings": 0,
+    "decisions": 0, "outcome": 0, "plain": 0, "ranges": 0, "rng": 0, "settings": 0,
     "children": 1,
     "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2, "checkpoint": 2, "tables": 2,
     "evaluators": 3, "strategies": 3, "report": 3,
     "experiment": 4, "export": 4, "final": 4, "trained": 4, "search": 4, "whole": 4, "compare": 4, "tabulate": 4,
     "setup": 5, "shipped": 5, "cli": 5, "compare_command": 5, "tabulate_command": 5, "__main__": 5,
 }  # fmt: skip
-ONLY = {"strategies": {"decisions"}, "report": {"ledger", "outcome"}}
+ONLY = {"strategies": {"decisions", "ranges", "settings"}, "report": {"ledger", "outcome"}}
 SAME_FLOOR = {
+    ("plain", "ranges"),
+    ("settings", "plain"),
+    ("settings", "ranges"),
     ("search", "experiment"),
     ("experiment", "final"),
     ("trained", "final"),

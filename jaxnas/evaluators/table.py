@@ -4,16 +4,20 @@ Letters: N children, T decisions.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Int
 
 from jaxnas.outcome import Outcome, Progress, Status, Trial
+from jaxnas.ranges import Range
+from jaxnas.settings import settings
 from jaxnas.tables import Records, records
 
+Factor = Annotated[float, Range(0, 1e9, "(]")]
 
-@dataclass(frozen=True)
+
+@settings
 class Table:
     """A file with one row for each architecture: CSV, plain or gzipped, or .npz.
 
@@ -35,13 +39,8 @@ class Table:
     valid: str = "valid"
     test: str = "test"
     seconds: str = "seconds"
-    share: float = 1.0
-    unit: float = 1.0
-
-    def __post_init__(self):
-        for name in ("share", "unit"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)}: give a positive number")
+    share: Factor = 1.0
+    unit: Factor = 1.0
 
     def read(self, space) -> Records:
         """The table's rows. Raises ValueError where the file is missing, malformed or of another space."""

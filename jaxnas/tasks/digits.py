@@ -5,18 +5,18 @@ References:
     images that scikit-learn ships as `sklearn.datasets.load_digits`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from jaxnas.ranges import Part, Share
+from jaxnas.settings import settings
 from jaxnas.tasks.classification import (
     Augment,
     Data,
     Examples,
     accuracy,
     assemble,
-    check_smoothing,
-    check_validation,
     cross_entropy,
     prepare,
     split_validation,
@@ -27,7 +27,7 @@ TEST_SEED = 1611_01578
 """The test data is the same in every experiment, so what draws it does not depend on the user's seed."""
 
 
-@dataclass(frozen=True)
+@settings
 class Digits:
     """The 1,797 digits: 1,438 to learn from, of which a share validates, and 359 for the test.
 
@@ -37,13 +37,9 @@ class Digits:
         label_smoothing: share of a label that the loss spreads evenly over all classes.
     """
 
-    validation: float = 0.25
+    validation: Part = 0.25
     augment: Augment = field(default_factory=Augment)
-    label_smoothing: float = 0.0
-
-    def __post_init__(self):
-        check_validation(self.validation)
-        check_smoothing(self.label_smoothing)
+    label_smoothing: Share = 0.0
 
     def search_data(self, seed: int) -> Data:
         """Training and validation data, split by ``seed``."""
