@@ -80,7 +80,7 @@ def test_a_resumed_round_stops_the_same_ones(tmp_path, kept):
 
 @pytest.mark.parametrize(
     ("rungs", "keep", "message"),
-    [((2, 1), 0.5, "rungs=\\(2, 1\\)"), ((0,), 0.5, "ascending numbers of epochs from 1"), ((1,), 1.0, "keep=1.0")],
+    [((2, 1), 0.5, "rungs=\\(2, 1\\)"), ((0,), 0.5, "each a whole number from 1"), ((1,), 1.0, "keep=1.0")],
 )
 def test_impossible_settings_are_refused(rungs, keep, message):
     with pytest.raises(ValueError, match=message):
