@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxnas import setup
 from jaxnas.experiment import Experiment
+from jaxnas.machine import machine as this_machine
 from jaxnas.tasks.classification import Augment
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -79,7 +80,7 @@ def matrix_peak(dtype: str) -> float:
 
 def machine() -> str:
     """One line about where this runs."""
-    facts = setup.machine()
+    facts = this_machine()
     versions = ", ".join(f"{name} {facts['versions'][name]}" for name in ("python", "jax", "flax"))
     device = facts["device"]
     return f"{os.cpu_count()} CPU cores; JAX devices: {device['count']} x {device['kind']}; {versions}"

@@ -1,282 +1,160 @@
-"""The command line: ``python -m jaxnas search | plan | final | export | trials | show | compare | tabulate``."""
+"""The command line: ``python -m jaxnas search | plan | final | export | trials | show | compare | tabulate``.
+
+What is typed is read here; a command is imported when it runs, so that help and mistakes are answered at once.
+"""
 
 import argparse
-import contextlib
-import itertools
+import difflib
+import importlib
+import importlib.metadata
 import os
 import sqlite3
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
+from jaxnas import interrupts
+from jaxnas.commands.status import FAILED, USER_ERROR
 
-from jaxnas import compare_command, report, setup, tabulate_command
-from jaxnas.experiment import Experiment, describe, differences
-from jaxnas.export import FarOffError, check_free, export
-from jaxnas.final import finished, train_final
-from jaxnas.ledger import Ledger, locked
-from jaxnas.outcome import Status, Trial
-from jaxnas.search import first_proposal, search
-from jaxnas.tasks import measure_of
-from jaxnas.trained import load_trained
-
-USER_ERROR, FAILED, INTERRUPTED = 2, 1, 130
+ON_CONFIG = ("search", "plan", "compare", "tabulate")
+"""Commands that take a config, and its settings as options."""
+SAFE = "What is recorded is safe: mend the cause, then the same command goes on"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command; returns the exit status: 2 for a user's mistake, 1 for a failure, 130 after Ctrl-C."""
-    options, rest = _parser().parse_known_args(arguments)
-    try:
-        return options.run(options, rest)
-    except ValueError as error:
+    """Run one command; returns the exit status: 2 for a user's mistake, 1 for a failure, 130 after Ctrl-C, 141 where
+    nobody reads what is printed.
+    """
+    with interrupts.first_is_raised():
+        try:
+            options, rest = _read(list(arguments))
+            return importlib.import_module(f"jaxnas.commands.{options.command}").run(options, rest)
+        except BrokenPipeError:
+            interrupts.close_streams()
+            return interrupts.CLOSED_PIPE
+        except Exception as error:
+            return _said(error)
+        except interrupts.Stopped as stopped:
+            print(f"\n{stopped}", file=sys.stderr)
+            return stopped.status
+
+
+def _said(error: Exception) -> int:
+    """One line about what went wrong, and the status. What is no user's mistake and no known failure is raised."""
+    if isinstance(error, ValueError):
         if "JAXNAS_DEBUG" in os.environ:
-            raise
+            raise error
         print(f"jaxnas: {error}\n(JAXNAS_DEBUG=1 shows where this comes from)", file=sys.stderr)
         return USER_ERROR
-    except FarOffError as error:
-        print(f"jaxnas: {error}", file=sys.stderr)
+    if isinstance(error, sqlite3.OperationalError | OSError):
+        print(f"jaxnas: stopped, {error}. {SAFE}", file=sys.stderr)
         return FAILED
-    except (sqlite3.OperationalError, OSError) as error:
-        print(
-            f"jaxnas: stopped, {error}. What is recorded is safe: mend the cause, then the same command goes on",
-            file=sys.stderr,
-        )
-        return FAILED
-    except KeyboardInterrupt:
-        print("\njaxnas: interrupted. The same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+    raise error
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m jaxnas", description="Neural architecture search on JAX.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def _read(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options of a command, and what it does not know itself: settings."""
+    parser, commands = _parser()
+    if not arguments:
+        parser.print_help(sys.stderr)
+        raise SystemExit(USER_ERROR)
+    command = arguments[0]
+    if not command.startswith("-") and command not in commands:
+        near = difflib.get_close_matches(command, commands, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"there is no command {command!r}: {hint}There are {', '.join(commands)}")
+    if command not in ON_CONFIG:
+        return parser.parse_known_args(arguments)
+    config, others = _without_config(arguments[1:])
+    if config is None and {"-h", "--help"} & set(others):
+        commands[command].print_help()
+        raise SystemExit(0)
+    options, rest = parser.parse_known_args([command, *others])
+    if config is None and command != "compare":
+        raise ValueError(f"{command} needs a config, a Python file: python -m jaxnas {command} CONFIG")
+    options.config = None if config is None else Path(config)
+    return options, rest
 
-    run = _on_config(commands, "search", "search, or go on with a search", " [--workdir DIR] [--final]")
+
+def _without_config(arguments: list[str]) -> tuple[str | None, list[str]]:
+    """The config and all else, wherever it stands: the first name that ends in .py, else the first argument if it is no
+    option.
+    """
+    names = [i for i, one in enumerate(arguments) if one.endswith(".py") and not one.startswith("-")]
+    first = names or [0] * (len(arguments) > 0 and not arguments[0].startswith("-"))
+    if not first:
+        return None, arguments
+    return arguments[first[0]], arguments[: first[0]] + arguments[first[0] + 1 :]
+
+
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    parser = argparse.ArgumentParser(
+        prog="python -m jaxnas",
+        description="Neural architecture search on JAX.",
+        epilog="COMMAND --help says more; with a CONFIG before it, it lists all of its settings.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"jaxnas {importlib.metadata.version('jaxnas')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    _on_config(commands)
+    _on_tables(commands)
+    _on_workdir(commands)
+    return parser, commands.choices
+
+
+def _config_command(commands, name: str, help: str, more: str = "", config: str = "CONFIG"):
+    usage = f"python -m jaxnas {name} {config}{more} [--SETTING VALUE ...]"
+    epilog = f"python -m jaxnas {name} CONFIG --help lists all settings of a config."
+    return commands.add_parser(
+        name, help=help, description=help, add_help=False, allow_abbrev=False, usage=usage, epilog=epilog
+    )
+
+
+def _on_config(commands) -> None:
+    help = "search with a config, a Python file that sets `experiment`, or go on with a search"
+    run = _config_command(commands, "search", help, " [--workdir DIR] [--final]")
     run.add_argument("--workdir", type=Path, help="where the ledger lies; default: runs/NAME-OF-THE-CONFIG")
     run.add_argument("--final", action="store_true", help="train the best at the end and read its test score")
-    run.set_defaults(run=_search)
-
-    plan = _on_config(commands, "plan", "show how a round would be trained, without training")
-    plan.set_defaults(run=_plan)
-    _add_on_workdir(commands)
-    compare_command.add(commands)
-    tabulate_command.add(commands)
-    return parser
+    _config_command(commands, "plan", "show how a round would be trained, without training")
 
 
-def _add_on_workdir(commands) -> None:
-    """The commands on the directory of a search."""
-    final = commands.add_parser(
-        "final",
-        help="train the best (or a named) trial from scratch, read its test score once; killed, it goes on",
-        allow_abbrev=False,
-        usage="python -m jaxnas final WORKDIR [--trial N] [--final.SETTING VALUE ...]",
+def _on_tables(commands) -> None:
+    help = (
+        "compare strategies on tabular benchmarks: whole searches over many seeds; without CONFIG on the shipped table"
     )
-    final.add_argument("workdir", type=Path)
-    final.add_argument("--trial", type=int, help="default: the best")
-    final.set_defaults(run=_final)
+    parser = _config_command(commands, "compare", help, " [--out DIR]", "[CONFIG]")
+    parser.add_argument("--out", type=Path, help="directory for CSV files and plot; default: runs/compare-NAME")
+    help = "train every architecture of a space, and write a table of their scores; killed, it goes on"
+    options = " OUT.csv.gz [--seeds K] [--sample N] [--speed S]"
+    table = _config_command(commands, "tabulate", help, options)
+    table.add_argument("out", type=Path, help="the table, a name that ends in .csv.gz; it must not exist")
+    table.add_argument("--seeds", type=int, default=1, help="trainings of each architecture")
+    table.add_argument("--sample", type=int, help="only so many architectures, drawn by the seed; default: all")
+    table.add_argument("--speed", type=float, help="multiply-adds a second, for the column `seconds`; default: 1e9")
 
-    export = commands.add_parser("export", help="write a finally trained network as files that need no jaxnas")
+
+def _on_workdir(commands) -> None:
+    """The commands on the directory of a search."""
+    help = "train the best (or a named) trial from scratch, read its test score once; killed, it goes on"
+    usage = "python -m jaxnas final WORKDIR [--trial N] [--final.SETTING VALUE ...]"
+    final = commands.add_parser("final", help=help, description=help, allow_abbrev=False, add_help=False, usage=usage)
+    final.add_argument("workdir", type=Path, nargs="?")
+    final.add_argument("--trial", type=int, help="default: the best")
+    final.add_argument("-h", "--help", action="store_true", help="show this, and all settings")
+    final.set_defaults(parser=final)
+
+    help = "write a finally trained network as files that need no jaxnas"
+    export = commands.add_parser("export", help=help, description=help, allow_abbrev=False)
     export.add_argument("workdir", type=Path)
     export.add_argument("--trial", type=int, help="default: the best")
     export.add_argument("out", type=Path, help="the directory to write, which must not exist")
-    export.set_defaults(run=_export)
 
-    trials = commands.add_parser("trials", help="list trials")
+    trials = commands.add_parser("trials", help="list trials", description="List trials.", allow_abbrev=False)
     trials.add_argument("workdir", type=Path)
     trials.add_argument("--top", type=int, help="only the best so many; default: all, in order")
-    trials.set_defaults(run=_trials)
 
-    show = commands.add_parser("show", help="draw one architecture")
+    help = "draw one architecture"
+    show = commands.add_parser("show", help=help, description=help, allow_abbrev=False)
     show.add_argument("workdir", type=Path)
     show.add_argument("trial", type=int)
     show.add_argument("--out", type=Path, help="draw a picture into this file, .svg or .png; needs Graphviz")
-    show.set_defaults(run=_show)
-
-
-def _on_config(commands, name: str, help: str, more: str = "") -> argparse.ArgumentParser:
-    """A command that takes a config; what it does not know itself are the experiment's settings."""
-    usage = f"python -m jaxnas {name} CONFIG{more} [--SETTING VALUE ...]"
-    parser = commands.add_parser(name, help=help, add_help=False, allow_abbrev=False, usage=usage)
-    parser.add_argument("config", type=Path, help="a Python file that sets `experiment`")
-    return parser
-
-
-def _search(options, overrides: list[str]) -> int:
-    experiment, source = setup.load(options.config, overrides)
-    setup.set_flags(experiment)
-    workdir = options.workdir or Path("runs") / options.config.stem
-    console = Console()
-    if options.final:
-        experiment.final.task(experiment.task)  # what cannot be trained is said before the search
-    with locked(workdir):
-        ledger = Ledger(workdir, write=True)
-        _begin(ledger, experiment, options.config, source, overrides, workdir)
-        total, done = experiment.rounds * experiment.children, len(ledger)
-        if done >= total and ledger.facts().get("finished", 0) >= experiment.rounds:
-            print(f"This search is finished: {done} trials in {workdir}. More rounds continue it: --rounds N")
-        else:
-            if done:
-                print(f"Continuing {workdir}: {done} of {total} trials are done.")
-            best, measure = next(iter(ledger.top(1)), None), ledger.measure
-            with report.report_on(console, experiment.rounds, total, done, best, measure) as watch:
-                search(experiment, ledger, watch)
-            ledger.record(finished=experiment.rounds)
-        print(report.summary(ledger, workdir))
-        return _train(ledger, experiment, None, console) if options.final else 0
-
-
-def _plan(options, overrides: list[str]) -> int:
-    experiment, _ = setup.load(options.config, overrides)
-    setup.set_flags(experiment)
-    trials = experiment.rounds * experiment.children
-    evaluate = experiment.evaluator.bind(experiment.space, experiment.task, experiment.seed, trials)
-    if not hasattr(evaluate, "plan"):
-        raise ValueError(f"{type(experiment.evaluator).__name__} trains nothing: there is no plan to show")
-    tokens = first_proposal(experiment)
-    began = time.perf_counter()
-    plan = evaluate.plan(tokens)
-    report.print_plan(Console(), plan, time.perf_counter() - began)
-    return 0
-
-
-def _begin(ledger: Ledger, experiment, config: Path, source: str, overrides: list[str], workdir: Path) -> None:
-    """Record what runs here; refuse a directory that another experiment has used."""
-    facts, wanted = ledger.facts(), describe(experiment)
-    if len(ledger):  # before the first trial nothing is lost by another configuration
-        changed = differences(facts["configuration"], wanted)
-        if changed:
-            raise ValueError(
-                f"{workdir} holds another experiment:\n  "
-                + "\n  ".join(changed)
-                + "\ngive another --workdir, or the old settings"
-            )
-        here = setup.machine()
-        moved = [
-            f"{name} was {facts[name]}, is {here[name]}"
-            for name in ("versions", "device", "flags")
-            if facts[name] != here[name]
-        ]
-        for line in moved:
-            print(f"jaxnas: note: {line}; results may differ in their last digits", file=sys.stderr)
-    else:
-        ledger.record(seed=experiment.seed, **setup.machine())
-    # rounds and settings of `final` may change on the way: the newest hold
-    origin = {"config": str(config.absolute()), "directory": str(Path.cwd()), "source": source, "overrides": overrides}
-    ledger.record(configuration=wanted, origin=origin, measure=measure_of(experiment.task))
-
-
-def _final(options, rest: list[str]) -> int:
-    _no_more([name for name in rest if name.startswith("--") and not name.startswith("--final.")])
-    workdir = options.workdir.absolute()
-    Ledger(workdir).close()  # says so, and makes nothing, where there is no search
-    with locked(workdir):
-        ledger = Ledger(workdir, write=True)
-        with _recorded(ledger, workdir, rest) as experiment:
-            return _train(ledger, experiment, options.trial, Console())
-
-
-@contextlib.contextmanager
-def _recorded(ledger: Ledger, workdir: Path, overrides: Sequence[str] = ()) -> Iterator[Experiment]:
-    """The experiment that a ledger records; inside, the config's relative paths mean what they meant."""
-    origin = ledger.facts().get("origin")
-    if origin is None:
-        raise ValueError(f"{workdir} records no experiment: it was not made by `python -m jaxnas search`")
-    experiment = setup.restore(origin["source"], Path(origin["config"]), [*origin["overrides"], *overrides])
-    setup.set_flags(experiment)
-    begun = origin["directory"]
-    with contextlib.chdir(begun if Path(begun).is_dir() else "."):
-        yield experiment
-
-
-def _chosen(ledger: Ledger, trial_id: int | None) -> Trial:
-    """The trial of that id; None: the best."""
-    if trial_id is not None:
-        return ledger.trial(trial_id)
-    if not ledger.top(1):
-        raise ValueError("no trial has a score yet: let the search run first")
-    return ledger.top(1)[0]
-
-
-def _train(ledger: Ledger, experiment, trial_id: int | None, console: Console) -> int:
-    """Final training of a trial (None: the best), unless it has been done."""
-    trial = _chosen(ledger, trial_id)
-    workdir, final = ledger.path.parent, experiment.final
-    result = finished(experiment, workdir, trial)
-    if result is None:
-        seeds = f", {final.seeds} seeds together" if final.seeds > 1 else ""
-        what = f"{final.train.epochs} epochs on all training data{seeds}"
-        print(f"Final training of trial {trial.trial_id}: {what}", flush=True)
-        with report.final_report_on(console, final.seeds) as watch:
-            result = train_final(experiment, workdir, trial, watch.progress)
-    else:
-        print("This trial has had its final training; the test score is read only once. Recorded:")
-    _record_final(ledger, result)
-    print(report.final_lines(result))
-    return 0 if result["test_score"] is not None else FAILED
-
-
-def _record_final(ledger: Ledger, result: dict) -> None:
-    """As fact `final:TRIAL`. One of other settings, whose files the user has moved away, stays as `final:TRIAL:N`."""
-    name, facts = f"final:{result['trial_id']}", ledger.facts()
-    former = facts.get(name)
-    if former is not None and former != result and former["test_score"] is not None:
-        number = next(n for n in itertools.count(1) if f"{name}:{n}" not in facts)
-        ledger.record(**{f"{name}:{number}": former})
-    if former != result:
-        ledger.record(**{name: result})
-
-
-def _export(options, rest: list[str]) -> int:
-    _no_more(rest)
-    workdir, out = options.workdir.absolute(), options.out.absolute()
-    check_free(out)
-    ledger = Ledger(workdir)
-    trial = _chosen(ledger, options.trial)
-    if trial.status == Status.DIVERGED.label:
-        raise ValueError(
-            f"trial {trial.trial_id} diverged in the search, there is no network to export: choose one that has a "
-            f"score, `python -m jaxnas trials {options.workdir}` lists them"
-        )
-    with locked(workdir), _recorded(ledger, workdir) as experiment:  # a final training may be writing
-        written = export(load_trained(experiment, workdir, trial), out)
-    print(f"Trial {trial.trial_id} is in {options.out}: {', '.join(written.files)}")
-    print(f"Their logits differ from the trained network's by {written.difference:.0e} of the greatest.")
-    return 0
-
-
-def _trials(options, rest: list[str]) -> int:
-    _no_more(rest)
-    if options.top is not None and options.top < 1:
-        raise ValueError(f"--top {options.top}: give 1 or more")
-    ledger = Ledger(options.workdir)
-    rows = ledger.trials() if options.top is None else ledger.top(options.top)
-    console = Console()
-    console = console if console.is_terminal else Console(width=200)
-    console.print(report.trial_table(rows, f"{len(ledger)} trials in {options.workdir}"))
-    return 0
-
-
-def _show(options, rest: list[str]) -> int:
-    _no_more(rest)
-    ledger = Ledger(options.workdir)
-    trial = ledger.trial(options.trial)
-    score = trial.status if trial.score is None else f"validation score {ledger.measure.words(trial.score)}"
-    cost = f"{trial.parameters:,} parameters, {trial.multiply_adds:,} multiply-adds"
-    if options.out is not None:
-        report.picture(trial.architecture, f"trial {trial.trial_id}: {score}\n{cost}", options.out)
-    print(f"Trial {trial.trial_id} of round {trial.round}: {score}, {cost}")
-    print()
-    print(report.draw(trial.architecture))
-    curve = ", ".join("-" if v is None else f"{v:.4f}" for v in trial.curve)
-    print(f"\nValidation score after each epoch: {curve}")
-    if options.out is not None:
-        print(f"Picture: {options.out}")
-    return 0
-
-
-def _no_more(rest: list[str]) -> None:
-    if rest:
-        raise ValueError(f"unknown arguments {' '.join(rest)}: see --help")

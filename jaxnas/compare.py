@@ -8,7 +8,7 @@ Letters: S seeds, G points of a curve.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -18,8 +18,10 @@ from jaxtyping import Float, Int
 from scipy.stats import wilcoxon
 
 from jaxnas.evaluators import Table
+from jaxnas.fingerprint import digest
+from jaxnas.numerics import NUMERICS, pinned
 from jaxnas.ranges import Children, Range, Seed, Such
-from jaxnas.settings import settings
+from jaxnas.settings import describe, settings
 from jaxnas.spaces import Space
 from jaxnas.strategies import Random, Strategy
 from jaxnas.tables import Records
@@ -29,6 +31,8 @@ POINTS = 201
 CACHE_BYTES = 2**20
 """As many seeds run side by side on a device as have their states in about so much: more leave its cache."""
 CONTROL = "random"
+ARRAYS = ("score", "valid", "test", "trials", "curve", "band")
+"""Fields of a standing that are arrays."""
 
 
 @settings
@@ -78,6 +82,9 @@ class Comparison:
     def __post_init__(self):
         if not self.problems:
             raise ValueError("problems={}: give one table or more")
+        for name in (*self.problems, *self.contenders):
+            if not name.strip() or not name.isprintable():
+                raise ValueError(f"{name!r} names a problem or contender: give one line of letters and other signs")
         if self.seed >= 2**31 - self.seeds:
             raise ValueError(f"seed={self.seed}: give an integer from 0, so that the last seed is below 2**31")
         control = self.contenders.get(CONTROL, Contender(Random())).strategy
@@ -123,20 +130,50 @@ class Standing:
     seconds: float
 
 
-def compare(comparison: Comparison, tables: dict[str, Records]) -> Iterator[Standing]:
-    """Run everything, the control first; each contender's problems one after the other, which share its program."""
+def compare(comparison: Comparison, tables: dict[str, Records], done: Sequence[Standing] = ()) -> Iterator[Standing]:
+    """Run everything, the control first; each contender's problems one after the other, which share its program.
+
+    ``done``: standings of an earlier run of the same, which are given again instead of being run.
+    """
     contenders = {CONTROL: Contender(Random())} | comparison.contenders
     seeds, control = range(comparison.seed, comparison.seed + comparison.seeds), {}
+    known_ones = {(standing.contender, standing.problem): standing for standing in done}
     for name in sorted(contenders, key=lambda name: name != CONTROL):
         entry = contenders[name]
         search = WholeSearch(entry.strategy, entry.children, _block(entry.strategy, comparison.space))
         for problem, known in tables.items():
-            began = time.perf_counter()
-            found = search.run(known, comparison.problems[problem].budget, seeds)
-            seconds = time.perf_counter() - began
-            standing = _standing(name, problem, known, found, comparison.problems[problem].budget, seconds)
+            standing = known_ones.get((name, problem))
+            if standing is None:
+                budget, began = comparison.problems[problem].budget, time.perf_counter()
+                with pinned():
+                    found = search.run(known, budget, seeds)
+                standing = _standing(name, problem, known, found, budget, time.perf_counter() - began)
             control.setdefault(problem, standing.test)
             yield standing if name == CONTROL else replace(standing, p_value=_p_value(standing.test, control[problem]))
+
+
+def as_json(standing: Standing) -> dict:
+    """A standing as JSON values, but for the comparison with the control."""
+    arrays = {name: getattr(standing, name).tolist() for name in ARRAYS}
+    return {"contender": standing.contender, "problem": standing.problem, **arrays, "seconds": standing.seconds}
+
+
+def of_json(values: dict) -> Standing:
+    """The same standing, bit for bit. Raises ValueError where it is none."""
+    try:
+        arrays = {name: np.array(values[name]) for name in ARRAYS}
+        return Standing(values["contender"], values["problem"], **arrays, p_value=None, seconds=values["seconds"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"a result of a comparison lacks {error}: move that directory away") from error
+
+
+def about(comparison: Comparison, tables: dict[str, Records]) -> dict:
+    """What decides the results of a comparison, as JSON values."""
+    digests = {
+        name: digest((known.tokens, known.reward, known.valid, known.test, known.seconds))
+        for name, known in tables.items()
+    }
+    return {"configuration": describe(comparison), "tables": digests, "numerics": NUMERICS}
 
 
 def _block(strategy: Strategy, space: Space) -> int:

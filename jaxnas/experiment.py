@@ -3,10 +3,10 @@
 from dataclasses import field
 from typing import Annotated
 
-from jaxnas.evaluators import Evaluator, Population
+from jaxnas.evaluators import Evaluator, Population, Table
 from jaxnas.final import Final
 from jaxnas.ranges import Children, Range, Seed, Such
-from jaxnas.rewards import Accuracy, Reward
+from jaxnas.rewards import Accuracy, Checks, Reward
 from jaxnas.settings import describe, differing, flatten, settings
 from jaxnas.spaces import Space
 from jaxnas.strategies import Reinforce, Strategy
@@ -47,7 +47,8 @@ class Experiment:
     def __post_init__(self):
         if self.rounds * self.children >= 2**31:
             raise ValueError(f"rounds={self.rounds}: with {self.children} children each these are 2**31 trials or more")
-        if hasattr(self.reward, "check"):
+        own_measure = isinstance(self.evaluator, Table)  # which is read later
+        if isinstance(self.reward, Checks) and not own_measure:
             self.reward.check(measure_of(self.task))
 
 

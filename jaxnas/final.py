@@ -10,8 +10,12 @@ from typing import Annotated
 import jax
 import numpy as np
 
+from jaxnas import fingerprint
 from jaxnas.checkpoint import MOVE, Checkpoints
+from jaxnas.children.normalised import check_normalised
 from jaxnas.evaluators.train import Result, Train, Trainer
+from jaxnas.final_data import check_final_data
+from jaxnas.numerics import NUMERICS, pinned
 from jaxnas.outcome import Progress, Status, Trial
 from jaxnas.ranges import Epochs, Range, Share
 from jaxnas.settings import describe, differing, settings
@@ -31,7 +35,8 @@ class Final:
         label_smoothing: share of a label that the loss spreads over all classes; None: the task's own.
         width: so many times the filters in every layer (the "more filters" of Zoph & Le, section 4.1), or the hidden
             units of recurrent cells.
-        seeds: trainings from different initial weights, all together in one program; the first begins as the trial.
+        seeds: trainings that differ in initial weights, order of batches, augmentation and dropout, all together in one
+            program; the first has the trial's own.
         save_every: epochs between checkpoints, from which a killed training goes on.
     """
 
@@ -71,6 +76,7 @@ class FinalResult:
         parameters: of one network.
         multiply_adds: for one example (of text: one symbol), forward.
         seconds: of training all seeds, compilation apart.
+        data: its fingerprint.
     """
 
     trial_id: int
@@ -87,6 +93,7 @@ class FinalResult:
     parameters: int
     multiply_adds: int
     seconds: float
+    data: dict
 
 
 def train_final(
@@ -111,7 +118,10 @@ def train_final(
         OSError: a checkpoint cannot be written.
     """
     known = finished(experiment, workdir, trial)
-    return _Training(experiment, workdir, trial, on_progress).run() if known is None else known
+    if known is not None:
+        return known
+    with pinned():
+        return _Training(experiment, workdir, trial, on_progress).run()
 
 
 def finished(experiment, workdir: Path, trial: Trial) -> dict | None:
@@ -146,6 +156,7 @@ def settings(experiment, trial: Trial) -> dict:
         "trial": trial.trial_id,
         "architecture": trial.architecture,
         "seed": experiment.seed,
+        "numerics": NUMERICS,
         "space": describe(experiment.space),
         "task": describe(experiment.final.task(experiment.task)),
         "final": own,
@@ -184,18 +195,21 @@ class _Training:
         train, seeds = self.final.train, self.final.seeds
         task = self.final.task(experiment.task)
         self.data = task.final_data(experiment.seed)
+        self.fingerprint = fingerprint.of_data(self.data)
+        check_final_data(experiment, workdir, self.fingerprint)
         children = experiment.space.children(self.data.input_shape, self.data.classes, train.dtype)
         architecture = experiment.space.decode(np.array(trial.tokens, np.int32))
         self.children, self.architecture = widened(children, architecture, self.final.width)
+        check_normalised(self.children, train.batch_size, self.architecture)
         self.inside = self.children.envelope([self.architecture])
         devices = min(seeds, len(jax.local_devices()))
-        self.trainer = Trainer(self.children, task, self.data, train, experiment.seed, devices)
+        self.trainer = Trainer(self.children, task, self.data, train, experiment.seed, devices, own_batches=True)
         self.live = [seed < seeds for seed in range(-(-seeds // devices) * devices)]
         self.genes = [self.children.place(self.architecture, self.inside)] * len(self.live)
         self.place = checkpoints(workdir, trial)
         self.facts = {
             "settings": settings(experiment, trial),
-            "data": self.data.facts(),
+            "data": self.data.facts() | {"fingerprint": self.fingerprint},
             "seconds": 0.0,
             "result": None,
         }
@@ -275,5 +289,6 @@ class _Training:
             parameters=cost.parameters,
             multiply_adds=cost.multiply_adds,
             seconds=self.facts["seconds"],
+            data=self.fingerprint,
         )
         return dataclasses.asdict(result)

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 
 class Status(IntEnum):
-    """How the evaluation of one child ended. Only an `OK` and a `STOPPED` child have a score."""
+    """How the evaluation of one child ended. An `OK` and a `STOPPED` child have a score, an `INFEASIBLE` one may."""
 
     OK = 0
     DIVERGED = 1
@@ -21,6 +21,8 @@ class Status(IntEnum):
     """It does not fit even in the smallest group, one child a device."""
     STOPPED = 3
     """It was among the worst of its round at a rung of early stopping; its score is that of its last epochs."""
+    INFEASIBLE = 4
+    """The reward does not allow it (`jaxnas.rewards.INFEASIBLE`), whatever its score; no evaluator answers this."""
 
     @property
     def label(self) -> str:
@@ -40,6 +42,11 @@ class Measure(StrEnum):
     """The score is the mean log-probability of a symbol, in nats: minus the logarithm of this."""
     BITS = "bits a character"
     """The score is the same: minus this, in nats."""
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether scores are log-probabilities in nats, 0 at most, and no shares of 1."""
+        return self != Measure.SCORE
 
     @property
     def examples(self) -> str:
@@ -98,7 +105,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Trial:
-    """One evaluated sample, as the ledger keeps it. `score` is None where the child failed; `curve` likewise."""
+    """One evaluated sample, as the ledger keeps it. `score` is None where the child failed; `curve` likewise.
+
+    There is one order of trials, and "the best" means its first: by reward, of equal rewards by score, of equal scores
+    the earlier. Trials that failed or that the reward does not allow are not in it.
+    """
 
     trial_id: int
     round: int
@@ -112,6 +123,20 @@ class Trial:
     multiply_adds: int
     seconds: float
     places: int
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it is in the order of trials: it neither failed nor is it infeasible."""
+        return self.status in RANKED
+
+    @property
+    def rank(self) -> tuple[float, float, int]:
+        """Where a ranked trial stands: less is better."""
+        return -self.reward, -self.score, self.trial_id
+
+
+RANKED = (Status.OK.label, Status.STOPPED.label)
+"""Status of the trials that have a rank."""
 
 
 @dataclass(frozen=True)

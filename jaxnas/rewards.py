@@ -1,4 +1,5 @@
-"""Rewards: what a strategy is told of an outcome. One number a child, higher is better, always finite.
+"""Rewards: what a strategy is told of an outcome. One number a child, higher is better; the best child is the one with
+the highest.
 
 A failed child gets the floor, which no child that learnt anything can fall below.
 """
@@ -6,21 +7,37 @@ A failed child gets the floor, which no child that learnt anything can fall belo
 from typing import Annotated, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from jaxnas.outcome import Measure, Outcome, Status
 from jaxnas.ranges import Floor, Range
 from jaxnas.settings import settings
 
+INFEASIBLE = -np.inf
+"""What a reward gives a child that is not allowed, such as one that is too large. It is recorded as infeasible, with
+its score, and is never the best; the strategy is told the reward's ``floor``, or 0 where it has none."""
+
 
 @runtime_checkable
 class Reward(Protocol):
-    """outcome -> one finite float64 a child, ``[N]``.
-
-    One that cannot read every `Measure` has ``check(measure)`` too, which raises ValueError before anything is trained.
-    """
+    """outcome -> one float64 a child, ``[N]``, finite or `INFEASIBLE`."""
 
     def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]: ...
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """A reward that cannot read every `Measure`."""
+
+    def check(self, measure: Measure) -> None:
+        """Raises ValueError for scores that it cannot read; called before anything is trained."""
+
+
+@runtime_checkable
+class Floored(Protocol):
+    """A reward that says what a failed or an infeasible child is worth."""
+
+    floor: float
 
 
 @settings
@@ -84,6 +101,28 @@ class Perplexity:
         """Raises ValueError for scores that are no log-probabilities."""
         if measure == Measure.SCORE:
             raise ValueError("reward Perplexity reads log-probabilities, which the task Text has: take Accuracy")
+
+
+def told(reward: Reward, outcome: Outcome) -> tuple[Float[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+    """What the strategy is told of each child, finite, and which children are infeasible.
+
+    Raises:
+        ValueError: not one number a child, or one that is neither finite nor `INFEASIBLE`; or a floor that would make
+            an infeasible child better off than another.
+    """
+    found, n, name = np.asarray(reward(outcome), np.float64), len(outcome.score), type(reward).__name__
+    if found.shape != (n,):
+        raise ValueError(f"reward {name} gave an array of shape {found.shape} for {n} children: one number each, [N]")
+    infeasible = found == INFEASIBLE
+    if not (np.isfinite(found) | infeasible).all():
+        raise ValueError(f"reward {name} gave {found}: finite numbers are needed, or rewards.INFEASIBLE (-inf)")
+    floor = float(reward.floor) if isinstance(reward, Floored) else 0.0
+    if infeasible.any() and found[~infeasible].min(initial=floor) < floor:
+        raise ValueError(
+            f"reward {name} gave {found[~infeasible].min():.4g}, which is less than what an infeasible child is worth, "
+            f"{floor:.4g}: give it a field `floor` that is below every other reward"
+        )
+    return np.where(infeasible, floor, found), infeasible
 
 
 def _check_floor(reward: Accuracy | CubedAccuracy, measure: Measure) -> None:

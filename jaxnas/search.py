@@ -7,11 +7,16 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxnas.decisions import ABSENT
+from jaxnas.evaluators import Evaluate, StopsEarly
 from jaxnas.experiment import Experiment
 from jaxnas.ledger import Ledger
+from jaxnas.locks import locked
+from jaxnas.numerics import pinned
 from jaxnas.outcome import Outcome, Progress, Status, Trial
+from jaxnas.record import begin, check_settings
+from jaxnas.rewards import told
 from jaxnas.rng import key_for
-from jaxnas.strategies import Strategy
+from jaxnas.strategies import Prefers, Strategy, finite
 
 
 @runtime_checkable
@@ -24,6 +29,8 @@ class Watch(Protocol):
 
     def round_done(self, round: int, metrics: dict[str, float]) -> None: ...
 
+    def note(self, line: str) -> None: ...
+
 
 class Silent:
     """Tells nobody."""
@@ -34,17 +41,47 @@ class Silent:
 
     def round_done(self, round: int, metrics: dict[str, float]) -> None: ...
 
+    def note(self, line: str) -> None: ...
 
-def search(experiment: Experiment, ledger: Ledger, watch: Watch) -> None:
-    """Run the rounds that the ledger does not hold yet.
 
-    The strategy's state is rebuilt by going through the finished rounds, so a resumed search is the unkilled one.
+def search(experiment: Experiment, ledger: Ledger, watch: Watch, origin: dict | None = None) -> None:
+    """Run the rounds that the ledger does not hold yet, and record whatever they depend on.
+
+    The strategy's state is rebuilt by going through the finished rounds, so a resumed search is the unkilled one. The
+    directory is held against other processes meanwhile.
+
+    Args:
+        experiment: what to search.
+        ledger: of the search's directory, open for writing.
+        watch: who is told.
+        origin: where the experiment was read from, as JSON values; None: it was made in Python.
 
     Raises:
-        ValueError: unusable data, or a ledger whose trials this experiment would not have proposed.
+        ValueError: unusable data; a ledger of another experiment, of other data, or whose trials this experiment would
+            not have proposed; another process works in the directory; a strategy whose state is no longer finite.
     """
+    with locked(ledger.path.parent), pinned():
+        check_settings(experiment, ledger)
+        trials = experiment.rounds * experiment.children
+        evaluate = experiment.evaluator.bind(experiment.space, experiment.task, experiment.seed, trials)
+        begin(experiment, ledger, evaluate, origin, watch.note)
+        if isinstance(evaluate, StopsEarly):
+            evaluate.rank_by(experiment.reward)
+        try:
+            state = _rounds(experiment, ledger, evaluate, watch)
+        finally:
+            ledger.settle()
+        if isinstance(experiment.strategy, Prefers):
+            favourite = experiment.strategy.most_likely(state)
+            favourite = _existing(experiment, favourite, (experiment.rounds - 1) * experiment.children)
+            ledger.record(most_likely={"rounds": experiment.rounds, "architecture": evaluate.describe(favourite)})
+        ledger.record(finished=experiment.rounds)
+        ledger.settle()
+
+
+def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, watch: Watch):
+    """Propose, evaluate, update; the strategy's state at the end."""
     strategy, seed, n = experiment.strategy, experiment.seed, experiment.children
-    evaluate = experiment.evaluator.bind(experiment.space, experiment.task, seed, experiment.rounds * n)
     propose, update = _functions(strategy)
     state = strategy.init(experiment.space.decisions, key_for(seed, "strategy"))
     for r in range(experiment.rounds):
@@ -53,16 +90,16 @@ def search(experiment: Experiment, ledger: Ledger, watch: Watch) -> None:
         done = {t.trial_id: t for t in ledger.trials(round=r)}
         _check_same(done, tokens, r * n)
         for rows, outcome in evaluate(tokens, trial_ids, done, watch.progress):  # what is done, it only takes note of
-            rewards = _finite(experiment.reward(outcome), len(rows))
-            trials = _trials(r, trial_ids[rows], tokens[rows], outcome, rewards)
+            trials = _trials(r, trial_ids[rows], tokens[rows], outcome, *told(experiment.reward, outcome))
             ledger.append(trials)
             watch.trials(trials)
+        ledger.settle()
         rewards = np.array([t.reward for t in ledger.trials(round=r)])
         state, metrics = update(state, tokens, np.float32(rewards))
+        if not finite(state):
+            raise ValueError(_why_not_finite(strategy, r, rewards))
         watch.round_done(r, {name: float(value) for name, value in metrics.items()})
-    if hasattr(strategy, "most_likely"):
-        favourite = _existing(experiment, strategy.most_likely(state), (experiment.rounds - 1) * n)
-        ledger.record(most_likely={"rounds": experiment.rounds, "architecture": evaluate.describe(favourite)})
+    return state
 
 
 def first_proposal(experiment: Experiment) -> Int[np.ndarray, "N T"]:
@@ -71,6 +108,14 @@ def first_proposal(experiment: Experiment) -> Int[np.ndarray, "N T"]:
     state = strategy.init(experiment.space.decisions, key_for(seed, "strategy"))
     tokens = strategy.propose(state, key_for(seed, "propose", 0), n=experiment.children)
     return _existing(experiment, tokens, 0)
+
+
+def _why_not_finite(strategy: Strategy, round: int, rewards: np.ndarray) -> str:
+    return (
+        f"the state of {type(strategy).__name__} is no longer finite after round {round}, whose rewards lie between "
+        f"{rewards.min():.4g} and {rewards.max():.4g}: what is recorded is good, but this strategy cannot go on from "
+        f"there. Begin anew in another directory with tamer settings ({strategy}) or rewards"
+    )
 
 
 def _functions(strategy: Strategy):
@@ -99,16 +144,9 @@ def _check_same(done: dict[int, Trial], tokens, first: int) -> None:
             )
 
 
-def _finite(rewards, n: int) -> np.ndarray:
-    """Raises ValueError where a reward does not give one finite number a child."""
-    rewards = np.asarray(rewards, np.float64)
-    if rewards.shape != (n,) or not np.isfinite(rewards).all():
-        raise ValueError(f"the reward gave {rewards} for {n} children: one finite number each is needed")
-    return rewards
-
-
-def _trials(round: int, trial_ids, tokens, outcome: Outcome, rewards) -> list[Trial]:
+def _trials(round: int, trial_ids, tokens, outcome: Outcome, rewards, infeasible) -> list[Trial]:
     """The rows of a group as the ledger keeps them: NaN becomes None."""
+    status = np.where(infeasible, Status.INFEASIBLE, outcome.status)
     plain = lambda number: None if np.isnan(number) else float(number)
     return [
         Trial(
@@ -116,7 +154,7 @@ def _trials(round: int, trial_ids, tokens, outcome: Outcome, rewards) -> list[Tr
             round,
             tuple(tokens[i].tolist()),
             outcome.architectures[i],
-            Status(outcome.status[i]).label,
+            Status(status[i]).label,
             plain(outcome.score[i]),
             float(rewards[i]),
             tuple(map(plain, outcome.curve[i])),

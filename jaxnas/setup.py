@@ -1,23 +1,22 @@
-"""Before a search: the experiment from its config file and the command line, and the machine it runs on."""
+"""Before a search: the experiment from its config file and the command line, and the devices."""
 
-import contextlib
-import difflib
-import importlib.metadata
+import io
 import os
-import platform
-import subprocess
 import sys
+import tokenize
 import types
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import jax
-import tyro
 
 from jaxnas.compare import Comparison
-from jaxnas.experiment import Experiment, describe, flatten
+from jaxnas.experiment import Experiment
+from jaxnas.interrupts import Stopped
+from jaxnas.numerics import pinned
+from jaxnas.overrides import override
+from jaxnas.program_cache import keep_programs
 from jaxnas.tasks.classification import Augment
 
 MOST_CPU_DEVICES = 8
@@ -37,30 +36,36 @@ def use_all_cores() -> None:
         jax.config.update("jax_num_cpu_devices", min(cores, MOST_CPU_DEVICES))
 
 
-def keep_programs() -> None:
-    """JAX's persistent compilation cache in the user's cache directory, unless the user has set one.
-
-    A directory for each kind of processor: a home may be shared by machines, and code for one is no code for another.
-    """
-    if jax.config.jax_compilation_cache_dir is None:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(home / "jaxnas" / _processor()))
-
-
-def _processor() -> str:
-    """A short name for the kind of processor."""
-    with contextlib.suppress(OSError):  # no such file but on Linux
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        kind = "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
-        return f"{platform.machine()}-{zlib.crc32(kind.encode()):08x}"
-    return platform.machine()
-
-
 def set_flags(experiment: Experiment) -> None:
     """Deterministic GPU operations, where the experiment asks for them and the user's XLA_FLAGS do not say."""
     flags, wanted = os.environ.get("XLA_FLAGS", ""), "--xla_gpu_deterministic_ops"
     if experiment.deterministic and wanted not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {wanted}=true".strip()
+
+
+def start() -> None:
+    """To be called by a command before JAX computes anything."""
+    use_all_cores()
+    keep_programs()
+    pinned()  # to the end of the process
+
+
+def use(experiment: Experiment) -> None:
+    """What an experiment asks of the machine. Raises ValueError where the device that the user names is not there."""
+    set_flags(experiment)
+    check_devices()
+
+
+def check_devices() -> None:
+    """Raises ValueError where there is no device of the kind that JAX_PLATFORMS names."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        named = os.environ.get("JAX_PLATFORMS", "")
+        extra = next((name for name in ("cuda", "tpu") if name in named), None)
+        remedy = f'pip install "jaxnas[{extra}]" on a machine that has one, or ' if extra else ""
+        why = str(error).strip().partition("\n")[0][:200] or "JAX does not know this platform here"
+        raise ValueError(f"JAX_PLATFORMS={named}: no such device ({why}): {remedy}unset JAX_PLATFORMS") from error
 
 
 def load(config: Path, overrides: list[str], kind: type[Settings] = Experiment) -> tuple[Settings, str]:
@@ -71,8 +76,9 @@ def load(config: Path, overrides: list[str], kind: type[Settings] = Experiment) 
         SystemExit: a value of the wrong type (status 2, after a message), or --help.
     """
     try:
-        source = config.read_text()
-    except (OSError, UnicodeDecodeError) as error:
+        raw = config.read_bytes()
+        source = raw.decode(tokenize.detect_encoding(io.BytesIO(raw).readline)[0])  # a byte order mark, a coding line
+    except (OSError, UnicodeDecodeError, SyntaxError, LookupError) as error:
         raise ValueError(f"cannot read {config} ({error}): give a Python file that sets `{_named(kind)}`") from error
     return restore(source, config, overrides, kind), source
 
@@ -86,7 +92,9 @@ def restore(source: str, config: Path, overrides: list[str], kind: type[Settings
     sys.path.insert(0, folder)  # a config may import what lies beside it
     try:
         exec(compile(source, str(config), "exec"), vars(module))
-    except Exception as error:
+    except Stopped:
+        raise
+    except BaseException as error:  # of a config's own
         raise ValueError(f"{config} does not run: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(folder)
@@ -95,7 +103,7 @@ def restore(source: str, config: Path, overrides: list[str], kind: type[Settings
         raise ValueError(f"{config} sets no `{_named(kind)}`: it needs a line `{_named(kind)} = {kind.__name__}(...)`")
     if isinstance(settings, Experiment):
         settings = _with_own_augmentation(settings, overrides)
-    return _override(settings, overrides, config)
+    return override(settings, overrides, config)
 
 
 def _named(kind: type) -> str:
@@ -109,51 +117,3 @@ def _with_own_augmentation(experiment: Experiment, overrides: list[str]) -> Expe
         own = getattr(experiment.task, "augment", Augment())
         return replace(experiment, final=replace(experiment.final, augment=own))
     return experiment
-
-
-def _override(settings: Settings, overrides: list[str], config: Path) -> Settings:
-    valid = [n for n in flatten(describe(settings)) if n.split(".")[-1] != "type"]
-    for argument in overrides:
-        name = argument.removeprefix("--").split("=")[0].replace("-", "_")
-        parent, dot, last = name.rpartition(".")
-        switched_off = f"{parent}{dot}{last.removeprefix('no_')}"  # --task.augment.no-flip
-        if argument.startswith("--") and not {name, switched_off} & {*valid, "help"}:
-            near = difflib.get_close_matches(name, valid, 1, 0.5)
-            hint = f" (did you mean --{near[0].replace('_', '-')}?)" if near else ""
-            names = ", ".join(n.replace("_", "-") for n in valid)
-            raise ValueError(f"unknown setting {argument}{hint}; the settings of {config} are: {names}")
-    return tyro.cli(
-        type(settings),
-        args=overrides,
-        default=settings,
-        prog=f"python -m jaxnas {'search' if isinstance(settings, Experiment) else 'compare'} {config}",
-        config=(tyro.conf.AvoidSubcommands,),  # settings that may be None stay settings
-    )
-
-
-def machine() -> dict:
-    """What results depend on beside the configuration: versions, device, flags, git revision."""
-    packages = ("jaxnas", "jax", "jaxlib", "flax", "optax", "numpy")
-    versions = {p: importlib.metadata.version(p) for p in packages}
-    versions["python"] = platform.python_version()
-    devices = jax.devices()
-    return {
-        "versions": versions,
-        "device": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},
-        "flags": os.environ.get("XLA_FLAGS", ""),
-        "git_revision": _revision(),
-    }
-
-
-def _revision() -> str:
-    """The checked-out revision of jaxnas, "-dirty" where files differ from it; "none" where it is no checkout."""
-    here = Path(__file__)
-    with contextlib.suppress(OSError):  # no git on this machine
-        for command in (["ls-files", "--error-unmatch", here.name], ["describe", "--always", "--dirty", "--abbrev=40"]):
-            answer = subprocess.run(
-                ["git", "-C", str(here.parent), *command], capture_output=True, text=True, check=False
-            )
-            if answer.returncode != 0:
-                return "none"
-        return answer.stdout.strip()
-    return "none"

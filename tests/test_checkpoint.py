@@ -20,6 +20,7 @@ from jaxnas.cli import main
 from jaxnas.evaluators import Train
 from jaxnas.final import checkpoints, train_final
 from jaxnas.ledger import Ledger
+from jaxnas.record import begin
 from jaxnas.setup import load
 from jaxnas.tasks import Digits
 from jaxnas.trained import load_trained
@@ -155,9 +156,9 @@ def searched(tmp_path) -> Path:
     config.write_text(CONFIG)
     workdir.mkdir()
     ledger = Ledger(workdir, write=True)
-    ledger.append([trial_of(CHAIN, 0), trial_of(CHAIN, 1), trial_of(CHAIN, 2, "diverged")])
     origin = {"config": str(config), "directory": str(tmp_path), "source": CONFIG, "overrides": []}
-    ledger.record(origin=origin, seed=EXPERIMENT.seed)
+    begin(EXPERIMENT, ledger, None, origin, print)
+    ledger.append([trial_of(CHAIN, 0), trial_of(CHAIN, 1), trial_of(CHAIN, 2, "diverged")])
     ledger.close()
     return workdir
 

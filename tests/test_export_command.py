@@ -15,6 +15,7 @@ from jaxnas.children.chain import Chain, ConvLayer
 from jaxnas.cli import main
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Trial
+from jaxnas.record import begin
 from jaxnas.setup import load
 from jaxnas.tasks import Digits
 from jaxnas.trained import load_trained
@@ -41,8 +42,9 @@ def ledger_of(folder: Path, config: Path) -> Ledger:
     description = experiment.space.children((8, 8, 1), 10).describe(CHAIN)
     row = lambda i, status, score: Trial(i, 0, tokens, description, status, score, score or 0.0, (score,), 1, 1, 1.0, 1)
     ledger = Ledger(folder, write=True)
+    origin = {"source": source, "config": str(config), "directory": str(config.parent), "overrides": []}
+    begin(experiment, ledger, None, origin, print)
     ledger.append([row(0, "ok", 0.75), row(1, "diverged", None), row(2, "ok", 0.5)])
-    ledger.record(origin={"source": source, "config": str(config), "directory": str(config.parent), "overrides": []})
     return ledger
 
 

@@ -7,12 +7,15 @@ import pytest
 
 HOUSE = Path(__file__).parent.parent / "jaxnas"
 FLOORS = {
-    "decisions": 0, "outcome": 0, "plain": 0, "ranges": 0, "rng": 0, "settings": 0,
+    "archive": 0, "decisions": 0, "fingerprint": 0, "interrupts": 0, "machine": 0, "numerics": 0, "outcome": 0,
+    "plain": 0, "ranges": 0, "rng": 0, "settings": 0,
     "children": 1,
+    "journal": 1, "ledger_rows": 1, "locks": 0,
     "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2, "checkpoint": 2, "tables": 2,
     "evaluators": 3, "strategies": 3, "report": 3,
-    "experiment": 4, "export": 4, "final": 4, "trained": 4, "search": 4, "whole": 4, "compare": 4, "tabulate": 4,
-    "setup": 5, "shipped": 5, "cli": 5, "compare_command": 5, "tabulate_command": 5, "__main__": 5,
+    "experiment": 4, "export": 4, "final": 4, "final_data": 4, "trained": 4, "record": 4, "search": 4, "whole": 4,
+    "compare": 4, "tabulate": 4,
+    "program_cache": 5, "overrides": 5, "setup": 5, "shipped": 5, "commands": 6, "cli": 7, "__main__": 8,
 }  # fmt: skip
 ONLY = {"strategies": {"decisions", "ranges", "settings"}, "report": {"ledger", "outcome"}}
 SAME_FLOOR = {
@@ -20,18 +23,16 @@ SAME_FLOOR = {
     ("settings", "plain"),
     ("settings", "ranges"),
     ("search", "experiment"),
+    ("search", "record"),
+    ("record", "experiment"),
+    ("final", "final_data"),
     ("experiment", "final"),
     ("trained", "final"),
     ("export", "trained"),
     ("compare", "whole"),
     ("tabulate", "experiment"),
-    ("cli", "setup"),
-    ("cli", "compare_command"),
-    ("cli", "tabulate_command"),
-    ("compare_command", "setup"),
-    ("tabulate_command", "setup"),
-    ("__main__", "cli"),
-    ("__main__", "setup"),
+    ("setup", "overrides"),
+    ("setup", "program_cache"),
 }
 FILES = sorted(HOUSE.rglob("*.py"))
 

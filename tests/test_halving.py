@@ -1,6 +1,6 @@
 """Early stopping: the worst of a round stop at the rungs, the others never notice, and a resume stops the same ones."""
 
-from dataclasses import astuple, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from test_search import EXPERIMENT, Recorder, Silent
 from jaxnas.evaluators import Halving, Population, Train
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Status
+from jaxnas.rewards import INFEASIBLE
 from jaxnas.search import search
 
 N, EPOCHS = 6, 3
@@ -53,10 +54,12 @@ def test_survivors_end_as_they_would_have_without(whole):
 
 
 def test_ranks_and_ties():
-    scores = {0: 0.5, 1: np.nan, 2: 0.7, 3: 0.5, 4: 0.1}
-    assert Halving((1,), 0.4).survivors(0, 5, scores) == {2, 0}
-    assert Halving((1,), 0.1).survivors(0, 5, scores) == {2}
-    assert Halving((1,), 0.9).survivors(0, 5, scores) == {2, 0, 3, 4}
+    """By reward, of equal ones by score, of equal scores the earlier row."""
+    scores = {0: (0.5, 0.2), 2: (0.7, 0.0), 3: (0.5, 0.2), 4: (0.1, 0.9), 5: (0.5, 0.3)}
+    order = [2, 5, 0, 3, 4]
+    for count in range(1, 6):
+        assert Halving((1,), count / 10).survivors(0, 10, scores) == set(order[:count])
+    assert Halving((1,), 0.9).survivors(0, 6, scores) == set(order)  # one failed before the rung
 
 
 @pytest.mark.parametrize("kept", [0, 1, 3, 5])
@@ -71,11 +74,44 @@ def test_a_resumed_round_stops_the_same_ones(tmp_path, kept):
     expected, again, watch = Ledger(tmp_path / "whole", write=True), Ledger(tmp_path / "killed", write=True), Recorder()
     search(experiment, expected, watch)
     by_id = {trial.trial_id: trial for trial in expected.trials()}
+    again.record(**{name: fact for name, fact in expected.facts().items() if name != "finished"})
     again.append([by_id[i] for i in watch.trained[:kept]])
     search(experiment, again, Silent())
     assert plain(again) == plain(expected)
     assert {trial.status for trial in expected.trials()} == {"ok", "stopped"}
-    assert all(trial.status == "ok" for trial in expected.top(12))
+    assert expected.top(12) == sorted(expected.trials(), key=lambda t: (-t.score, t.trial_id))  # whoever was stopped
+
+
+@dataclass(frozen=True)
+class FewParameters:
+    """Small networks first; what has more than ``most`` parameters is not allowed."""
+
+    most: int = 10**9
+    floor: float = -1e6
+
+    def __call__(self, outcome):
+        return np.where(outcome.parameters > self.most, INFEASIBLE, -1.0 * outcome.parameters)
+
+
+def test_a_rung_ranks_by_the_reward(whole):
+    """Not by the score: a reward may want something else, and what it does not allow goes on last."""
+    parameters = [SPACE.children((8, 8, 1), 10).cost(SPACE.decode(row)).parameters for row in TOKENS]
+    by = lambda rows, key: sorted(rows, key=lambda row: (*key(row), -whole[0][row, 0], row))
+    assert going_on(FewParameters()) == set(by(range(N), lambda row: (parameters[row],))[:3])
+    most = sorted(parameters)[1]
+    allowed = by((row for row in range(N) if parameters[row] <= most), lambda row: (parameters[row],))
+    rest = by(set(range(N)) - set(allowed), lambda row: ())
+    assert going_on(FewParameters(most)) == set([*allowed, *rest][:3])
+
+
+def going_on(reward) -> set[int]:
+    """The rows that a rung leaves."""
+    bound = Population(TRAIN, engine="branching", halving=Halving((1,))).bind(SPACE, TASK, 3, N)
+    bound.rank_by(reward)
+    status = np.zeros(N, int)
+    for rows, outcome in bound(TOKENS, np.arange(N)):
+        status[rows] = outcome.status
+    return set(np.flatnonzero(status == Status.OK))
 
 
 @pytest.mark.parametrize(

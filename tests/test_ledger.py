@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from jaxnas.ledger import Ledger, locked
+from jaxnas.ledger import Ledger
+from jaxnas.locks import locked
 from jaxnas.outcome import Trial
 
 
@@ -97,7 +98,7 @@ def test_reading_beside_a_writer_changes_nothing(ledger, tmp_path):
 
 
 def test_one_process_a_directory(tmp_path):
-    holder = "import pathlib, sys\nfrom jaxnas.ledger import locked\n"
+    holder = "import pathlib, sys\nfrom jaxnas.locks import locked\n"
     holder += "with locked(pathlib.Path(sys.argv[1])):\n print('held', flush=True)\n sys.stdin.read()"
     command = [sys.executable, "-c", holder, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

@@ -184,8 +184,12 @@ def test_more_rounds_continue_the_same_search(unkilled, tmp_path):
 
 def test_a_ledger_of_other_proposals_is_refused(unkilled, tmp_path):
     shutil.copytree(unkilled, tmp_path / "foreign")
-    with pytest.raises(ValueError, match="trial 0 of the ledger has tokens .* but this machine proposes"):
+    with pytest.raises(ValueError, match=r"holds another experiment:\n  seed: 11 there, 12 now"):
         run(replace(EXPERIMENT, seed=12), tmp_path / "foreign")
+    with sqlite3.connect(tmp_path / "foreign" / "ledger.sqlite") as db:
+        db.execute("UPDATE trials SET tokens = '[1, 1, 0, 1, 0]' WHERE trial_id = 3")
+    with pytest.raises(ValueError, match="trial 3 of the ledger has tokens .* but this machine proposes"):
+        run(EXPERIMENT, tmp_path / "foreign")
 
 
 # Law 8: test data is never read by a search.

@@ -229,19 +229,22 @@ def test_settings_out_of_range_are_refused(make, words):
     refused(make, *words)
 
 
-def test_limit_takes_the_first_examples_and_leaves_the_number_of_classes(tmp_path):
+def test_limit_takes_the_first_examples_of_each_class_and_leaves_the_number_of_classes(tmp_path):
     path = write_npz(tmp_path / "set.npz")
-    data = Images(path, limit=3).final_data(0)
-    np.testing.assert_array_equal(data.train.images[..., 0], arrays()["x_train"][:3])
+    data = Images(path, limit=6).final_data(0)
+    wanted = [0, 1, 2, 3, 4, 5]  # labels are 0, 1, 2, 3, 0, 1, ...
+    np.testing.assert_array_equal(data.train.images[..., 0], arrays()["x_train"][wanted])
     assert (data.classes, len(data.held_out)) == (4, 12)
     search = Images(path, validation=0.5, limit=10).search_data(0)
     assert (len(search.train), len(search.held_out), search.classes) == (5, 5, 4)
+    refused(lambda: Images(path, limit=3).final_data(0), "limit=3: there are 4 classes", "give more")
 
 
-def test_limit_on_data_sorted_by_label_is_refused(tmp_path):
+def test_limit_on_data_sorted_by_label_keeps_every_class(tmp_path):
     path = write_npz(tmp_path / "set.npz", y_train=np.arange(40) // 10)
-    task = Images(path, limit=10)
-    refused(lambda: task.search_data(0), "first 10 examples (limit=10) all have label 0", "greater limit")
+    data = Images(path, limit=12, validation=0.4).search_data(0)
+    assert sorted(data.train.labels.tolist() + data.held_out.labels.tolist()) == sorted([0, 1, 2, 3] * 3)
+    assert set(data.held_out.labels.tolist()) == {0, 1, 2, 3}
 
 
 # Files: what is read
@@ -320,7 +323,7 @@ BAD_ARRAYS = {
     "five dimensions": ({"x_train": X[..., None, None]}, ["shape (40, 6, 5, 1, 1)", "[examples, height, width]"]),
     "no pixels": ({"x_train": X[:, :0]}, ["images of shape (40, 0, 5, 1)", "at least one pixel"]),
     "fewer labels": ({"y_train": Y[:39]}, ["40 images but labels of shape (39,)", "one label an image"]),
-    "one-hot labels": ({"y_train": np.eye(4, dtype=int)[Y]}, ["labels of shape (40, 4)", "one label an image"]),
+    "one-hot labels": ({"y_train": np.eye(4, dtype=int)[Y]}, ["labels of shape (40, 4), one-hot", "y = y.argmax(1)"]),
     "no examples": ({"x_train": X[:0], "y_train": Y[:0]}, ["(train): no examples", "at least one"]),
     "float labels": ({"y_train": Y / 1.0}, ["labels of type float64", "integers 0, 1, 2"]),
     "true or false": ({"y_train": Y > 1}, ["labels of type bool", "integers 0, 1, 2"]),
@@ -587,7 +590,7 @@ def test_a_tfds_set_without_a_test_split_serves_a_search_only(toy, tmp_path):
     write_tfds(tmp_path, "OnlyTrain", {"train": (written["x_train"], written["y_train"])})
     task = Images("tfds:only_train", tfds_dir=str(tmp_path))
     assert len(task.search_data(0).train) == 36
-    refused(lambda: task.final_data(0), "tfds:only_train: splits ['train']", "a 'test' split is needed")
+    refused(lambda: task.final_data(0), "tfds:only_train has no test data", "--task.test 0.1")
 
 
 def test_without_tensorflow_datasets_the_packages_are_named(monkeypatch):

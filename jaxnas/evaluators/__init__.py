@@ -14,7 +14,8 @@ from jaxnas.evaluators.optimisers import SGD, Adam, Optimiser
 from jaxnas.evaluators.population import Population
 from jaxnas.evaluators.table import Table
 from jaxnas.evaluators.train import Train
-from jaxnas.outcome import Outcome, Progress, Trial
+from jaxnas.outcome import Measure, Outcome, Progress, Trial
+from jaxnas.rewards import Reward
 
 
 @runtime_checkable
@@ -38,6 +39,40 @@ class Evaluate(Protocol):
 
 
 @runtime_checkable
+class Reads(Protocol):
+    """An `Evaluate` that has read data: it tells them from others."""
+
+    def fingerprint(self) -> dict[str, str]:
+        """Digests by name of what was read; see `jaxnas.fingerprint`."""
+
+    def about(self) -> dict:
+        """What else is to be said of it, as JSON values."""
+
+
+@runtime_checkable
+class Plans(Protocol):
+    """An `Evaluate` that cuts rounds into groups before it trains them."""
+
+    def plan(self, tokens: Int[np.ndarray, "N T"]):
+        """How a round would be cut; nothing is remembered."""
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """An `Evaluate` whose scores are not the task's, as those of a table."""
+
+    measure: Measure
+
+
+@runtime_checkable
+class StopsEarly(Protocol):
+    """An `Evaluate` that ranks the children of a round before they are done."""
+
+    def rank_by(self, reward: Reward) -> None:
+        """What decides who goes on; called once, before the first round."""
+
+
+@runtime_checkable
 class Evaluator(Protocol):
     """A frozen dataclass of settings; `bind` reads the data and gives the function that evaluates."""
 
@@ -45,4 +80,18 @@ class Evaluator(Protocol):
         """``trials``: how many the whole search is going to evaluate."""
 
 
-__all__ = ["Adam", "Optimiser", "SGD", "Evaluate", "Evaluator", "Halving", "Population", "Table", "Train"]
+__all__ = [
+    "SGD",
+    "Adam",
+    "Evaluate",
+    "Evaluator",
+    "Halving",
+    "Measured",
+    "Optimiser",
+    "Plans",
+    "Population",
+    "Reads",
+    "StopsEarly",
+    "Table",
+    "Train",
+]

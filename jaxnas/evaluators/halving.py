@@ -4,8 +4,6 @@ import math
 from collections.abc import Mapping
 from itertools import pairwise
 
-import numpy as np
-
 from jaxnas.ranges import Epochs, Part
 from jaxnas.settings import settings
 
@@ -30,14 +28,14 @@ class Halving:
         if any(b <= a for a, b in pairwise((0, *self.rungs))):
             raise ValueError(f"rungs={self.rungs}: give ascending numbers of epochs from 1")
 
-    def survivors(self, rung: int, children: int, scores: Mapping[int, float]) -> set[int]:
-        """Who goes on.
+    def survivors(self, rung: int, children: int, ranks: Mapping[int, tuple[float, float]]) -> set[int]:
+        """Who goes on: the first in the order of trials, by what they have come to at the rung.
 
         Args:
             rung: its number, from 0.
             children: of the whole round.
-            scores: by row, of all that have reached the rung; NaN where one failed. Of equal ones the earlier goes on.
+            ranks: reward and score, by row, of all that have reached the rung. Of equal ones the earlier goes on.
         """
         count = max(1, math.ceil(children * self.keep ** (rung + 1)))
-        ranked = sorted((row for row in scores if not np.isnan(scores[row])), key=lambda row: (-scores[row], row))
+        ranked = sorted(ranks, key=lambda row: (-ranks[row][0], -ranks[row][1], row))
         return set(ranked[:count])

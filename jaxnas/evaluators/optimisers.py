@@ -28,11 +28,12 @@ class SGD:
         learning_rate: at the start.
         momentum: in [0, 1); 0: none.
         weight_decay: added to the gradient, times the parameter; all parameters decay.
-        schedule: "cosine" brings the rate to 0 at the last step (https://arxiv.org/abs/1608.03983);
-            "step" divides it by ten after each of ``drops``; "decay" multiplies it by ``decay`` at each epoch after
-            the first ``hold``; "constant" keeps it.
+        schedule: "cosine": step k of K, from 0, has (1 + cos(pi k / K)) / 2 of the rate, which would be 0 one step
+            after the last (https://arxiv.org/abs/1608.03983, as optax and PyTorch have it); "step" divides the rate by
+            ten from the first step on before which a share of ``drops`` is done, never at the first one; "decay"
+            multiplies it by ``decay`` at each epoch after the first ``hold``; "constant" keeps it.
         drops: shares of the training, ascending; the defaults are those of He et al. on CIFAR-10
-            (https://arxiv.org/abs/1512.03385).
+            (https://arxiv.org/abs/1512.03385) and of DenseNet (https://arxiv.org/abs/1608.06993).
         hold: epochs at the first rate, 1 or more.
         decay: in (0, 1]; the defaults of both are the medium model's in Zaremba et al., 2014
             (https://arxiv.org/abs/1409.2329).
@@ -62,7 +63,8 @@ class SGD:
             case "cosine":
                 return optax.cosine_decay_schedule(self.learning_rate, steps * epochs)
             case "step":
-                starts = np.array([round(share * steps * epochs) for share in self.drops])
+                # rounded first: 0.7 * 10 is a little more than 7
+                starts = np.array([math.ceil(round(share * steps * epochs, 6)) for share in self.drops])
                 return lambda count: self.learning_rate * 0.1 ** (count >= starts).sum()
             case "decay":
                 held = (self.hold - 1) * steps  # the first epoch after those that are held is one step down
@@ -80,7 +82,7 @@ class Adam:
         beta1: decay of the mean of gradients, in [0, 1).
         beta2: that of their squares.
         weight_decay: times rate and parameter; all parameters decay.
-        schedule: "cosine" brings the rate to 0 at the last step; "constant" keeps it.
+        schedule: "cosine", as that of `SGD`; "constant" keeps the rate.
         clip: greatest norm of a child's gradient, which is scaled down to it; None: any.
 
     References:

@@ -3,10 +3,9 @@
 Letters: N children, n of them, T decisions, E epochs.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Annotated, Any, NamedTuple
 
@@ -14,11 +13,15 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxnas.children.normalised import check_normalised
+from jaxnas.evaluators import mesh
 from jaxnas.evaluators.halving import Halving
 from jaxnas.evaluators.plan import EngineName, Group, Plan, Planner, Workload
 from jaxnas.evaluators.train import Result, Train, Trainer
+from jaxnas.fingerprint import of_data
 from jaxnas.outcome import Outcome, Progress, Status, Trial
 from jaxnas.ranges import Children, Range
+from jaxnas.rewards import INFEASIBLE, Reward, told
 from jaxnas.settings import settings
 from jaxnas.tasks import Examples, Passage
 
@@ -33,7 +36,7 @@ class Population:
             the devices); None: as many as memory allows, and on CPU as two minutes can train.
         engine: how different convolutions run in one program: "padded" (all do the work of the largest), "branching"
             (each its own), "ragged" (each its own, in one kernel; for GPUs), or "auto": the one whose predicted time
-            for the search is least; `python -m jaxnas plan` shows it.
+            for a search is least (`Planner`); `python -m jaxnas plan` shows it.
         halving: early stopping of a round's worst children; by default all are trained to the end, as in the paper.
         memory: GiB that a group may take on one device; None: most of a GPU's, its share of half of a computer's.
     """
@@ -50,7 +53,8 @@ class Population:
 
     def bind(self, space, task, seed: int, trials: int) -> "PopulationEvaluator":
         """Read the data and put it on the device."""
-        return PopulationEvaluator(self, space, task, seed, trials)
+        del trials  # rounds may be added later: how many there are must not change a child
+        return PopulationEvaluator(self, space, task, seed)
 
 
 class Paused(NamedTuple):
@@ -91,15 +95,17 @@ class Round:
 class PopulationEvaluator:
     """The function that `Population.bind` gives; it keeps the data, the compiled programs and what it planned."""
 
-    def __init__(self, settings: Population, space, task, seed: int, trials: int):
+    def __init__(self, settings: Population, space, task, seed: int):
         data, train = task.search_data(seed), settings.train
-        self.settings, self.space = settings, space
+        self.settings, self.space, self.reward = settings, space, _by_score
+        self._fingerprint, self._about = of_data(data), data.facts()
         self.children = space.children(data.input_shape, data.classes, train.dtype)
+        check_normalised(self.children, train.batch_size)
         devices = jax.local_devices()[: settings.group_size]
-        self.trainer = Trainer(self.children, task, data, train, seed, len(devices))
+        self.trainer = Trainer(self.children, task, data, train, seed, len(devices), threads=False)
         self.images = data.seen(train.batch_size) * train.epochs  # that a child sees, all epochs together
-        budget = _budget(devices) if settings.memory is None else int(settings.memory * 2**30)
-        work = Workload(self.images, train.batch_size, trials, devices[0].platform, len(devices), budget)
+        budget = mesh.budget(devices) if settings.memory is None else int(settings.memory * 2**30)
+        work = Workload(self.images, train.batch_size, devices[0].platform, len(devices), budget)
         self.planner = Planner(self.children, work, settings.engine, settings.group_size)
 
     def __call__(
@@ -133,6 +139,7 @@ class PopulationEvaluator:
         done = {row_of[trial]: finished[trial] for trial in finished}
         this = Round([self.space.decode(row) for row in tokens], list(map(int, trial_ids)), done, on_progress)
         this.places = {row: trial.places for row, trial in done.items()}
+        this.seconds.update({row: trial.seconds for row, trial in done.items()})
         return this
 
     def _run(self, this: Round) -> Iterator[tuple[list[int], Outcome]]:
@@ -150,6 +157,18 @@ class PopulationEvaluator:
     def plan(self, tokens: Int[np.ndarray, "N T"]) -> Plan:
         """How a round would be cut next; nothing is remembered."""
         return self.planner.plan([self.space.decode(row) for row in tokens])
+
+    def fingerprint(self) -> dict[str, str]:
+        """That of training and validation data."""
+        return self._fingerprint
+
+    def about(self) -> dict:
+        """What is said of both."""
+        return self._about
+
+    def rank_by(self, reward: Reward) -> None:
+        """What decides who is stopped early; without it the score does."""
+        self.reward = reward
 
     def describe(self, tokens: Int[np.ndarray, " T"]) -> dict:
         """The architecture that tokens mean, as JSON values."""
@@ -210,15 +229,27 @@ class PopulationEvaluator:
         """End those of the paused that do not go on from a rung. What finished earlier counts in the ranking, so that
         a resumed round stops the same ones.
         """
-        scores = {row: paused.result.curve[epochs - 1] for row, paused in this.paused.items()}
-        earlier = {row: trial.curve[epochs - 1] for row, trial in this.finished.items()}
-        scores |= {row: score for row, score in earlier.items() if score is not None}
-        going = self.settings.halving.survivors(rung, len(this.architectures), scores)
+        going = self.settings.halving.survivors(rung, len(this.architectures), self._ranks(epochs, this))
         rows = [row for row in this.paused if row not in going]
         if rows:
             results = [this.paused.pop(row).result for row in rows]
             status = np.array([Status.STOPPED if result.alive else Status.DIVERGED for result in results])
             yield rows, self._outcome(rows, status, np.stack([result.curve for result in results]), this)
+
+    def _ranks(self, epochs: int, this: Round) -> dict[int, tuple[float, float]]:
+        """Reward and score at a rung, by row, of the children of the round that have not failed by then; a reward of
+        `INFEASIBLE` stays, and is the least.
+        """
+        curves = {row: paused.result.curve for row, paused in this.paused.items()}
+        curves |= {row: np.array(trial.curve, np.float64) for row, trial in this.finished.items()}
+        rows = [row for row, curve in curves.items() if not np.isnan(curve[epochs - 1])]
+        if not rows:
+            return {}
+        so_far = np.array([np.where(np.arange(len(curves[row])) < epochs, curves[row], np.nan) for row in rows])
+        outcome = self._outcome(rows, np.full(len(rows), Status.OK), so_far, this)
+        rewards, infeasible = told(self.reward, replace(outcome, score=so_far[:, epochs - 1]))
+        ranks = zip(np.where(infeasible, INFEASIBLE, rewards).tolist(), so_far[:, epochs - 1].tolist(), strict=True)
+        return dict(zip(rows, ranks, strict=True))
 
     def _packed(self, this: Round) -> list[Group]:
         """The survivors in as few programs as hold them, each in the envelope it began in."""
@@ -258,9 +289,5 @@ class PopulationEvaluator:
         return known[-self.settings.train.best_of_last :].max() if len(known) else np.nan
 
 
-def _budget(devices) -> int:
-    """Bytes on one device: four fifths of its own memory, or a CPU device's share of half of the computer's."""
-    stats = devices[0].memory_stats()
-    if stats and "bytes_limit" in stats:
-        return int(0.8 * stats["bytes_limit"])
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2 // len(devices)
+def _by_score(outcome: Outcome) -> Float[np.ndarray, " N"]:
+    return outcome.score

@@ -1,5 +1,6 @@
 """A search as it goes: a live display on a terminal, plain lines elsewhere."""
 
+import sys
 import time
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from jaxnas.outcome import Measure, Progress, Trial
 from jaxnas.report.draw import pretty
+from jaxnas.report.words import scored
 
 
 @dataclass
@@ -36,9 +38,8 @@ class Standing:
     def add(self, trials: list[Trial]) -> None:
         self.trained += len(trials)
         self.done += len(trials)
-        for t in trials:
-            if t.score is not None and (self.best is None or t.score > self.best.score):
-                self.best = t
+        known = [t for t in (self.best, *trials) if t is not None and t.ranked]
+        self.best = min(known, key=lambda t: t.rank, default=None)
 
     @property
     def seconds(self) -> float:
@@ -71,9 +72,9 @@ class Standing:
 
     @property
     def best_words(self) -> str:
-        return (
-            "none yet" if self.best is None else f"{self.measure.words(self.best.score)} (trial {self.best.trial_id})"
-        )
+        if self.best is None:
+            return "none yet"
+        return f"{scored(self.best, self.measure)} (trial {self.best.trial_id})"
 
 
 class Report:
@@ -110,6 +111,10 @@ class Report:
                 f"{s.per_hour:,.0f} children/h  left {s.left}  {s.compiled}"
             )
 
+    def note(self, line: str) -> None:
+        """Something that differs from the former run, and is to be read later too."""
+        print(f"jaxnas: note: {line}", file=sys.stderr)
+
     def _say(self, line: str) -> None:
         self.console.print(line, soft_wrap=True, highlight=False, markup=False)
 
@@ -135,7 +140,7 @@ class LiveReport(Report):
         facts = [
             ("round", f"{s.round} of {s.rounds} done"),
             ("children", f"{s.done} of {s.total}"),
-            ("best score", s.best_words),
+            ("best", s.best_words),
             *metrics,
             ("children an hour", f"{s.per_hour:,.0f}" if s.trained else "?"),
             ("time", f"{clock(s.seconds)} gone, {s.left} left"),

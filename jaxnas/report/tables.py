@@ -7,6 +7,7 @@ from rich.table import Table
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Status, Trial
 from jaxnas.report.draw import draw, pretty
+from jaxnas.report.words import costs, introduced
 
 CELLS = ("cell201", "recurrent", "standard")
 
@@ -19,9 +20,10 @@ def trial_table(trials: list[Trial], title: str) -> Table:
     cells = any(t.architecture.get("type") in CELLS for t in trials)
     table.add_column("cell" if cells else "kernel height x width : filters", overflow="fold")
     for t in trials:
-        early = " stopped" if t.status == Status.STOPPED.label else ""
-        score = t.status if t.score is None else f"{t.score:.4f}{early}"
-        numbers = f"{t.reward:.4f}", f"{t.parameters:,}", f"{t.multiply_adds:,}", f"{t.seconds:.2f}"
+        more = "" if t.status == Status.OK.label else f" {t.status}"
+        score = t.status if t.score is None else f"{t.score:.4f}{more}"
+        known = (f"{t.parameters:,}", f"{t.multiply_adds:,}") if costs(t) else ("", "")
+        numbers = f"{t.reward:.4f}", *known, f"{t.seconds:.2f}"
         table.add_row(str(t.trial_id), str(t.round), score, *numbers, pretty(t.architecture))
     return table
 
@@ -29,15 +31,16 @@ def trial_table(trials: list[Trial], title: str) -> Table:
 def summary(ledger: Ledger, workdir: Path) -> str:
     """The end of a search: best architecture, the policy's favourite, where everything is, what to type next."""
     trials, facts = ledger.trials(), ledger.facts()
-    stopped = sum(t.status == Status.STOPPED.label for t in trials)
-    failed = sum(t.score is None for t in trials)
-    lines = [f"{len(trials)} trials, {failed} failed{f', {stopped} stopped early' if stopped else ''}."]
+    count = lambda status: sum(t.status == status.label for t in trials)
+    counts = [f"{sum(count(status) for status in Status if status.failed)} failed"]
+    counts += [f"{count(Status.STOPPED)} stopped early"] * (count(Status.STOPPED) > 0)
+    counts += [f"{count(Status.INFEASIBLE)} infeasible"] * (count(Status.INFEASIBLE) > 0)
+    lines = [f"{len(trials)} trials, {', '.join(counts)}."]
     best = ledger.top(1)
     if best:
         lines += [
             "",
-            f"Best: trial {best[0].trial_id}, validation score {ledger.measure.words(best[0].score)}, "
-            f"{best[0].parameters:,} parameters, {best[0].multiply_adds:,} multiply-adds",
+            f"Best: trial {best[0].trial_id}, {introduced(best[0], ledger.measure)}{costs(best[0])}",
             "",
             draw(best[0].architecture),
         ]

@@ -148,7 +148,8 @@ class ChainCNN:
         maps_differ = len(self.stride_heights) > 1 or len(self.stride_widths) > 1
         full = ChainEnvelope(layers, self.depths or (self.layers,), maps_differ)
         kernels = tuple(product(self.kernel_heights, self.kernel_widths))
-        return ChainChildren(input_shape, classes, full, kernels, tuple(sorted(self.filters)), dtype=dtype)
+        strides = max(self.stride_heights), max(self.stride_widths)
+        return ChainChildren(input_shape, classes, full, kernels, tuple(sorted(self.filters)), strides, dtype=dtype)
 
 
 def check_different(name: str, values: tuple) -> None:

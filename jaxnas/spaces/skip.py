@@ -210,4 +210,5 @@ class SkipCNN:
         """
         check_images(input_shape)
         kernel = max(self.kernel_heights), max(self.kernel_widths)
-        return SkipChildren(input_shape, classes, self.layers, kernel, tuple(sorted(self.filters)), dtype=dtype)
+        filters, strides = tuple(sorted(self.filters)), (max(self.stride_heights), max(self.stride_widths))
+        return SkipChildren(input_shape, classes, self.layers, kernel, filters, strides, any(self.norms), dtype=dtype)

@@ -6,6 +6,7 @@ Letters: N samples, T decisions.
 from typing import Any, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from jaxnas.decisions import Decisions, Rewards, Tokens
@@ -13,6 +14,7 @@ from jaxnas.strategies.bayes import Bayes
 from jaxnas.strategies.evolution import Evolution
 from jaxnas.strategies.local_search import LocalSearch
 from jaxnas.strategies.optuna import Optuna
+from jaxnas.strategies.policy import PolicyState
 from jaxnas.strategies.ppo import PPO
 from jaxnas.strategies.q_learning import QLearning
 from jaxnas.strategies.q_tuner import QTuner
@@ -39,8 +41,7 @@ class Strategy(Protocol):
     ``jittable: ClassVar[bool] = False``: then they are called as they are. With ``branches: ClassVar[bool] = True`` it
     says that its work depends on its state: whole searches do not run its seeds side by side.
 
-    The state is a pytree and the fold of history: replaying (tokens, rewards) through `update` rebuilds it. A strategy
-    that can name its favourite has also ``most_likely(state) -> tokens [T]``.
+    The state is a pytree and the fold of history: replaying (tokens, rewards) through `update` rebuilds it.
     """
 
     def init(self, decisions: Decisions, key: jax.Array) -> Any:
@@ -53,6 +54,23 @@ class Strategy(Protocol):
         """The state after a round, and figures about it by name; rewards are finite, higher is better."""
 
 
+@runtime_checkable
+class Prefers(Protocol):
+    """A strategy that can name its favourite."""
+
+    def most_likely(self, state: Any) -> Int[Array, " T"]:
+        """Tokens of what it thinks best now."""
+
+
+def finite(state: Any) -> bool:
+    """Whether a state can be gone on with: no number in it is NaN, and none of a policy infinite. (Elsewhere -inf is
+    what an empty place is worth.)
+    """
+    bad = jnp.isnan if not isinstance(state, PolicyState) else lambda leaf: ~jnp.isfinite(leaf)
+    numbers = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating)]
+    return not any(bool(bad(jnp.asarray(leaf)).any()) for leaf in numbers)
+
+
 __all__ = [
     "PPO",
     "STRATEGIES",
@@ -60,9 +78,11 @@ __all__ = [
     "Evolution",
     "LocalSearch",
     "Optuna",
+    "Prefers",
     "QLearning",
     "QTuner",
     "Random",
     "Reinforce",
     "Strategy",
+    "finite",
 ]

@@ -78,6 +78,27 @@ class PolicyState:
     decisions: Decisions
 
 
+def advantages(rewards: Float[Array, " N"], baseline: Float[Array, ""]) -> Float[Array, " N"]:
+    """R_k - b, and exactly 0 for all where none is more than rounding: `ROUNDING` times the greatest of |R_k| and |b|.
+
+    float32 has 24 bits, and the mean of equal numbers may miss them by the last few.
+    """
+    difference = rewards - baseline
+    scale = jnp.maximum(jnp.abs(rewards).max(), jnp.abs(baseline))
+    return jnp.where((jnp.abs(difference) > ROUNDING * scale).any(), difference, 0.0)
+
+
+ROUNDING = 4 * 2.0**-24
+"""Of float32: four units in the last place of a number's half."""
+
+
+def stepped(acts: Array, new, old):
+    """The new tree where ``acts``, else the old one bit for bit: no advantage and no bonus, no step, so that Adam's
+    moments do not move a policy which nothing has been said of.
+    """
+    return jax.tree.map(lambda a, b: jnp.where(acts, a, b), new, old)
+
+
 Units = Annotated[int, Range(1, 4096)]
 PolicyLayers = Annotated[int, Range(1, 16)]
 Scale = Annotated[float, Range(0, 100, "(]")]

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 from jaxnas.decisions import Decisions, Rewards, Tokens
 from jaxnas.ranges import LearningRate, Range, Share, Weight
 from jaxnas.settings import settings
-from jaxnas.strategies.policy import Policy, PolicyLayers, PolicyState, Scale, Units
+from jaxnas.strategies.policy import ROUNDING, Policy, PolicyLayers, PolicyState, Scale, Units, advantages, stepped
 
 
 @settings
@@ -34,7 +34,8 @@ class PPO:
         epochs: steps on the samples of one round.
         clip: the ratio of new to old probability counts only within [1 - clip, 1 + clip].
         baseline_decay: what the moving average of earlier rounds' rewards keeps of its old value at a round.
-        normalise: divide a round's advantages by their standard deviation (rounds of more than one sample).
+        normalise: divide a round's advantages by the standard deviation of its rewards, but by nothing smaller than
+            the distance of their mean from the baseline (rounds of more than one sample). Of equal rewards they are 0.
         entropy_weight: weight of the policy's entropy (nats, summed over decisions) as a bonus.
         policy: "lstm" or "table", as in `Policy`; so are the next four.
         units: of each LSTM layer.
@@ -70,6 +71,7 @@ class PPO:
     def update(self, state: PolicyState, tokens: Tokens, rewards: Rewards):
         """So many ascents along mean_k min(ratio_k A_k, clipped ratio_k A_k) + entropy (equation 7), A_k = R_k - b.
 
+        Where no advantage is more than rounding and there is no entropy bonus, policy and optimiser stay as they are.
         Metrics: "mean reward", "baseline" (the one subtracted), "entropy" (of the policy before, mean over samples,
         nats), "clipped" (the share of ratios outside the bounds at the last step).
         """
@@ -90,7 +92,9 @@ class PPO:
             return (optax.apply_updates(carry[0], steps), optimiser), outside
 
         (parameters, optimiser), outside = jax.lax.scan(step, (state.parameters, state.optimiser), length=self.epochs)
-        moved = self.baseline_decay * baseline + (1 - self.baseline_decay) * rewards.mean()
+        acts = (advantage != 0).any() | (self.entropy_weight > 0)
+        parameters, optimiser = stepped(acts, (parameters, optimiser), (state.parameters, state.optimiser))
+        moved = baseline + (1 - self.baseline_decay) * (rewards.mean() - baseline)
         metrics = {"mean reward": rewards.mean(), "baseline": baseline, "entropy": before.entropy.mean()}
         metrics["clipped"] = outside[-1]
         return PolicyState(parameters, optimiser, moved, state.rounds + 1, state.decisions), metrics
@@ -112,8 +116,12 @@ class PPO:
         return Policy(self.policy, self.units, self.layers, self.scale, self.place_bias)
 
     def _advantage(self, rewards: Float[Array, " N"], baseline: Float[Array, ""]) -> Float[Array, " N"]:
-        advantage = rewards - baseline
-        return advantage / (rewards.std() + 1e-8) if self.normalise and len(rewards) > 1 else advantage
+        advantage = advantages(rewards, baseline)
+        if not self.normalise or len(rewards) == 1:
+            return advantage
+        differ = rewards.max() - rewards.min() > ROUNDING * jnp.abs(rewards).max()
+        divisor = jnp.maximum(rewards.std(), jnp.abs(advantage.mean()))
+        return jnp.where(differ, advantage / jnp.where(differ, divisor, 1.0), 0.0)
 
     def _surrogate(self, log_ratio: Float[Array, " N"], advantage: Float[Array, " N"]) -> tuple[Array, Array]:
         """The clipped objective, and the share of ratios outside the bounds."""

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int
 from jaxnas.decisions import Decisions, Rewards, Tokens
 from jaxnas.ranges import LearningRate, Share, Weight
 from jaxnas.settings import settings
-from jaxnas.strategies.policy import Policy, PolicyLayers, PolicyState, Scale, Units
+from jaxnas.strategies.policy import Policy, PolicyLayers, PolicyState, Scale, Units, advantages, stepped
 
 
 @settings
@@ -65,21 +65,26 @@ class Reinforce:
     def update(self, state: PolicyState, tokens: Tokens, rewards: Rewards):
         """One ascent along mean_k [grad log P(tokens_k) (R_k - b)], b the moving average (equation 4).
 
-        Of "earlier" rounds there are none in the first one, and its own mean reward stands in. Metrics: "mean reward",
+        Of "earlier" rounds there are none in the first one, and its own mean reward stands in. Where no advantage is
+        more than rounding and there is no entropy bonus, policy and optimiser stay as they are, and the average alone
+        moves. Metrics: "mean reward",
         "baseline" (the one subtracted), "entropy" (of the policy before the step, mean over samples, nats).
         """
         chex.assert_equal_shape_prefix([tokens, rewards], 1)
         rewards = jnp.asarray(rewards, jnp.float32)
         baseline, average = self._baseline(state, rewards.mean())
+        advantage = advantages(rewards, baseline)
 
         def loss(parameters):
             walks = self._policy.score(state.decisions, parameters, tokens)
-            gain = (walks.log_prob * (rewards - baseline)).mean()
+            gain = (walks.log_prob * advantage).mean()
             return -gain - self.entropy_weight * walks.entropy.mean(), walks.entropy.mean()
 
         gradient, entropy = jax.grad(loss, has_aux=True)(state.parameters)
         steps, optimiser = self._adam.update(gradient, state.optimiser, state.parameters)
-        parameters = optax.apply_updates(state.parameters, steps)
+        acts = (advantage != 0).any() | (self.entropy_weight > 0)
+        parameters = stepped(acts, optax.apply_updates(state.parameters, steps), state.parameters)
+        optimiser = stepped(acts, optimiser, state.optimiser)
         metrics = {"mean reward": rewards.mean(), "baseline": baseline, "entropy": entropy}
         return PolicyState(parameters, optimiser, average, state.rounds + 1, state.decisions), metrics
 
@@ -100,10 +105,11 @@ class Reinforce:
         return Policy(self.policy, self.units, self.layers, self.scale, self.place_bias)
 
     def _baseline(self, state: PolicyState, mean: Float[Array, ""]) -> tuple[Array, Array]:
-        """What to subtract in this round, and the average to keep."""
-        move = lambda old: self.baseline_decay * old + (1 - self.baseline_decay) * mean
-        if self.baseline == "present":
-            average = move(state.baseline)
-            return average / (1 - self.baseline_decay ** (state.rounds + 1)), average
-        baseline = jnp.where(state.rounds == 0, mean, state.baseline)
-        return baseline, move(baseline)
+        """What to subtract in this round, and the average to keep: one of equal numbers is that number, bit for bit."""
+        first, step = state.rounds == 0, 1 - self.baseline_decay
+        baseline = jnp.where(first, mean, state.baseline)
+        if self.baseline == "present":  # Adam's corrected average, without the uncorrected one
+            step = step / (1 - self.baseline_decay ** (state.rounds + 1))
+            baseline = baseline + step * (mean - baseline)
+            return baseline, baseline
+        return baseline, baseline + step * (mean - baseline)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxnas.ledger import hold
+from jaxnas.locks import hold
 from jaxnas.outcome import Outcome, Status, Trial
 from jaxnas.settings import differing
 

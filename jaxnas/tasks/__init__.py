@@ -72,6 +72,14 @@ class Task(Protocol):
         """Likewise -> score of each label; higher is better. The mean is the child's score."""
 
 
+@runtime_checkable
+class ChecksFinal(Protocol):
+    """A task that can tell, before anything is trained, whether `final_data` will have what it needs."""
+
+    def check_final(self) -> None:
+        """Raises ValueError where there is no test data. None is read."""
+
+
 def measure_of(task: Task) -> Measure:
     """How the scores of a task are read."""
     return getattr(task, "measure", Measure.SCORE)
@@ -81,6 +89,7 @@ __all__ = [
     "TASKS",
     "Batch",
     "Batched",
+    "ChecksFinal",
     "Data",
     "Digits",
     "Examples",

@@ -34,7 +34,11 @@ class Examples:
         return Examples(self.images[index], self.labels[index])
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["train", "held_out", "mean", "std"], meta_fields=["classes"])
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["train", "held_out", "mean", "std"],
+    meta_fields=["classes", "class_names"],
+)
 @dataclass(frozen=True)
 class Data:
     """What one training reads: examples to learn from, others to be scored on, and how to normalise both.
@@ -45,6 +49,7 @@ class Data:
         mean: of each channel over ``train``, in grey levels 0..255, float32 ``[C]``.
         std: its standard deviation, float32 ``[C]``; 1 where a channel is constant.
         classes: how many labels there are.
+        class_names: one for each, where they have names.
     """
 
     train: Examples
@@ -52,6 +57,7 @@ class Data:
     mean: Any
     std: Any
     classes: int
+    class_names: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -67,6 +73,10 @@ class Data:
             "held_out": len(self.held_out),
             "mean": np.asarray(self.mean).tolist(),
             "std": np.asarray(self.std).tolist(),
+            "range": [int(self.train.images.min()), int(self.train.images.max())],
+            "dtype": str(self.train.images.dtype),
+            "layout": "NHWC",
+            "class_names": list(self.class_names) or None,
         }
 
     def steps(self, size: int) -> int:
@@ -167,10 +177,10 @@ def accuracy(logits: Float[Array, "B K"], labels: Int[Array, " B"]) -> Float[Arr
     return (logits.argmax(-1) == labels).astype(jnp.float32)
 
 
-def assemble(train: Examples, held_out: Examples, classes: int) -> Data:
+def assemble(train: Examples, held_out: Examples, classes: int, class_names: tuple[str, ...] = ()) -> Data:
     """The two sets with the normalisation of the first."""
     mean, std = _mean_and_std(train.images)
-    return Data(train, held_out, np.float32(mean), np.float32(np.where(std > 0, std, 1.0)), classes)
+    return Data(train, held_out, np.float32(mean), np.float32(np.where(std > 0, std, 1.0)), classes, class_names)
 
 
 def _mean_and_std(images: UInt8[np.ndarray, "M H W C"]) -> tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]]:
@@ -182,25 +192,3 @@ def _mean_and_std(images: UInt8[np.ndarray, "M H W C"]) -> tuple[Float[np.ndarra
     shares = counts / counts.sum(1, keepdims=True)
     mean = shares @ np.arange(256)
     return mean, np.sqrt((shares * (np.arange(256) - mean[:, None]) ** 2).sum(1))
-
-
-def split_validation(examples: Examples, fraction: float, seed: int, classes: int) -> Data:
-    """Training and validation data, drawn by ``seed``.
-
-    Args:
-        examples: all data that may be learnt from.
-        fraction: the validation data's share of it, in (0, 1).
-        seed: the experiment's; the same seed gives the same split.
-        classes: how many labels there are.
-
-    Raises:
-        ValueError: one of the two would be empty.
-    """
-    size = round(len(examples) * fraction)
-    if not 0 < size < len(examples):
-        raise ValueError(
-            f"validation={fraction} of {len(examples)} examples is {size}: training and validation need at least one "
-            "each: give another share or more data"
-        )
-    order = np.asarray(jax.random.permutation(key_for(seed, "split"), len(examples)))
-    return assemble(examples[order[size:]], examples[order[:size]], classes)

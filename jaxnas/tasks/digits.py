@@ -19,12 +19,11 @@ from jaxnas.tasks.classification import (
     assemble,
     cross_entropy,
     prepare,
-    split_validation,
 )
+from jaxnas.tasks.splits import TEST_SEED, split_validation
 
 TEST_SHARE = 0.2
-TEST_SEED = 1611_01578
-"""The test data is the same in every experiment, so what draws it does not depend on the user's seed."""
+NAMES = tuple("0123456789")
 
 
 @settings
@@ -43,12 +42,12 @@ class Digits:
 
     def search_data(self, seed: int) -> Data:
         """Training and validation data, split by ``seed``."""
-        return split_validation(_digits()[0], self.validation, seed, classes=10)
+        return split_validation(_digits()[0], self.validation, seed, classes=10, class_names=NAMES)
 
     def final_data(self, seed: int) -> Data:
         """All training data; held out: the test data, the same for every seed."""
         del seed
-        return assemble(*_digits(), classes=10)
+        return assemble(*_digits(), classes=10, class_names=NAMES)
 
     def inputs(self, examples, data: Data, key=None):
         """Normalised float32 ``[B, H, W, C]``; augmented where a key is given."""

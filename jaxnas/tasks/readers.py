@@ -6,20 +6,20 @@ Letters: M examples, H W C height, width and channels of an image.
 import gzip
 import math
 import os
-import tokenize
-import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from jaxnas import archive
 from jaxnas.tasks import tfds
 from jaxnas.tasks.classification import Examples
+from jaxnas.tasks.shapes import checked
 
 IDX_STEMS = {"train": "train", "test": "t10k"}
+IDX_BYTES = b"\0\0\x08"
+CLASS_NAMES = "class_names"
 NPZ = "numpy.savez_compressed(path, x_train=..., y_train=..., x_test=..., y_test=...) writes one"
-DAMAGED = zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError, EOFError, OSError, ValueError, RuntimeError
-"""What zipfile and numpy raise for an archive in which bytes are missing or changed, or that holds pickled objects."""
 
 
 def read(source: str, part: str, tfds_dir: str | None = None) -> Examples:
@@ -39,13 +39,40 @@ def read(source: str, part: str, tfds_dir: str | None = None) -> Examples:
     elif path.is_dir():
         images, labels = _idx_folder(path, part)
     elif path.is_file():
-        images, labels = _npz(path, part)
+        images, labels = _npz(path, [f"x_{part}", f"y_{part}"])
     else:
         raise ValueError(
             f"no data at {source!r}: give an .npz file with x_train, y_train, x_test and y_test, "
             "a folder of idx files, or tfds:NAME"
         )
-    return _checked(images, labels, f"{source} ({part})")
+    return Examples(*checked(images, labels, f"{source} ({part})"))
+
+
+def has_test(source: str, tfds_dir: str | None = None) -> bool:
+    """Whether a data set has test examples; none is read. Raises ValueError where there is no such set."""
+    path = Path(os.path.expanduser(source))
+    if source.startswith(tfds.PREFIX):
+        return "test" in tfds.splits(source.removeprefix(tfds.PREFIX), tfds_dir)
+    if path.is_dir():
+        return any(found.name.startswith(IDX_STEMS["test"]) for found in path.iterdir())
+    return any(name.endswith("_test") for name in _names(path))
+
+
+def class_names(source: str, classes: int, tfds_dir: str | None = None) -> tuple[str, ...]:
+    """What the classes are called; empty where the data does not say. Raises ValueError where it says it wrongly."""
+    path = Path(os.path.expanduser(source))
+    if source.startswith(tfds.PREFIX):
+        found = tfds.label_names(source.removeprefix(tfds.PREFIX), tfds_dir)
+    elif path.is_dir() or CLASS_NAMES not in _names(path):
+        return ()
+    else:
+        [array] = _npz(path, [CLASS_NAMES])
+        if array.ndim != 1 or array.dtype.kind not in "US":
+            raise ValueError(f"{source}: {CLASS_NAMES} of type {array.dtype} and shape {array.shape}: a list of text")
+        found = tuple(str(name) for name in array.astype(str).tolist())
+    if found and (len(found) < classes or len(set(found)) < len(found)):
+        raise ValueError(f"{source}: {len(found)} names of classes for {classes} classes: one for each, all different")
+    return found[:classes]
 
 
 def classes(train: Examples, source: str) -> int:
@@ -77,47 +104,22 @@ def check_alike(train: Examples, test: Examples, classes: int, source: str) -> N
         )
 
 
-def _checked(images, labels, where: str) -> Examples:
-    images, labels = np.asarray(images), np.asarray(labels)
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.ndim != 4 or 0 in images.shape[1:]:
-        raise ValueError(
-            f"{where}: images of shape {images.shape}: [examples, height, width] or "
-            "[examples, height, width, channels] is needed, with at least one pixel"
-        )
-    if images.dtype != np.uint8:
-        raise ValueError(f"{where}: images of type {images.dtype}: uint8 grey levels 0..255 are needed")
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.shape != images.shape[:1]:
-        raise ValueError(
-            f"{where}: {images.shape[0]} images but labels of shape {labels.shape}: one label an image is needed"
-        )
-    if len(labels) == 0:
-        raise ValueError(f"{where}: no examples: at least one is needed")
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"{where}: labels of type {labels.dtype}: integers 0, 1, 2, ... are needed")
-    if labels.min() < 0 or labels.max() > 65535:
-        raise ValueError(
-            f"{where}: labels run from {labels.min()} to {labels.max()}: integers from 0 to at most 65535 are needed"
-        )
-    return Examples(images, labels.astype(np.int32))
-
-
-def _npz(path: Path, part: str) -> list[np.ndarray]:
-    """x and y of the part; the other members of the archive are not read."""
-    wanted = [f"x_{part}", f"y_{part}"]
+def _names(path: Path) -> list[str]:
     try:
-        if not zipfile.is_zipfile(path):  # np.load would take it for a pickle and say so
-            raise zipfile.BadZipFile("no zip archive, or cut short")
-        with np.load(path, allow_pickle=False) as arrays:
-            found = sorted(arrays.files)
-            if set(wanted) <= set(found):
-                return [arrays[name] for name in wanted]
-    except DAMAGED as error:
+        return archive.names(path)
+    except archive.DAMAGED as error:
         raise ValueError(f"{path}: not a readable .npz file of plain arrays ({error}): {NPZ}") from error
-    raise ValueError(f"{path}: found arrays {found}, but {wanted} are needed: {NPZ}")
+
+
+def _npz(path: Path, wanted: list[str]) -> list[np.ndarray]:
+    """Some arrays; the other members of the archive are not read."""
+    found = _names(path)
+    if not set(wanted) <= set(found):
+        raise ValueError(f"{path}: found arrays {found}, but {wanted} are needed: {NPZ}")
+    try:
+        return archive.arrays(path, wanted)
+    except archive.DAMAGED as error:
+        raise ValueError(f"{path}: not a readable .npz file of plain arrays ({error}): {NPZ}") from error
 
 
 def _idx_folder(folder: Path, part: str):
@@ -142,21 +144,25 @@ def _idx(path: Path) -> np.ndarray:
     """An idx file: two zero bytes, type 8 (uint8), number of dimensions, big-endian sizes, data."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            raw = file.read()
+            raw = file.read(4)
+            raw += file.read(4 * raw[3]) if len(raw) == 4 else b""
+            shape = [int.from_bytes(raw[i : i + 4], "big") for i in range(4, len(raw), 4)]
+            if raw[:3] == IDX_BYTES:
+                archive.check_memory(math.prod(shape), f"{path}, by its header {shape},")
+                raw += file.read(math.prod(shape) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(
             f"{path}: cannot be read ({error}): the file is cut short or damaged: fetch it again"
         ) from error
-    if len(raw) < 4 or raw[:3] != b"\0\0\x08":
+    if len(raw) < 4 or raw[:3] != IDX_BYTES:
         raise ValueError(
             f"{path}: begins with bytes {raw[:4].hex(' ') or '(none)'}: an idx file of unsigned bytes is needed, which "
             "begins with 00 00 08"
         )
     start = 4 + 4 * raw[3]
-    shape = [int.from_bytes(raw[i : i + 4], "big") for i in range(4, start, 4)]
     if len(raw) != start + math.prod(shape):
         raise ValueError(
-            f"{path}: {len(raw)} bytes, but its header announces the shape {shape}, which takes "
+            f"{path}: {len(raw)} bytes or more, but its header announces the shape {shape}, which takes "
             f"{start + math.prod(shape)}: the file is cut short or damaged: fetch it again"
         )
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)

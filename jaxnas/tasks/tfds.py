@@ -38,6 +38,13 @@ def splits(name: str, folder: str | None) -> frozenset[str]:
     return frozenset(_open(name, folder).info.splits)
 
 
+def label_names(name: str, folder: str | None) -> tuple[str, ...]:
+    """What the classes of an image set are called; empty where it does not say. Raises ValueError as `read` does."""
+    label = dict(_open(name, folder).info.features or {}).get("label")
+    named = label is not None and getattr(label, "names", None)  # a feature of another kind has none
+    return tuple(named or ())
+
+
 def read_text(name: str, part: str, folder: str | None) -> bytes:
     """The feature "text" of one split: its rows in the order in which they are stored, with a newline between two.
 

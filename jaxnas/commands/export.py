@@ -1,0 +1,34 @@
+"""``python -m jaxnas export``."""
+
+import sys
+
+from jaxnas.commands.status import FAILED, no_more
+from jaxnas.commands.workdir import chosen, recorded
+from jaxnas.export import FarOffError, check_free, export
+from jaxnas.ledger import Ledger
+from jaxnas.outcome import Status
+from jaxnas.trained import load_trained
+
+
+def run(options, rest: list[str]) -> int:
+    """Write a finally trained network as files."""
+    no_more(rest)
+    workdir, out = options.workdir.absolute(), options.out.absolute()
+    check_free(out)
+    ledger = Ledger(workdir)
+    ledger.check()
+    trial = chosen(ledger, options.trial)
+    if trial.status == Status.DIVERGED.label:
+        raise ValueError(
+            f"trial {trial.trial_id} diverged in the search, there is no network to export: choose one that has a "
+            f"score, `python -m jaxnas trials {options.workdir}` lists them"
+        )
+    try:
+        with recorded(ledger, workdir) as experiment:
+            written = export(load_trained(experiment, workdir, trial), out)
+    except FarOffError as error:
+        print(f"jaxnas: {error}", file=sys.stderr)
+        return FAILED
+    print(f"Trial {trial.trial_id} is in {options.out}: {', '.join(written.files)}")
+    print(f"Their logits differ from the trained network's by {written.difference:.0e} of the greatest.")
+    return 0

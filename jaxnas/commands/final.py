@@ -1,0 +1,70 @@
+"""``python -m jaxnas final``."""
+
+from dataclasses import dataclass, field
+
+from jaxnas import report
+from jaxnas.commands.status import FAILED, no_more
+from jaxnas.commands.workdir import chosen, recorded
+from jaxnas.final import Final, finished, train_final
+from jaxnas.ledger import Ledger
+from jaxnas.locks import locked
+from jaxnas.overrides import print_settings
+from jaxnas.record import record_final
+
+
+def run(options, rest: list[str]) -> int:
+    """Train a trial to the end, unless it has been done."""
+    if options.help:
+        return _help(options)
+    if options.workdir is None:
+        raise ValueError("final needs the directory of a search: python -m jaxnas final WORKDIR")
+    no_more([name for name in rest if name.startswith("--") and not name.startswith("--final.")])
+    workdir = options.workdir.absolute()
+    Ledger(workdir).close()  # says so, and makes nothing, where there is no search
+    with locked(workdir):
+        ledger = Ledger(workdir, write=True)
+        ledger.check()
+        with recorded(ledger, workdir, rest) as experiment:
+            return train(ledger, experiment, options.trial)
+
+
+def train(ledger: Ledger, experiment, trial_id: int | None) -> int:
+    """Final training of a trial (None: the best), unless it has been done; the directory must be held."""
+    trial = chosen(ledger, trial_id)
+    workdir, final = ledger.path.parent, experiment.final
+    result = finished(experiment, workdir, trial)
+    if result is None:
+        seeds = f", {final.seeds} seeds together" if final.seeds > 1 else ""
+        what = f"{final.train.epochs} epochs on all training data{seeds}"
+        print(f"Final training of trial {trial.trial_id}: {what}", flush=True)
+        with report.final_report_on(report.console(), final.seeds) as watch:
+            result = train_final(experiment, workdir, trial, watch.progress)
+    else:
+        print("This trial has had its final training; the test score is read only once. Recorded:")
+    record_final(ledger, result)
+    print(report.final_lines(result))
+    return 0 if result["test_score"] is not None else FAILED
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The settings of a final training.
+
+    Attributes:
+        final: how the winner is trained.
+    """
+
+    final: Final = field(default_factory=Final)
+
+
+def _help(options) -> int:
+    """The command's options, and the settings of a search or, without its directory, the defaults."""
+    options.parser.print_help()
+    print(flush=True)
+    if options.workdir is None:
+        print_settings(_Settings(), "final WORKDIR")
+        return 0
+    ledger = Ledger(options.workdir)
+    with recorded(ledger, options.workdir.absolute()) as experiment:
+        print_settings(_Settings(experiment.final), f"final {options.workdir}")
+    return 0

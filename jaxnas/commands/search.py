@@ -1,0 +1,45 @@
+"""``python -m jaxnas search``."""
+
+from pathlib import Path
+
+from jaxnas import report, setup
+from jaxnas.commands.final import train
+from jaxnas.ledger import Ledger
+from jaxnas.locks import locked
+from jaxnas.record import check_settings, is_finished
+from jaxnas.search import search
+from jaxnas.tasks import ChecksFinal, measure_of
+
+
+def run(options, overrides: list[str]) -> int:
+    """Search, or go on, and say what came of it."""
+    setup.start()
+    experiment, source = setup.load(options.config, overrides)
+    setup.use(experiment)
+    workdir = options.workdir or Path("runs") / options.config.stem
+    if options.final:
+        task = experiment.final.task(experiment.task)  # what cannot be trained is said before the search
+        if isinstance(task, ChecksFinal):
+            task.check_final()
+    with locked(workdir):
+        ledger = Ledger(workdir, write=True)
+    check_settings(experiment, ledger)
+    if is_finished(experiment, ledger):
+        print(f"This search is finished: {len(ledger)} trials in {workdir}. More rounds continue it: --rounds N")
+    else:
+        origin = {"config": str(options.config.absolute()), "directory": str(Path.cwd())}
+        _search(experiment, ledger, origin | {"source": source, "overrides": overrides})
+    print(report.summary(ledger, workdir))
+    if not options.final:
+        return 0
+    with locked(workdir):
+        return train(ledger, experiment, None)
+
+
+def _search(experiment, ledger: Ledger, origin: dict) -> None:
+    total, done = experiment.rounds * experiment.children, len(ledger)
+    if done:
+        print(f"Continuing {ledger.path.parent}: {done} of {total} trials are done.")
+    best, measure = next(iter(ledger.top(1)), None), measure_of(experiment.task)
+    with report.report_on(report.console(), experiment.rounds, total, done, best, measure) as watch:
+        search(experiment, ledger, watch, origin)

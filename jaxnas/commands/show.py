@@ -1,0 +1,25 @@
+"""``python -m jaxnas show``."""
+
+from jaxnas import report
+from jaxnas.commands.status import no_more
+from jaxnas.ledger import Ledger
+
+
+def run(options, rest: list[str]) -> int:
+    """Draw one architecture."""
+    no_more(rest)
+    ledger = Ledger(options.workdir)
+    ledger.check()
+    trial = ledger.trial(options.trial)
+    score, cost = report.introduced(trial, ledger.measure), report.costs(trial)
+    if options.out is not None:
+        title = f"trial {trial.trial_id}: {score}\n{cost.removeprefix(', ')}"
+        report.picture(trial.architecture, title, options.out)
+    print(f"Trial {trial.trial_id} of round {trial.round}: {score}{cost}")
+    print()
+    print(report.draw(trial.architecture))
+    curve = ", ".join("-" if v is None else f"{v:.4f}" for v in trial.curve)
+    print(f"\nValidation score after each epoch: {curve}")
+    if options.out is not None:
+        print(f"Picture: {options.out}")
+    return 0

@@ -1,0 +1,46 @@
+"""What results depend on beside the configuration."""
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import jax
+
+
+def machine() -> dict:
+    """What results depend on beside the configuration: versions, device, flags, git revision."""
+    packages = ("jaxnas", "jax", "jaxlib", "flax", "optax", "numpy")
+    versions = {p: importlib.metadata.version(p) for p in packages}
+    versions["python"] = platform.python_version()
+    devices = jax.devices()
+    return {
+        "versions": versions,
+        "device": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},
+        "flags": os.environ.get("XLA_FLAGS", ""),
+        "git_revision": _revision(),
+    }
+
+
+def _revision() -> str:
+    """The checked-out revision of jaxnas, "-dirty" where files differ from it; "none" where it is no checkout."""
+    here = Path(__file__)
+    with contextlib.suppress(OSError):  # no git on this machine
+        for command in (["ls-files", "--error-unmatch", here.name], ["describe", "--always", "--dirty", "--abbrev=40"]):
+            answer = subprocess.run(
+                ["git", "-C", str(here.parent), *command], capture_output=True, text=True, check=False
+            )
+            if answer.returncode != 0:
+                return "none"
+        return answer.stdout.strip()
+    return "none"
+
+
+def moved(recorded: dict, here: dict) -> list[str]:
+    """What of it has changed since it was recorded, a line each."""
+    names = [name for name in ("versions", "device", "flags") if recorded.get(name) != here[name]]
+    return [
+        f"{name} was {recorded.get(name)}, is {here[name]}; results may differ in their last digits" for name in names
+    ]

@@ -1,0 +1,80 @@
+"""What a ledger says of its search, and what is held against it before anything is added.
+
+Facts: ``configuration``, ``seed``, ``measure``, ``numerics``; ``data``: fingerprints, and ``about``: what else is said
+of the data; ``versions``, ``device``, ``flags``, ``git_revision``; ``origin``: config file and command line, null where
+the experiment was made in Python; ``finished``: rounds; ``most_likely``; ``final:TRIAL``.
+"""
+
+import itertools
+from collections.abc import Callable
+
+from jaxnas import fingerprint
+from jaxnas.evaluators import Measured, Reads
+from jaxnas.experiment import Experiment, describe, differences
+from jaxnas.ledger import Ledger
+from jaxnas.machine import machine, moved
+from jaxnas.numerics import NUMERICS, check_numerics
+from jaxnas.rewards import Checks
+from jaxnas.tasks import measure_of
+
+
+def check_settings(experiment: Experiment, ledger: Ledger) -> None:
+    """Raises ValueError where a ledger holds trials of another experiment, or of other numerics."""
+    if not len(ledger):
+        return  # before the first trial nothing is lost by another configuration
+    ledger.check()
+    facts, workdir = ledger.facts(), ledger.path.parent
+    check_numerics(facts.get("numerics", 1), workdir)
+    changed = differences(facts["configuration"], describe(experiment))
+    if changed:
+        lines = "\n  ".join(changed)
+        raise ValueError(f"{workdir} holds another experiment:\n  {lines}\ngive another directory, or the old settings")
+
+
+def begin(experiment: Experiment, ledger: Ledger, evaluate, origin: dict | None, note: Callable[[str], None]) -> None:
+    """Record what runs here, or refuse it.
+
+    Args:
+        experiment: its rounds and the settings of ``final`` may have changed since: the newest hold.
+        ledger: of the directory.
+        evaluate: what `Evaluator.bind` gave.
+        origin: the config file and the command line; None: there is neither.
+        note: told what differs and does no harm.
+
+    Raises:
+        ValueError: the ledger holds trials of another experiment, of other data or of other numerics.
+    """
+    check_settings(experiment, ledger)
+    facts, here = ledger.facts(), machine()
+    data, about = (evaluate.fingerprint(), evaluate.about()) if isinstance(evaluate, Reads) else ({}, {})
+    if len(ledger):
+        fingerprint.check(facts.get("data", {}), data, ledger.path.parent)
+        for line in moved(facts, here):
+            note(line)
+    else:
+        ledger.record(seed=experiment.seed, numerics=NUMERICS, data=data, about=about, **here)
+    measure = evaluate.measure if isinstance(evaluate, Measured) else measure_of(experiment.task)
+    if isinstance(experiment.reward, Checks):
+        experiment.reward.check(measure)
+    ledger.record(configuration=describe(experiment), measure=measure)
+    if origin is not None or "origin" not in facts:
+        ledger.record(origin=origin)
+
+
+def is_finished(experiment: Experiment, ledger: Ledger) -> bool:
+    """Whether all rounds are done, and the end of the last one was recorded."""
+    done = len(ledger) >= experiment.rounds * experiment.children
+    return done and ledger.facts().get("finished", 0) >= experiment.rounds
+
+
+def record_final(ledger: Ledger, result: dict) -> None:
+    """As fact ``final:TRIAL``; one of other settings, whose files the user has moved away, stays, as
+    ``final:TRIAL:N``.
+    """
+    name, facts = f"final:{result['trial_id']}", ledger.facts()
+    former = facts.get(name)
+    if former is not None and former != result and former["test_score"] is not None:
+        number = next(n for n in itertools.count(1) if f"{name}:{n}" not in facts)
+        ledger.record(**{f"{name}:{number}": former})
+    if former != result:
+        ledger.record(**{name: result})

@@ -1,0 +1,30 @@
+"""What is said of one trial wherever it is named."""
+
+from jaxnas.outcome import Measure, Trial
+
+
+def scored(trial: Trial, measure: Measure) -> str:
+    """Score as it is read and, where the reward is another number, the reward: by that the best is found."""
+    if trial.score is None:
+        return trial.status
+    words = measure.words(trial.score)
+    if not trial.ranked:
+        return f"{words}, {trial.status}"
+    return words if trial.reward == trial.score else f"{words}, reward {trial.reward:.4g}"
+
+
+def introduced(trial: Trial, measure: Measure) -> str:
+    """The same with what the score is: of a table its column, and the score after the whole training if it has that."""
+    words = scored(trial, measure)
+    if trial.score is None:
+        return words
+    column, final = trial.architecture.get("column"), trial.architecture.get("final")
+    head = "validation score" if column is None else f"column {column}"
+    return f"{head} {words}" if final is None else f"{head} {words}, final validation score {measure.words(final)}"
+
+
+def costs(trial: Trial) -> str:
+    """Parameters and multiply-adds, or nothing where a table does not tell them."""
+    if not trial.parameters and not trial.multiply_adds:
+        return ""
+    return f", {trial.parameters:,} parameters, {trial.multiply_adds:,} multiply-adds"
