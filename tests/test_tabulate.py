@@ -154,7 +154,9 @@ def test_the_bytes_depend_on_config_and_seed_alone(place, tmp_path, monkeypatch)
 
 
 def lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
+    """Whole lines but those about data: the first, and one a group."""
+    content = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return sum(line.endswith(b"\n") and b'"data": ' not in line for line in content)
 
 
 def test_a_full_disk_a_kill_and_a_torn_line_leave_the_same_table(place, tmp_path):
@@ -240,9 +242,10 @@ def _begun(place, tmp_path) -> bytes:
         def trained(self, trainings):
             raise KeyboardInterrupt
 
+    (tmp_path / "begun").mkdir()
     with pytest.raises(KeyboardInterrupt):
-        tabulate(EXPERIMENT, tmp_path / "begun.csv.gz", StopsError())
-    return (tmp_path / "begun.csv.gz.partial").read_bytes()
+        tabulate(EXPERIMENT, tmp_path / "begun" / "t.csv.gz", StopsError())
+    return (tmp_path / "begun" / "t.csv.gz.partial").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -289,7 +292,7 @@ def test_a_start_that_fails_leaves_nothing(tmp_path):
 
 
 def test_networks_that_diverge_have_empty_cells(tmp_path):
-    diverging = Population(Train(epochs=1, batch_size=128, optimiser=SGD(learning_rate=1e20)), group_size=4)
+    diverging = Population(Train(epochs=1, batch_size=128, optimiser=SGD(learning_rate=1e3, weight_decay=1e6)), group_size=4)
     facts = tabulate(replace(EXPERIMENT, evaluator=diverging), tmp_path / "t.csv.gz", Silent(), sample=4)
     rows = read(tmp_path / "t.csv.gz")
     assert facts["failed"] == len(rows) == 4
@@ -349,7 +352,7 @@ def test_a_sample_of_a_space_that_cannot_be_listed():
         (("--space.layers", "6", "--space.depths"), "more than 200,000 architectures: give --sample N"),
         (("--space.layers", "9", "--space.depths", "9", "--sample", "200001"), "give a number from 1 to 200,000"),
         (("--evaluator.halving.rungs", "1"), "evaluator.halving.rungs=(1,): a table holds whole trainings"),
-        (("--space.filter", "4"), "did you mean --space.filters?"),
+        (("--space.filter", "4"), "did you mean --space.filters or "),
     ],
 )
 def test_mistakes_are_said_before_any_training(place, more, message, monkeypatch, capsys):

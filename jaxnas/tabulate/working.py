@@ -89,12 +89,12 @@ class Working:
                 + "\n  ".join(changed.values())
                 + "\ngive the old settings, or another file, or move that one away"
             )
-        self.fresh = True
         for line in moved(first["origin"], origin):
             note(line)
         for number, group in enumerate(groups, 2):
             self._check(group, number, about)
             self._add(group)
+        self.fresh = not self._rows
         self.file.truncate(len(whole) + len(newline))
 
     def check_data(self, seed: int, found: dict[str, str]) -> None:
