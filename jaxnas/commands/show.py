@@ -11,7 +11,7 @@ def run(options, rest: list[str]) -> int:
     ledger = Ledger(options.workdir)
     ledger.check()
     trial = ledger.trial(options.trial)
-    words = report.scored(trial, ledger.measure)
+    words = report.scored(trial, ledger.measure, ledger.unknown)
     score = words if trial.score is None else f"validation score {words}"
     cost = f"{trial.parameters:,} parameters, {trial.multiply_adds:,} multiply-adds"
     if options.out is not None:

@@ -39,7 +39,7 @@ def summary(ledger: Ledger, workdir: Path) -> str:
     if best:
         lines += [
             "",
-            f"Best: trial {best[0].trial_id}, validation score {scored(best[0], ledger.measure)}, "
+            f"Best: trial {best[0].trial_id}, validation score {scored(best[0], ledger.measure, ledger.unknown)}, "
             f"{best[0].parameters:,} parameters, {best[0].multiply_adds:,} multiply-adds",
             "",
             draw(best[0].architecture),
