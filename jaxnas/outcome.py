@@ -58,7 +58,7 @@ class Measure(StrEnum):
 
     def hidden(self, unknown: float) -> str:
         """What is said beside a number of which a share of the symbols is <unk>."""
-        return f", {100 * unknown:.3g}% of the text is <unk>" if unknown else ""
+        return f", {100 * unknown:.3g}% of the text is <unk>" if unknown and self != Measure.SCORE else ""
 
     def figure(self, number: float) -> str:
         """A `number`, or a deviation of several: a perplexity has five digits, however great it is."""

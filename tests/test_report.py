@@ -6,8 +6,9 @@ import math
 import pytest
 from rich.console import Console
 
+from jaxnas.ledger import Ledger
 from jaxnas.outcome import Measure, Progress, Trial
-from jaxnas.report import final_lines, final_report_on, report_on
+from jaxnas.report import final_lines, final_report_on, report_on, summary
 from jaxnas.report.finals import FinalReport, LiveFinalReport
 from jaxnas.report.live import LiveReport, Report, Standing
 
@@ -135,7 +136,7 @@ def test_a_final_result_in_words():
 
 @pytest.mark.parametrize("measure", Measure)
 def test_the_share_of_unknown_words_stands_beside_what_it_makes_small(measure, tmp_path):
-    """Most of a text is <unk>, which is easily predicted: said with every perplexity and every bit, of no other score."""
+    """Most of a text is <unk>, which is easily predicted: said beside both of its measures, no other."""
     score, share = -0.15, "97.1% of the text is <unk>"
     watch = Report(Console(file=io.StringIO()), Standing(1, 1, 1, trial(3, score), measure))
     watch.about({"unknown": 0.9712, "unit": "words"})

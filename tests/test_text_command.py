@@ -23,7 +23,8 @@ from jaxnas.tasks import Text
 
 experiment = Experiment(
     space=RecurrentCell(base=2, model=LanguageModel(hidden=8)), reward=Perplexity(),
-    task=Text("own.txt", unroll=8, vocabulary=12), evaluator=Population(Train(epochs=1, batch_size=4, optimiser=Adam(0.01))),
+    task=Text("own.txt", unroll=8, vocabulary=12),
+    evaluator=Population(Train(epochs=1, batch_size=4, optimiser=Adam(0.01))),
     final=Final(Train(epochs=1, batch_size=4, optimiser=Adam(0.01)), seeds=2), rounds=2, children=2,
 )
 """
@@ -90,6 +91,9 @@ def test_the_exported_cell_needs_no_jaxnas(folder):
 
 
 def test_a_config_that_cannot_be_is_refused_in_one_line(folder, capsys):
-    for setting, words in (("--task.source=none.txt", "no text at 'none.txt'"), ("--evaluator.train.batch-size=9999", "batch_size=9999")):
+    for setting, words in (
+        ("--task.source=none.txt", "no text at 'none.txt'"),
+        ("--evaluator.train.batch-size=9999", "batch_size=9999"),
+    ):
         assert main(["search", "own.py", "--workdir", "other", setting]) == 2
         assert words in capsys.readouterr().err.splitlines()[0]

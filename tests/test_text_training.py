@@ -142,7 +142,7 @@ def test_a_child_that_fails_is_frozen_and_its_neighbours_do_not_notice(trainer, 
 
 
 def test_a_search_through_the_evaluator(two_devices):
-    """Outcomes in their order; the reward is 80 / perplexity^2; a child is trained on all but what does not fill 4 streams."""
+    """Outcomes in their order; the reward is 80 / perplexity^2; a child is trained on what fills 4 streams."""
     evaluate = Population(TRAIN).bind(SPACE, TASK, SEED, 4)
     tokens = np.stack([SPACE.encode(cell) for cell in CELLS])
     [(rows, outcome)] = list(evaluate(tokens, np.arange(4)))
