@@ -61,8 +61,8 @@ def _read(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     command = arguments[0]
     if not command.startswith("-") and command not in commands:
         near = difflib.get_close_matches(command, commands, 1)
-        hint = f": did you mean {near[0]}?" if near else ""
-        raise ValueError(f"there is no command {command!r}{hint} There are {', '.join(commands)}")
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"there is no command {command!r}: {hint}There are {', '.join(commands)}")
     if command not in ON_CONFIG:
         return parser.parse_known_args(arguments)
     config, others = _without_config(arguments[1:])

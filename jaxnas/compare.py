@@ -8,8 +8,9 @@ Letters: S seeds, G points of a curve.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import jax
 import numpy as np
@@ -17,6 +18,10 @@ from jaxtyping import Float, Int
 from scipy.stats import wilcoxon
 
 from jaxnas.evaluators import Table
+from jaxnas.fingerprint import digest
+from jaxnas.numerics import NUMERICS, pinned
+from jaxnas.ranges import Children, Range, Seed, Such
+from jaxnas.settings import describe, settings
 from jaxnas.spaces import Space
 from jaxnas.strategies import Random, Strategy
 from jaxnas.tables import Records
@@ -26,9 +31,11 @@ POINTS = 201
 CACHE_BYTES = 2**20
 """As many seeds run side by side on a device as have their states in about so much: more leave its cache."""
 CONTROL = "random"
+ARRAYS = ("score", "valid", "test", "trials", "curve", "band")
+"""Fields of a standing that are arrays."""
 
 
-@dataclass(frozen=True)
+@settings
 class Problem:
     """A table and what may be spent on it.
 
@@ -38,26 +45,18 @@ class Problem:
     """
 
     table: Table
-    budget: float
-
-    def __post_init__(self):
-        if self.budget <= 0:
-            raise ValueError(f"budget={self.budget}: give more than 0 seconds")
+    budget: Annotated[float, Range(0, 1e12, "(]")]
 
 
-@dataclass(frozen=True)
+@settings
 class Contender:
     """A strategy and how many architectures it proposes at a time."""
 
-    strategy: Strategy
-    children: int = 1
-
-    def __post_init__(self):
-        if self.children < 1:
-            raise ValueError(f"children={self.children}: give 1 or more")
+    strategy: Annotated[Strategy, Such("Reinforce()")]
+    children: Children = 1
 
 
-@dataclass(frozen=True)
+@settings
 class Comparison:
     """Every contender on every problem, on the same seeds.
 
@@ -73,19 +72,20 @@ class Comparison:
         ValueError: no problem, a number out of its range, or a "random" that is not `Random`.
     """
 
-    space: Space
+    space: Annotated[Space, Such("ChainCNN()")]
     problems: dict[str, Problem]
     contenders: dict[str, Contender]
-    seeds: int = 500
-    seed: int = 0
+    seeds: Annotated[int, Range(2, 100_000)] = 500
+    seed: Seed = 0
     file: str = ""
 
     def __post_init__(self):
         if not self.problems:
             raise ValueError("problems={}: give one table or more")
-        if self.seeds < 2:
-            raise ValueError(f"seeds={self.seeds}: give 2 or more, one has no spread")
-        if not 0 <= self.seed < 2**31 - self.seeds:
+        for name in (*self.problems, *self.contenders):
+            if not name.strip() or not name.isprintable():
+                raise ValueError(f"{name!r} names a problem or contender: give one line of letters and other signs")
+        if self.seed >= 2**31 - self.seeds:
             raise ValueError(f"seed={self.seed}: give an integer from 0, so that the last seed is below 2**31")
         control = self.contenders.get(CONTROL, Contender(Random())).strategy
         if not isinstance(control, Random):
@@ -130,20 +130,50 @@ class Standing:
     seconds: float
 
 
-def compare(comparison: Comparison, tables: dict[str, Records]) -> Iterator[Standing]:
-    """Run everything, the control first; each contender's problems one after the other, which share its program."""
+def compare(comparison: Comparison, tables: dict[str, Records], done: Sequence[Standing] = ()) -> Iterator[Standing]:
+    """Run everything, the control first; each contender's problems one after the other, which share its program.
+
+    ``done``: standings of an earlier run of the same, which are given again instead of being run.
+    """
     contenders = {CONTROL: Contender(Random())} | comparison.contenders
     seeds, control = range(comparison.seed, comparison.seed + comparison.seeds), {}
+    known_ones = {(standing.contender, standing.problem): standing for standing in done}
     for name in sorted(contenders, key=lambda name: name != CONTROL):
         entry = contenders[name]
         search = WholeSearch(entry.strategy, entry.children, _block(entry.strategy, comparison.space))
         for problem, known in tables.items():
-            began = time.perf_counter()
-            found = search.run(known, comparison.problems[problem].budget, seeds)
-            seconds = time.perf_counter() - began
-            standing = _standing(name, problem, known, found, comparison.problems[problem].budget, seconds)
+            standing = known_ones.get((name, problem))
+            if standing is None:
+                budget, began = comparison.problems[problem].budget, time.perf_counter()
+                with pinned():
+                    found = search.run(known, budget, seeds)
+                standing = _standing(name, problem, known, found, budget, time.perf_counter() - began)
             control.setdefault(problem, standing.test)
             yield standing if name == CONTROL else replace(standing, p_value=_p_value(standing.test, control[problem]))
+
+
+def as_json(standing: Standing) -> dict:
+    """A standing as JSON values, but for the comparison with the control."""
+    arrays = {name: getattr(standing, name).tolist() for name in ARRAYS}
+    return {"contender": standing.contender, "problem": standing.problem, **arrays, "seconds": standing.seconds}
+
+
+def of_json(values: dict) -> Standing:
+    """The same standing, bit for bit. Raises ValueError where it is none."""
+    try:
+        arrays = {name: np.array(values[name]) for name in ARRAYS}
+        return Standing(values["contender"], values["problem"], **arrays, p_value=None, seconds=values["seconds"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"a result of a comparison lacks {error}: move that directory away") from error
+
+
+def about(comparison: Comparison, tables: dict[str, Records]) -> dict:
+    """What decides the results of a comparison, as JSON values."""
+    digests = {
+        name: digest((known.tokens, known.reward, known.valid, known.test, known.seconds))
+        for name, known in tables.items()
+    }
+    return {"configuration": describe(comparison), "tables": digests, "numerics": NUMERICS}
 
 
 def _block(strategy: Strategy, space: Space) -> int:

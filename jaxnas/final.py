@@ -1,29 +1,31 @@
 """Final training: the chosen architecture from scratch on all training data, then the test score, once."""
 
 import dataclasses
-import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import jax
 import numpy as np
 
 from jaxnas import fingerprint
 from jaxnas.checkpoint import MOVE, Checkpoints
+from jaxnas.children.normalised import check_normalised
 from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.final_data import check_final_data
 from jaxnas.numerics import NUMERICS, pinned
 from jaxnas.outcome import Progress, Status, Trial
-from jaxnas.settings import describe, differing
+from jaxnas.ranges import Epochs, Range, Share
+from jaxnas.settings import describe, differing, settings
 from jaxnas.tasks import learnt, measure_of
-from jaxnas.tasks.classification import Augment, check_smoothing
+from jaxnas.tasks.classification import Augment
 
 FOLDER = "final"
 
 
-@dataclass(frozen=True)
+@settings
 class Final:
     """How the winner is trained; nothing of it changes the search.
 
@@ -33,25 +35,17 @@ class Final:
         label_smoothing: share of a label that the loss spreads over all classes; None: the task's own.
         width: so many times the filters in every layer (the "more filters" of Zoph & Le, section 4.1), or the hidden
             units of recurrent cells.
-        seeds: trainings from different initial weights, all together in one program; the first begins as the trial.
+        seeds: trainings that differ in initial weights, order of batches, augmentation and dropout, all together in one
+            program; the first has the trial's own.
         save_every: epochs between checkpoints, from which a killed training goes on.
     """
 
     train: Train = field(default_factory=lambda: Train(epochs=30))
     augment: Augment | None = None
-    label_smoothing: float | None = None
-    width: float = 1.0
-    seeds: int = 1
-    save_every: int = 1
-
-    def __post_init__(self):
-        for name in ("seeds", "save_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: give 1 or more")
-        if not (math.isfinite(self.width) and self.width > 0):
-            raise ValueError(f"width={self.width}: give a number greater than 0, such as 2")
-        if self.label_smoothing is not None:
-            check_smoothing(self.label_smoothing)
+    label_smoothing: Share | None = None
+    width: Annotated[float, Range(0, 1000, "(]")] = 1.0
+    seeds: Annotated[int, Range(1, 1000)] = 1
+    save_every: Epochs = 1
 
     def task(self, own):
         """The experiment's task, changed for final training. Raises ValueError where it has no such setting."""
@@ -207,9 +201,10 @@ class _Training:
         children = experiment.space.children(self.data.input_shape, self.data.classes, train.dtype)
         architecture = experiment.space.decode(np.array(trial.tokens, np.int32))
         self.children, self.architecture = widened(children, architecture, self.final.width)
+        check_normalised(self.children, train.batch_size, self.architecture)
         self.inside = self.children.envelope([self.architecture])
         devices = min(seeds, len(jax.local_devices()))
-        self.trainer = Trainer(self.children, task, self.data, train, experiment.seed, devices)
+        self.trainer = Trainer(self.children, task, self.data, train, experiment.seed, devices, own_batches=True)
         self.live = [seed < seeds for seed in range(-(-seeds // devices) * devices)]
         self.genes = [self.children.place(self.architecture, self.inside)] * len(self.live)
         self.place = checkpoints(workdir, trial)

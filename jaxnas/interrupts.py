@@ -92,7 +92,7 @@ def leave(status: int) -> None:
 
 
 def _end(number: int, frame) -> None:
-    os.write(2, f"\n{LINES[signal.Signals(number)]}\n".encode())
+    os.write(2, f"\n{LINES[signal.Signals(number)].partition('.')[0]}\n".encode())  # nothing had begun
     os._exit(128 + number)
 
 

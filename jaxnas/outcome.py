@@ -44,6 +44,11 @@ class Measure(StrEnum):
     """The score is the same: minus this, in nats."""
 
     @property
+    def logarithmic(self) -> bool:
+        """Whether scores are log-probabilities in nats, 0 at most, and no shares of 1."""
+        return self != Measure.SCORE
+
+    @property
     def examples(self) -> str:
         """What a score is a mean over."""
         return "examples" if self == Measure.SCORE else "symbols"

@@ -9,11 +9,12 @@ import itertools
 from collections.abc import Callable
 
 from jaxnas import fingerprint
-from jaxnas.evaluators import Reads
+from jaxnas.evaluators import Measured, Reads
 from jaxnas.experiment import Experiment, describe, differences
 from jaxnas.ledger import Ledger
 from jaxnas.machine import machine, moved
 from jaxnas.numerics import NUMERICS, check_numerics
+from jaxnas.rewards import Checks
 from jaxnas.tasks import measure_of
 
 
@@ -52,7 +53,10 @@ def begin(experiment: Experiment, ledger: Ledger, evaluate, origin: dict | None,
             note(line)
     else:
         ledger.record(seed=experiment.seed, numerics=NUMERICS, data=data, about=about, **here)
-    ledger.record(configuration=describe(experiment), measure=measure_of(experiment.task))
+    measure = evaluate.measure if isinstance(evaluate, Measured) else measure_of(experiment.task)
+    if isinstance(experiment.reward, Checks):
+        experiment.reward.check(measure)
+    ledger.record(configuration=describe(experiment), measure=measure)
     if origin is not None or "origin" not in facts:
         ledger.record(origin=origin)
 

@@ -13,6 +13,7 @@ import jax
 
 from jaxnas.compare import Comparison
 from jaxnas.experiment import Experiment
+from jaxnas.interrupts import Stopped
 from jaxnas.numerics import pinned
 from jaxnas.overrides import override
 from jaxnas.program_cache import keep_programs
@@ -91,7 +92,9 @@ def restore(source: str, config: Path, overrides: list[str], kind: type[Settings
     sys.path.insert(0, folder)  # a config may import what lies beside it
     try:
         exec(compile(source, str(config), "exec"), vars(module))
-    except (Exception, SystemExit) as error:
+    except Stopped:
+        raise
+    except BaseException as error:  # of a config's own
         raise ValueError(f"{config} does not run: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(folder)

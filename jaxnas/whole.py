@@ -69,7 +69,7 @@ class WholeSearch:
     def run(self, known: Records, budget: float, seeds: Sequence[int]) -> Searches:
         """Search until the sum of the trials' seconds reaches the budget; the trial that reaches it counts.
 
-        A child that failed gives reward 0, the floor of `Accuracy`.
+        A child that failed gives the table's floor, see `jaxnas.tables.Records.floor`: among accuracies 0.
 
         Raises:
             ValueError: the strategy proposed an architecture that the table does not hold.
@@ -83,7 +83,9 @@ class WholeSearch:
         block = min(self.block, math.ceil(len(seeds) / devices))
         padded = math.ceil(len(seeds) / (devices * block)) * devices * block
         keys = jax.vmap(partial(jax.random.key, impl="threefry2x32"))(np.resize(seeds, padded))
-        table = Lookup(known.addresses, _rewards(known), np.float32(known.seconds), np.float32(budget * MARGIN))
+        table = Lookup(
+            known.addresses, np.float32(known.reward), np.float32(known.seconds), np.float32(budget * MARGIN)
+        )
         rows = self._program(keys.reshape(-1, block), table, decisions=known.decisions, rounds=rounds)
         return np.asarray(rows).reshape(padded, -1)[: len(seeds)]
 
@@ -112,7 +114,7 @@ class WholeSearch:
         return rows.transpose(1, 0, 2).reshape(len(keys), -1)
 
     def _one_by_one(self, known: Records, budget: float, seeds: np.ndarray, rounds: int) -> np.ndarray:
-        rows, reward = np.full((len(seeds), rounds, self.children), -1, np.int32), _rewards(known)
+        rows, reward = np.full((len(seeds), rounds, self.children), -1, np.int32), np.float32(known.reward)
         for seed, of_seed in zip(seeds.tolist(), rows, strict=True):
             state, spent = self.strategy.init(known.decisions, key_for(seed, "strategy")), 0.0
             for r in range(rounds):
@@ -128,10 +130,6 @@ class WholeSearch:
 def _alone(fn: Callable) -> Callable:
     """As `jax.vmap` on a leading axis of length 1, but branches stay branches."""
     return lambda *args: jax.tree.map(lambda x: x[None], fn(*jax.tree.map(lambda x: x[0], args)))
-
-
-def _rewards(known: Records) -> np.ndarray:
-    return np.nan_to_num(known.score, nan=0.0).astype(np.float32)
 
 
 def _ended(rows: np.ndarray, known: Records, budget: float) -> Searches:

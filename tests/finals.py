@@ -37,7 +37,20 @@ CHILDREN = EXPERIMENT.space.children((8, 8, 1), 10)
 
 def trial_of(chain: Chain, number=7, status="ok") -> Trial:
     tokens, score = tuple(EXPERIMENT.space.encode(chain).tolist()), 0.5 if status == "ok" else None
-    return Trial(number, 0, tokens, CHILDREN.describe(chain), status, score, 0.5, (score,), 1, 1, 1.0, 1)
+    return Trial(
+        number,
+        number // EXPERIMENT.children,
+        tokens,
+        CHILDREN.describe(chain),
+        status,
+        score,
+        0.5,
+        (score,),
+        1,
+        1,
+        1.0,
+        1,
+    )
 
 
 TRIAL = trial_of(CHAIN)

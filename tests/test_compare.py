@@ -186,7 +186,7 @@ def test_a_finished_comparison_is_not_overwritten(place, capsys):
     ("arguments", "message"),
     [
         (["none.py"], "cannot read none.py"),
-        (["mine.py", "--sedes=3"], "unknown setting --sedes=3 (did you mean --seeds?)"),
+        (["mine.py", "--sedes=3"], "unknown setting --sedes=3: did you mean --seeds"),
         (["empty.py"], "sets no `comparison`: it needs a line `comparison = Comparison(...)`"),
     ],
 )

@@ -145,6 +145,7 @@ def test_a_config_is_read_as_python_reads_it(tmp_path, name):
         (b"experiment = (", "does not run: SyntaxError"),
         (b"import sys; sys.exit(7)", "does not run: SystemExit: 7"),
         (b"raise SystemExit", "does not run: SystemExit"),
+        (b"raise KeyboardInterrupt", "does not run: KeyboardInterrupt"),
         (b"", "sets no `experiment`"),
         (b"experiment = 3", "sets no `experiment`"),
     ],

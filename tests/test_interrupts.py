@@ -37,7 +37,7 @@ def test_a_signal_ends_a_command_at_any_moment_with_one_line(config, tmp_path, s
         time.sleep(0.01)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number, err
-    assert err.strip() in ("", interrupts.LINES[number])
+    assert err.strip() in ("", interrupts.LINES[number], interrupts.LINES[number].partition(".")[0])
     if (tmp_path / "run" / "ledger.sqlite").exists():
         len(Ledger(tmp_path / "run"))
 

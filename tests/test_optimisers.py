@@ -40,6 +40,46 @@ def test_adams_rate_falls_to_nothing():
     np.testing.assert_allclose(found, [-0.25 * (1 + np.cos(np.pi * k / 4)) for k in range(4)], rtol=1e-4)
 
 
+def rates(steps, epochs, kind=SGD, **settings):
+    """The share of the rate that each step of a training takes, from what it adds at gradients of 1."""
+    plain = {"momentum": 0.0} if kind is SGD else {}
+    return (
+        -moves(kind(0.1, weight_decay=0.0, **plain, **settings), [(1.0, 1.0)] * steps * epochs, steps, epochs)[:, 0]
+        / 0.1
+    )
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 10])
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_cosine_begins_at_the_rate_and_would_be_0_one_step_after_the_last(kind, epochs):
+    total = 3 * epochs
+    expected = [(1 + np.cos(np.pi * k / total)) / 2 for k in range(total)]
+    np.testing.assert_allclose(rates(3, epochs, kind, schedule="cosine"), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("steps", "drops", "expected"),
+    [
+        (1, (0.5, 0.75), [1]),
+        (2, (0.5, 0.75), [1, 0.1]),
+        (3, (0.5, 0.75), [1, 1, 0.1]),
+        (4, (0.5, 0.75), [1, 1, 0.1, 0.01]),
+        (10, (0.7,), [1] * 7 + [0.1] * 3),
+        (10, (0.01, 0.72), [1] + [0.1] * 7 + [0.01] * 2),
+        (5, (), [1] * 5),
+    ],
+)
+def test_steps_fall_to_a_tenth_where_a_share_is_done_and_never_at_the_first_step(steps, drops, expected):
+    np.testing.assert_allclose(rates(steps, 1, schedule="step", drops=drops), expected, rtol=1e-5)
+    np.testing.assert_allclose(rates(1, steps, schedule="step", drops=drops), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("steps", "epochs", "hold"), [(1, 1, 1), (1, 2, 1), (2, 1, 3), (3, 4, 2), (2, 10, 6)])
+def test_decay_holds_the_rate_for_whole_epochs_and_then_falls_at_each(steps, epochs, hold):
+    expected = [0.5 ** max(0, epoch - hold + 1) for epoch in range(epochs) for _ in range(steps)]
+    np.testing.assert_allclose(rates(steps, epochs, schedule="decay", decay=0.5, hold=hold), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("kind", "settings", "message"),
     [

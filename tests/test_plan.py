@@ -1,6 +1,7 @@
 """The planner: every child once, little padding, few programs, within memory, and the same again after a resume."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from jaxnas.tasks import Digits
 
 FULL = ChainCNN()  # kernel sides 1, 3, 5, 7; filters 24, 36, 48, 64; strides 1
 DEEP = ChainCNN(layers=4, depths=(2, 4), kernel_heights=(1, 3), filters=(8, 16, 32))
-WORK = Workload(images=10_000, batch_size=64, trials=256, platform="cpu", devices=2, budget=2**33)
+IMAGES = 100
+MIDDLE = 32e9
+WORK = Workload(images=10_000, batch_size=64, platform="cpu", devices=2, budget=2**33)
 
 
 def architectures(space, n, seed=0):
@@ -59,28 +62,39 @@ def test_full_lists_run_little_more_than_the_useful_work_in_few_programs():
     [
         (Rates(work=1e15, program=1.0, branch=1.0), Padded()),
         (Rates(work=1e6, program=1.0, branch=1.0), Branching(DEEP.children((32, 32, 3), 10).kernels, (8, 16, 32))),
-        (Rates(work=1e9, program=0.0, branch=1.0), Branching(DEEP.children((32, 32, 3), 10).kernels, (32,))),
+        (Rates(work=MIDDLE, program=0.0, branch=1.0), Branching(DEEP.children((32, 32, 3), 10).kernels, (32,))),
     ],
     ids=["compiling costs all", "running costs all", "both cost"],
 )
 def test_the_engine_is_that_of_least_predicted_time(rates, expected, monkeypatch):
     monkeypatch.setitem(plan.RATES, "cpu", rates)
-    mine, chains = planner(work=replace(WORK, trials=4, images=100)), architectures(DEEP, 4)
+    mine, chains = planner(work=replace(WORK, images=IMAGES)), architectures(DEEP, 4)
     cut = mine.plan(chains)
     assert {group.inside.engine for group in cut.groups} == {expected}
-    every = [mine._by(engine, chains).seconds for engine in mine.engines]
-    assert cut.seconds == min(every)
+    children = DEEP.children((32, 32, 3), 10)
+
+    def seconds(engine):
+        """Of 128 children, by the formula."""
+        roof = children.roof(chains, engine)
+        work = 3 * IMAGES * 128 / 4 * sum(children.executed(a, roof) for a in chains)
+        return rates.program + rates.branch * children.branches(roof) + work / rates.work
+
+    every = [seconds(engine) for engine in mine.engines]
+    assert seconds(cut.groups[0].inside.engine) == min(every)
     assert len(set(every)) == len(every) == 5  # padded, and branching with 32 and any of 8 and 16
 
 
-def test_a_long_search_spreads_the_compilation_over_its_rounds(monkeypatch):
-    monkeypatch.setitem(plan.RATES, "cpu", Rates(work=1e9, program=0.0, branch=1.0))
-    chains = architectures(DEEP, 4)
-    classes = [
-        len(planner(work=replace(WORK, trials=trials, images=100)).plan(chains).groups[0].inside.engine.filters)
-        for trials in (4, 40_000)
-    ]
-    assert classes == [1, 3]
+def test_the_engine_does_not_depend_on_devices_memory_or_groups(monkeypatch):
+    """Where it would, the same search on another machine, or with one more round, would be another one."""
+    monkeypatch.setitem(plan.RATES, "cpu", Rates(work=1e9, program=1.0, branch=1.0))
+    for images in (1, 10, 100, 1000, 10_000, 100_000):
+        for space in (DEEP, FULL):
+            chains, found = architectures(space, 12), set()
+            for devices, budget, size in product((1, 2, 4, 16), (2**26, 2**33), (None, 1, 5)):
+                work = replace(WORK, images=images, devices=devices, budget=budget)
+                cut = planner(space, work, group_size=size).plan(chains)
+                found |= {group.inside.engine for group in cut.groups}
+            assert len(found) == 1
 
 
 def test_where_nothing_was_measured_all_are_padded():

@@ -97,8 +97,8 @@ def changed(name, row, value):
         (changed("tokens", 3, "0 x 0 -1 -1 -1 -1"), "row 3: .*'x'"),
         (changed("tokens", 3, "0 0 0 0 -1 -1 -1"), "twice"),
         (changed("valid", 2, "good"), "column valid: .*'good'"),
-        (changed("seconds", 2, "0"), "column seconds: .*above 0"),
-        (changed("seconds", 2, ""), "column seconds: .*above 0"),
+        (changed("seconds", 2, "0"), "column seconds, row 2 .*above 0"),
+        (changed("seconds", 2, ""), "column seconds, row 2 .*above 0"),
         (changed("valid", 2, "1,2"), "line 4: 6 cells, the header has 5"),
         (lambda t: {k: v[:0] for k, v in t.items()}, "no rows"),
     ],
@@ -156,7 +156,8 @@ def test_a_search_looks_its_scores_up(tmp_path):
         row = known.row_of[trial.tokens]
         assert trial.score == (None if row == 5 else known.score[row])
         assert trial.seconds == known.seconds[row]
-        assert trial.architecture == {"type": "table", "arch": known.architectures[row]}
+        about = {"type": "table", "arch": known.architectures[row], "column": "early", "final": known.valid[row]}
+        assert trial.architecture == about
 
 
 def test_an_empty_score_is_a_failed_child(tmp_path):
@@ -194,7 +195,7 @@ def test_a_search_over_a_table_from_the_command_line(tmp_path, monkeypatch, caps
     assert main(["trials", "runs/mine", "--top", "1"]) == 0
     assert best.architecture["arch"] in capsys.readouterr().out
     assert main(["show", "runs/mine", str(best.trial_id)]) == 0
-    assert f"validation score {best.score:.4f}" in capsys.readouterr().out
+    assert f"column early {best.score:.4f}, final validation score " in capsys.readouterr().out
     assert main(["plan", "mine.py"]) == 2
     assert "Table trains nothing: there is no plan to show" in capsys.readouterr().err
     assert main(["search", "mine.py", "--evaluator.file=elsewhere.csv", "--workdir=other"]) == 2

@@ -21,7 +21,7 @@ def columns(seed=0) -> dict[str, np.ndarray]:
     """Scores from 0 to 1 rise with every token; costs from 1 to 3 seconds."""
     tokens, rng = everything(), np.random.default_rng(seed)
     height = np.maximum(tokens, 0).sum(1) / SPACE.decisions.sizes.sum()
-    early, valid, test = (np.round(height + rng.normal(0, 0.02, len(tokens)), 4) for _ in range(3))
+    early, valid, test = (np.round((height + rng.normal(0, 0.02, len(tokens))).clip(0, 1), 4) for _ in range(3))
     words = np.array([" ".join(map(str, row)) for row in tokens.tolist()])
     return dict(zip(NAMES, (words, early, valid, test, np.round(1 + 2 * rng.random(len(tokens)), 3)), strict=True))
 

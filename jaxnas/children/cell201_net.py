@@ -25,6 +25,7 @@ from jaxnas.children.chain_net import BatchNorm
 from jaxnas.children.cost import Cost
 from jaxnas.children.engines import Branching, Engine, Padded, Ragged
 from jaxnas.children.masked import Statistics
+from jaxnas.children.normalised import Normalised
 from jaxnas.rng import key_for
 
 WORKING = 6
@@ -109,6 +110,10 @@ class CellChildren:
     def unmeasured(self) -> Engine:
         """The engine for a device whose speed has not been measured."""
         return Padded()
+
+    def least_normalised(self, architecture: Cell | None = None) -> Normalised:
+        """That of the residual block before the last stage: every network has it."""
+        return Normalised(f"the residual block before stage {STAGES}", self.skeleton.stage(STAGES - 1)[0])
 
     def memory(self, batch: int) -> tuple:
         """What a network carries from batch to batch: nothing."""

@@ -19,6 +19,7 @@ from jaxnas.children.convolution import reach
 from jaxnas.children.cost import Cost
 from jaxnas.children.engines import Branching, Engine, Padded
 from jaxnas.children.masked import Statistics
+from jaxnas.children.normalised import Normalised
 from jaxnas.rng import key_for
 
 
@@ -41,6 +42,7 @@ class ChainChildren:
             that a child starts from the same numbers in any company.
         kernels: all pairs of kernel sides in the space.
         filters: all numbers of filters in the space, ascending.
+        strides: the greatest stride height and width.
         norm: settings of batch normalisation.
         dtype: of a convolution's operands, "float32" or "bfloat16"; sums and parameters are float32.
     """
@@ -50,6 +52,7 @@ class ChainChildren:
     full: ChainEnvelope
     kernels: tuple[tuple[int, int], ...]
     filters: tuple[int, ...]
+    strides: tuple[int, int] = (1, 1)
     norm: BatchNorm = field(default_factory=BatchNorm)
     dtype: str = "float32"
 
@@ -94,6 +97,12 @@ class ChainChildren:
     def unmeasured(self) -> Engine:
         """The engine for a device whose speed has not been measured."""
         return Padded()
+
+    def least_normalised(self, architecture: Chain | None = None) -> Normalised:
+        """The last layer's: maps shrink from layer to layer."""
+        smallest = Chain(tuple(replace(layer, stride=self.strides) for layer in self.full.layers))
+        layers = (architecture or smallest).layers
+        return Normalised(f"layer {len(layers)}", chain.map_sizes(layers, self.input_shape)[-1][0])
 
     def memory(self, batch: int) -> tuple:
         """What a network carries from batch to batch: nothing."""

@@ -26,7 +26,8 @@ from jaxnas.children.cost import Cost
 from jaxnas.children.engines import Branching, Engine
 from jaxnas.children.forward import Values
 from jaxnas.children.masked import Statistics
-from jaxnas.children.skip import Skip
+from jaxnas.children.normalised import Normalised
+from jaxnas.children.skip import Skip, SkipLayer, places
 from jaxnas.children.skip_genes import QUAD, TILE, SkipEnvelope, SkipGenes
 from jaxnas.rng import key_for
 
@@ -47,6 +48,8 @@ class SkipChildren:
         layers: the greatest number of layers.
         kernel: the greatest kernel height and width.
         filters: all numbers of filters in the space, ascending.
+        strides: the greatest stride height and width.
+        normalised: whether batch normalisation may follow a convolution.
         norm: settings of batch normalisation.
         dtype: of the factors of matrix products, "float32" or "bfloat16"; sums and parameters are float32.
     """
@@ -56,6 +59,8 @@ class SkipChildren:
     layers: int
     kernel: tuple[int, int]
     filters: tuple[int, ...]
+    strides: tuple[int, int] = (1, 1)
+    normalised: bool = True
     norm: BatchNorm = field(default_factory=BatchNorm)
     dtype: str = "float32"
 
@@ -116,6 +121,15 @@ class SkipChildren:
     def branching(self, filters: tuple[int, ...]) -> Branching:
         """The engine whose loops end where a child's do, with these classes of channels."""
         return Branching((), filters)
+
+    def least_normalised(self, architecture: Skip | None = None) -> Normalised | None:
+        """That of the smallest map; in the whole space the last layer's of a chain with the greatest strides."""
+        layer = SkipLayer("convolution", (0,), (1, 1), self.strides, self.filters[0], self.normalised)
+        smallest = Skip(tuple(replace(layer, inputs=(i,)) for i in range(self.layers)))
+        found = architecture or smallest
+        maps = enumerate(zip(found.layers, places(found, self.input_shape)[1:], strict=True), 1)
+        sizes = [Normalised(f"layer {i}", at.size) for i, (layer, at) in maps if layer.filters and layer.norm]
+        return min(sizes, key=lambda one: math.prod(one.size), default=None)
 
     def memory(self, batch: int) -> tuple:
         """What a network carries from batch to batch: nothing."""

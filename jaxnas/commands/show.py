@@ -11,12 +11,11 @@ def run(options, rest: list[str]) -> int:
     ledger = Ledger(options.workdir)
     ledger.check()
     trial = ledger.trial(options.trial)
-    words = report.scored(trial, ledger.measure, ledger.unknown)
-    score = words if trial.score is None else f"validation score {words}"
-    cost = f"{trial.parameters:,} parameters, {trial.multiply_adds:,} multiply-adds"
+    score, cost = report.introduced(trial, ledger.measure, ledger.unknown), report.costs(trial)
     if options.out is not None:
-        report.picture(trial.architecture, f"trial {trial.trial_id}: {score}\n{cost}", options.out)
-    print(f"Trial {trial.trial_id} of round {trial.round}: {score}, {cost}")
+        title = f"trial {trial.trial_id}: {score}\n{cost.removeprefix(', ')}"
+        report.picture(trial.architecture, title, options.out)
+    print(f"Trial {trial.trial_id} of round {trial.round}: {score}{cost}")
     print()
     print(report.draw(trial.architecture))
     curve = ", ".join("-" if v is None else f"{v:.4f}" for v in trial.curve)

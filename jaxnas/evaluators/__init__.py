@@ -14,7 +14,7 @@ from jaxnas.evaluators.optimisers import SGD, Adam, Optimiser
 from jaxnas.evaluators.population import Population
 from jaxnas.evaluators.table import Table
 from jaxnas.evaluators.train import Train
-from jaxnas.outcome import Outcome, Progress, Trial
+from jaxnas.outcome import Measure, Outcome, Progress, Trial
 from jaxnas.rewards import Reward
 
 
@@ -58,6 +58,13 @@ class Plans(Protocol):
 
 
 @runtime_checkable
+class Measured(Protocol):
+    """An `Evaluate` whose scores are not the task's, as those of a table."""
+
+    measure: Measure
+
+
+@runtime_checkable
 class StopsEarly(Protocol):
     """An `Evaluate` that ranks the children of a round before they are done."""
 
@@ -79,6 +86,7 @@ __all__ = [
     "Evaluate",
     "Evaluator",
     "Halving",
+    "Measured",
     "Optimiser",
     "Plans",
     "Population",

@@ -1,12 +1,13 @@
 """Optimisers of children as settings: what each becomes in optax, for a training of known length."""
 
-import math
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, Protocol, runtime_checkable
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import optax
+
+from jaxnas.ranges import LearningRate, Norm, Part, Range, Share, Weight
+from jaxnas.settings import settings
 
 
 @runtime_checkable
@@ -19,7 +20,7 @@ class Optimiser(Protocol):
         """The optax optimiser for so many steps an epoch and so many epochs."""
 
 
-@dataclass(frozen=True)
+@settings
 class SGD:
     """Stochastic gradient descent with Nesterov momentum; the defaults are those of Zoph & Le, section 4.1.
 
@@ -27,32 +28,30 @@ class SGD:
         learning_rate: at the start.
         momentum: in [0, 1); 0: none.
         weight_decay: added to the gradient, times the parameter; all parameters decay.
-        schedule: "cosine" brings the rate to 0 at the last step (https://arxiv.org/abs/1608.03983);
-            "step" divides it by ten after each of ``drops``; "decay" multiplies it by ``decay`` at each epoch after
-            the first ``hold``; "constant" keeps it.
+        schedule: "cosine": step k of K, from 0, has (1 + cos(pi k / K)) / 2 of the rate, which would be 0 one step
+            after the last (https://arxiv.org/abs/1608.03983, as optax and PyTorch have it); "step" divides the rate by
+            ten from the first step on before which a share of ``drops`` is done, never at the first one; "decay"
+            multiplies it by ``decay`` at each epoch after the first ``hold``; "constant" keeps it.
         drops: shares of the training, ascending; the defaults are those of He et al. on CIFAR-10
-            (https://arxiv.org/abs/1512.03385).
+            (https://arxiv.org/abs/1512.03385) and of DenseNet (https://arxiv.org/abs/1608.06993).
         hold: epochs at the first rate, 1 or more.
         decay: in (0, 1]; the defaults of both are the medium model's in Zaremba et al., 2014
             (https://arxiv.org/abs/1409.2329).
         clip: greatest norm of a child's gradient, which is scaled down to it; None: any.
     """
 
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
+    learning_rate: LearningRate = 0.1
+    momentum: Share = 0.9
+    weight_decay: Weight = 1e-4
     schedule: Literal["cosine", "step", "decay", "constant"] = "cosine"
-    drops: tuple[float, ...] = (0.5, 0.75)
-    hold: int = 6
-    decay: float = 1 / 1.2
-    clip: float | None = None
+    drops: tuple[Part, ...] = (0.5, 0.75)
+    hold: Annotated[int, Range(1, 10**6)] = 6
+    decay: Annotated[float, Range(0, 1, "(]")] = 1 / 1.2
+    clip: Norm | None = None
 
     def __post_init__(self):
-        _check(self.learning_rate, self.clip)
         if not all(a < b for a, b in pairwise((0.0, *self.drops, 1.0))):
             raise ValueError(f"drops={self.drops}: give ascending shares of the training between 0 and 1")
-        if not (self.hold >= 1 and 0 < self.decay <= 1):
-            raise ValueError(f"hold={self.hold}, decay={self.decay}: give 1 or more epochs, and a factor in (0, 1]")
 
     def transformation(self, steps: int, epochs: int) -> optax.GradientTransformation:
         """The optax optimiser for so many steps an epoch and so many epochs."""
@@ -64,7 +63,8 @@ class SGD:
             case "cosine":
                 return optax.cosine_decay_schedule(self.learning_rate, steps * epochs)
             case "step":
-                starts = np.array([round(share * steps * epochs) for share in self.drops])
+                # rounded first: 0.7 * 10 is a little more than 7
+                starts = np.array([math.ceil(round(share * steps * epochs, 6)) for share in self.drops])
                 return lambda count: self.learning_rate * 0.1 ** (count >= starts).sum()
             case "decay":
                 held = (self.hold - 1) * steps  # the first epoch after those that are held is one step down
@@ -73,7 +73,7 @@ class SGD:
                 return self.learning_rate
 
 
-@dataclass(frozen=True)
+@settings
 class Adam:
     """Adam with decoupled weight decay.
 
@@ -82,7 +82,7 @@ class Adam:
         beta1: decay of the mean of gradients, in [0, 1).
         beta2: that of their squares.
         weight_decay: times rate and parameter; all parameters decay.
-        schedule: "cosine" brings the rate to 0 at the last step; "constant" keeps it.
+        schedule: "cosine", as that of `SGD`; "constant" keeps the rate.
         clip: greatest norm of a child's gradient, which is scaled down to it; None: any.
 
     References:
@@ -90,18 +90,12 @@ class Adam:
         (https://arxiv.org/abs/1711.05101).
     """
 
-    learning_rate: float = 0.001
-    beta1: float = 0.9
-    beta2: float = 0.999
-    weight_decay: float = 0.0
+    learning_rate: LearningRate = 0.001
+    beta1: Share = 0.9
+    beta2: Share = 0.999
+    weight_decay: Weight = 0.0
     schedule: Literal["cosine", "constant"] = "cosine"
-    clip: float | None = None
-
-    def __post_init__(self):
-        _check(self.learning_rate, self.clip)
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: give a number from 0 to less than 1")
+    clip: Norm | None = None
 
     def transformation(self, steps: int, epochs: int) -> optax.GradientTransformation:
         """The optax optimiser for so many steps an epoch and so many epochs."""
@@ -110,13 +104,6 @@ class Adam:
         return optax.chain(
             *_clipped(self.clip), optax.adamw(rate, self.beta1, self.beta2, weight_decay=self.weight_decay)
         )
-
-
-def _check(learning_rate: float, clip: float | None) -> None:
-    if not (learning_rate > 0 and math.isfinite(learning_rate)):
-        raise ValueError(f"learning_rate={learning_rate}: give a positive number")
-    if clip is not None and not clip > 0:
-        raise ValueError(f"clip={clip}: give a number greater than 0, or None")
 
 
 def _clipped(norm: float | None) -> list[optax.GradientTransformation]:

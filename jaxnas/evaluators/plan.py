@@ -15,6 +15,9 @@ from jaxnas.evaluators.programs import BATCHES_BYTES, in_turn
 EngineName = Literal["auto", "padded", "branching", "ragged"]
 LONGEST = 120.0
 """Seconds that a group whose children run in turn may last: more would be lost to a kill, and nothing is gained."""
+SEARCH = 128
+"""Children of the search for which `auto` takes an engine. It never asks how many there really are, nor on how many
+devices and in what groups they run: rounds may be added later, devices too, and a child's numbers are its engine's."""
 BALANCE = 8
 """But so many children a device stay together, or one device would wait for the other."""
 MOST_CLASSES = 6
@@ -111,7 +114,6 @@ class Workload:
     Attributes:
         images: examples that a child is trained on, all epochs together.
         batch_size: examples a step.
-        trials: how many children the search trains in all: over them the compilation is spread.
         platform: kind of device, as JAX names it.
         devices: over how many the children are spread.
         budget: bytes of memory a group may take on one device.
@@ -119,7 +121,6 @@ class Workload:
 
     images: int
     batch_size: int
-    trials: int
     platform: str
     devices: int
     budget: int
@@ -145,13 +146,11 @@ class Planner:
         self.limits: dict[Engine, int] = {}
 
     def plan(self, architectures: Sequence) -> Plan:
-        """The plan of least predicted time, the compilation of new programs counted with this round's share in it.
-
-        The first round settles the engine: from then on its programs are known.
-        """
-        plans = [self._by(engine, architectures) for engine in self.engines]
-        share = min(1.0, len(architectures) / self.work.trials)
-        return min(plans, key=lambda p: 0 if p.seconds is None else p.seconds - (1 - share) * p.compile_seconds)
+        """The groups of a round. The first round settles the engine."""
+        engine = self.engines[0]
+        if len(self.engines) > 1:
+            engine = min(self.engines, key=lambda engine: self._searching(engine, architectures))
+        return self._by(engine, architectures)
 
     def learn(self, plan: Plan, places: Mapping[int, int]) -> None:
         """Remember a round's programs, and what did not fit.
@@ -197,6 +196,15 @@ class Planner:
             return [Padded(), *branching] if self.work.platform in RATES else [self.children.unmeasured]
         return {"padded": [Padded()], "branching": branching, "ragged": [Ragged()]}[name]
 
+    def _searching(self, engine: Engine, architectures: Sequence) -> float:
+        """Predicted seconds of one device for `SEARCH` children like these under one roof, compilation included."""
+        rates, roof = RATES[self.work.platform], self.children.roof(architectures, engine)
+        each = sum(self.children.executed(a, roof) for a in architectures) / len(architectures)
+        return self._compiling(rates, roof) + SEARCH * TRAINING * each * self.work.images / self._rate(rates, engine)
+
+    def _compiling(self, rates: Rates, inside) -> float:
+        return rates.program + rates.branch * self.children.branches(inside)
+
     def _by(self, engine: Engine, architectures: Sequence) -> Plan:
         groups = self._cut(engine, architectures)
         work = lambda count: tuple(sum(count(architectures[r], g.inside) for r in g.rows) for g in groups)
@@ -204,7 +212,7 @@ class Planner:
         useful = work(lambda architecture, _: self.children.cost(architecture).multiply_adds)
         rates, seconds, compiling = RATES.get(self.work.platform), None, None
         if rates:
-            compiling = sum((rates.program + rates.branch * self.children.branches(inside) for inside, _ in new), 0.0)
+            compiling = sum((self._compiling(rates, inside) for inside, _ in new), 0.0)
             seconds = compiling + TRAINING * sum(executed) * self.work.images / (
                 self._rate(rates, engine) * self.work.devices
             )

@@ -3,27 +3,30 @@
 Letters: N children, n of them, T decisions, E epochs.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxnas.children.normalised import check_normalised
+from jaxnas.evaluators import mesh
 from jaxnas.evaluators.halving import Halving
 from jaxnas.evaluators.plan import EngineName, Group, Plan, Planner, Workload
 from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.fingerprint import of_data
 from jaxnas.outcome import Outcome, Progress, Status, Trial
+from jaxnas.ranges import Children, Range
 from jaxnas.rewards import INFEASIBLE, Reward, told
+from jaxnas.settings import settings
 from jaxnas.tasks import Examples, Passage
 
 
-@dataclass(frozen=True)
+@settings
 class Population:
     """Train every child of a round, many at a time.
 
@@ -33,28 +36,25 @@ class Population:
             the devices); None: as many as memory allows, and on CPU as two minutes can train.
         engine: how different convolutions run in one program: "padded" (all do the work of the largest), "branching"
             (each its own), "ragged" (each its own, in one kernel; for GPUs), or "auto": the one whose predicted time
-            for the search is least; `python -m jaxnas plan` shows it.
+            for a search is least (`Planner`); `python -m jaxnas plan` shows it.
         halving: early stopping of a round's worst children; by default all are trained to the end, as in the paper.
         memory: GiB that a group may take on one device; None: most of a GPU's, its share of half of a computer's.
     """
 
     train: Train = field(default_factory=Train)
-    group_size: int | None = None
+    group_size: Children | None = None
     engine: EngineName = "auto"
     halving: Halving = field(default_factory=Halving)
-    memory: float | None = None
+    memory: Annotated[float, Range(0, 1e6, "(]")] | None = None
 
     def __post_init__(self):
         if max(self.halving.rungs, default=0) >= self.train.epochs:
             raise ValueError(f"rungs={self.halving.rungs}: each must be less than the {self.train.epochs} epochs")
-        if self.group_size is not None and self.group_size < 1:
-            raise ValueError(f"group_size={self.group_size}: give 1 or more children, or None")
-        if self.memory is not None and self.memory <= 0:
-            raise ValueError(f"memory={self.memory}: give more than 0 GiB, or None")
 
     def bind(self, space, task, seed: int, trials: int) -> "PopulationEvaluator":
         """Read the data and put it on the device."""
-        return PopulationEvaluator(self, space, task, seed, trials)
+        del trials  # rounds may be added later: how many there are must not change a child
+        return PopulationEvaluator(self, space, task, seed)
 
 
 class Paused(NamedTuple):
@@ -95,16 +95,17 @@ class Round:
 class PopulationEvaluator:
     """The function that `Population.bind` gives; it keeps the data, the compiled programs and what it planned."""
 
-    def __init__(self, settings: Population, space, task, seed: int, trials: int):
+    def __init__(self, settings: Population, space, task, seed: int):
         data, train = task.search_data(seed), settings.train
         self.settings, self.space, self.reward = settings, space, _by_score
         self._fingerprint, self._about = of_data(data), data.facts()
         self.children = space.children(data.input_shape, data.classes, train.dtype)
+        check_normalised(self.children, train.batch_size)
         devices = jax.local_devices()[: settings.group_size]
-        self.trainer = Trainer(self.children, task, data, train, seed, len(devices))
+        self.trainer = Trainer(self.children, task, data, train, seed, len(devices), threads=False)
         self.images = data.seen(train.batch_size) * train.epochs  # that a child sees, all epochs together
-        budget = _budget(devices) if settings.memory is None else int(settings.memory * 2**30)
-        work = Workload(self.images, train.batch_size, trials, devices[0].platform, len(devices), budget)
+        budget = mesh.budget(devices) if settings.memory is None else int(settings.memory * 2**30)
+        work = Workload(self.images, train.batch_size, devices[0].platform, len(devices), budget)
         self.planner = Planner(self.children, work, settings.engine, settings.group_size)
 
     def __call__(
@@ -290,11 +291,3 @@ class PopulationEvaluator:
 
 def _by_score(outcome: Outcome) -> Float[np.ndarray, " N"]:
     return outcome.score
-
-
-def _budget(devices) -> int:
-    """Bytes on one device: four fifths of its own memory, or a CPU device's share of half of the computer's."""
-    stats = devices[0].memory_stats()
-    if stats and "bytes_limit" in stats:
-        return int(0.8 * stats["bytes_limit"])
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2 // len(devices)

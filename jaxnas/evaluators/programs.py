@@ -25,6 +25,9 @@ from jaxnas.rng import key_for
 LEVEL = "xla_backend_optimization_level"
 """On CPU code is optimised at LLVM's level 1, unless XLA_FLAGS name another: it compiles a third faster than at XLA's
 default of 3 and runs as fast, because convolutions and matrix products are library calls."""
+THREADS = "xla_cpu_multi_thread_eigen"
+"""Where products are shared among threads, the order of their sums depends on how many there are, which is the number
+of cores or of devices, whichever is greater."""
 BATCHES_BYTES = 2**25
 """About how much memory the batches take that are made at a time: enough for many steps, little beside a child."""
 
@@ -88,17 +91,17 @@ class Functions:
 
         return lax.map(lambda child: one(*child), (genes, keys, live))  # compiles twice as fast as vmap
 
-    def epoch(self, states: ChildState, genes, data, root: Array, epoch: Array, trains: Array, scored: Array):
+    def epoch(self, states: ChildState, genes, root: Array, data, epoch: Array, trains: Array, scored: Array):
         """One pass over the training data and the first of the held-out examples, for N children.
 
-        Each batch is made once and shared by all. Training and scoring go through the same lines of the program,
-        because the network is what takes long to compile.
+        Each batch is made once and shared by all, or made for each child by a key of its own. Training and scoring go
+        through the same lines of the program, because the network is what takes long to compile.
 
         Args:
             states: of all children; consumed.
             genes: likewise.
+            root: the key of all batches ``[]``; with the trainer's ``own_batches`` one a child ``[N]``.
             data: what to learn from, and what is held out.
-            root: the key of all training.
             epoch: its number, from 0.
             trains: False: nothing is trained, the children are only scored.
             scored: on so many held-out examples.
@@ -107,7 +110,7 @@ class Functions:
             The states, and the sum of the scores of these examples, ``[N]``: NaN where a child failed.
         """
         steps, size = self.trainer.steps, self.trainer.train.batch_size
-        make = self._batches(data, root, epoch, scored)
+        make = lambda root: self._batches(data, root, epoch, scored)
         first, visits = jnp.where(trains, 0, steps), steps + data.visits(size, scored)
 
         def child(carry, genes, batches):
@@ -118,13 +121,18 @@ class Functions:
 
             return lax.scan(visit, carry, batches)[0]
 
+        def of_its_own(carry, genes, root, numbers):
+            return child(carry, genes, (numbers, *lax.map(make(root), numbers)))
+
         def some(carry, numbers):
-            batches = (numbers, *lax.map(make, numbers))
-            return self._each(lambda *one: child(*one, batches))(carry, genes), None
+            if self.trainer.own_batches:
+                return self._each(lambda *one: of_its_own(*one, numbers))(carry, genes, root), None
+            shared = (numbers, *lax.map(make(root), numbers))
+            return self._each(lambda *one: child(*one, shared))(carry, genes), None
 
         n = states.alive.shape[0]
         memory = jax.tree.map(lambda m: jnp.zeros((n, *m.shape), m.dtype), self.trainer.children.memory(size))
-        states, _, totals = lax.scan(some, (states, memory, jnp.zeros(n)), self._chunks(data))[0]
+        states, _, totals = lax.scan(some, (states, memory, jnp.zeros(n)), self._chunks(data, n))[0]
         return states, jnp.where(states.alive, totals, jnp.nan)
 
     def _batches(self, data, root: Array, epoch: Array, scored: Array) -> Callable:
@@ -160,11 +168,8 @@ class Functions:
             outputs, remembered = net(x, genes, training, memory) if memory else (net(x, genes, training), memory)
             losses = self.trainer.task.loss(outputs, labels)
             counts = weights.astype(losses.dtype)
-            return jnp.where(counts > 0, losses * counts, 0).sum() / counts.sum(), (
-                outputs,
-                remembered,
-                ravel_pytree(nnx.state(net, nnx.BatchStat))[0],
-            )
+            mean = jnp.where(counts > 0, losses * counts, 0).sum() / counts.sum()
+            return mean, (outputs, remembered, ravel_pytree(nnx.state(net, nnx.BatchStat))[0])
 
         value, pull, (outputs, remembered, statistics) = jax.vjp(loss, state.parameters, has_aux=True)
 
@@ -196,11 +201,15 @@ class Functions:
         """``fn`` of one child over all of them."""
         return (lambda *stacked: lax.map(lambda one: fn(*one), stacked)) if self.in_turn else jax.vmap(fn)
 
-    def _chunks(self, data) -> Array:
-        """The numbers of the batches as they are made, a row at a time ``[rows, K]``; the last may be none."""
+    def _chunks(self, data, n: int) -> Array:
+        """The numbers of the batches as they are made, a row at a time ``[rows, K]``; the last may be none.
+
+        There are n children here, whose own batches are made at the same time where they run together.
+        """
         size = self.trainer.train.batch_size
         steps = self.trainer.steps + data.visits(size, len(data.held_out))
-        batch = 4 * size * math.prod(data.input_shape)
+        copies = n if self.trainer.own_batches and not self.in_turn else 1
+        batch = 4 * size * math.prod(data.input_shape) * copies
         chunks = -(-steps // max(1, BATCHES_BYTES // batch))
         each = -(-steps // chunks)
         return jnp.arange(chunks * each).reshape(chunks, each)
@@ -220,16 +229,24 @@ def build(trainer, inside, genes: Sequence) -> Program:
     states = mesh.shapes(jax.eval_shape(functions.start, *begin), spread)
     when = mesh.shapes((np.int32(0), np.bool_(True), np.int32(0)), fixed)
     sharded = lambda fn, by: mesh.sharded(fn, trainer.mesh, spread=by)
-    epoch = jax.jit(sharded(functions.epoch, 2), donate_argnums=0, out_shardings=spread)
+    root = begin[1] if trainer.own_batches else trainer.root
+    epoch = jax.jit(sharded(functions.epoch, 3 if trainer.own_batches else 2), donate_argnums=0, out_shardings=spread)
     lowered = (
-        epoch.lower(states, begin[0], trainer.data, trainer.root, *when),
+        epoch.lower(states, begin[0], root, trainer.data, *when),
         jax.jit(sharded(functions.start, 3), out_shardings=spread).lower(*begin),
     )
-    cheap = jax.default_backend() == "cpu" and LEVEL not in os.environ.get("XLA_FLAGS", "")
-    options = {LEVEL: 1} if cheap else None
+    options = _options(trainer.threads)
     with ThreadPoolExecutor(len(lowered)) as pool:
         epoch, start = pool.map(lambda part: part.compile(options), lowered)
     return Program(start, epoch, int(epoch.memory_analysis().temp_size_in_bytes))
+
+
+def _options(threads: bool) -> dict[str, int | bool]:
+    """For the compiler, on CPU."""
+    if jax.default_backend() != "cpu":
+        return {}
+    level = {} if LEVEL in os.environ.get("XLA_FLAGS", "") else {LEVEL: 1}
+    return level if threads else level | {THREADS: False}
 
 
 def stack(trees: Sequence):

@@ -4,17 +4,21 @@ Letters: N children, T decisions.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Int
 
 from jaxnas.fingerprint import digest
 from jaxnas.outcome import Outcome, Progress, Status, Trial
+from jaxnas.ranges import Range
+from jaxnas.settings import settings
 from jaxnas.tables import Records, records
 
+Factor = Annotated[float, Range(0, 1e9, "(]")]
 
-@dataclass(frozen=True)
+
+@settings
 class Table:
     """A file with one row for each architecture: CSV, plain or gzipped, or .npz.
 
@@ -28,6 +32,8 @@ class Table:
         seconds: the column of what a trial costs.
         share: what the column of seconds is multiplied by: 12/200 for 12 of 200 epochs.
         unit: what the scores are divided by, so that they lie in [0, 1]: 100 where the file has percent.
+        measure: what the scores are: "score", shares of 1; "perplexity" or "bits a character", log-probabilities in
+            nats, shown so; "": what the file beside the table says, or log-probabilities where none is above 0.
     """
 
     file: str = "digits"
@@ -36,32 +42,28 @@ class Table:
     valid: str = "valid"
     test: str = "test"
     seconds: str = "seconds"
-    share: float = 1.0
-    unit: float = 1.0
-
-    def __post_init__(self):
-        for name in ("share", "unit"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)}: give a positive number")
+    share: Factor = 1.0
+    unit: Factor = 1.0
+    measure: Literal["", "score", "perplexity", "bits a character"] = ""
 
     def read(self, space) -> Records:
         """The table's rows. Raises ValueError where the file is missing, malformed or of another space."""
         valid = self.valid or self.score
         columns = {"architecture": self.architecture, "score": self.score, "valid": valid}
         columns |= {"test": self.test or valid, "seconds": self.seconds}
-        return records(space, self.file, columns, self.unit, self.share)
+        return records(space, self.file, columns, self.unit, self.share, self.measure)
 
     def bind(self, space, task, seed: int, trials: int) -> "TableEvaluator":
         """Read the file; task, seed and trials are not used."""
         del task, seed, trials
-        return TableEvaluator(self.read(space), self.file)
+        return TableEvaluator(self.read(space), self)
 
 
 class TableEvaluator:
     """The function that `Table.bind` gives."""
 
-    def __init__(self, known: Records, file: str):
-        self.records, self.file = known, file
+    def __init__(self, known: Records, table: Table):
+        self.records, self.table, self.measure = known, table, known.measure
 
     def __call__(
         self,
@@ -96,7 +98,7 @@ class TableEvaluator:
         row = self.records.row_of.get(tuple(tokens.tolist()))
         if row is None:
             raise ValueError(
-                f"{self.file} has no row for tokens {tokens.tolist()}: it holds {len(self.records.tokens):,} "
+                f"{self.table.file} has no row for tokens {tokens.tolist()}: it holds {len(self.records.tokens):,} "
                 "architectures, and a search needs all of its space"
             )
         return row
@@ -109,10 +111,17 @@ class TableEvaluator:
             curve=score[:, None],
             seconds=known.seconds[at],
             places=np.ones(len(at), np.int64),
-            parameters=np.zeros(len(at), np.int64),
-            multiply_adds=np.zeros(len(at), np.int64),
+            parameters=self._cost("parameters", at),
+            multiply_adds=self._cost("multiply_adds", at),
             architectures=tuple(map(self._described, at)),
         )
 
     def _described(self, row: int) -> dict:
-        return {"type": "table", "arch": self.records.architectures[row]}
+        final = self.records.valid[row]
+        about = {"type": "table", "arch": self.records.architectures[row], "column": self.table.score}
+        return about if np.isnan(final) or not self.table.valid else about | {"final": float(final)}
+
+    def _cost(self, name: str, at: list[int]) -> Int[np.ndarray, " N"]:
+        """From the table; 0, which no network costs, where it does not say."""
+        known = self.records.costs.get(name)
+        return np.zeros(len(at), np.int64) if known is None else known[at]

@@ -5,8 +5,8 @@ Letters: N children, B batch, E epochs.
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from dataclasses import field, replace
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +16,12 @@ from jaxtyping import Bool, Float
 from jaxnas.evaluators import mesh
 from jaxnas.evaluators.optimisers import SGD, Optimiser
 from jaxnas.evaluators.programs import ChildState, Functions, Program, build, stack
+from jaxnas.ranges import Epochs, Range, Such
 from jaxnas.rng import key_for
+from jaxnas.settings import settings
 
 
-@dataclass(frozen=True)
+@settings
 class Train:
     """How every child is trained and scored.
 
@@ -32,16 +34,11 @@ class Train:
             accelerators with units for it.
     """
 
-    epochs: int = 10
-    batch_size: int = 64
-    optimiser: Optimiser = field(default_factory=SGD)
-    best_of_last: int = 5
+    epochs: Epochs = 10
+    batch_size: Annotated[int, Range(1, 10**6)] = 64
+    optimiser: Annotated[Optimiser, Such("SGD()")] = field(default_factory=SGD)
+    best_of_last: Epochs = 5
     dtype: Literal["float32", "bfloat16"] = "float32"
-
-    def __post_init__(self):
-        for name in ("epochs", "batch_size", "best_of_last"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: give 1 or more")
 
 
 class Result(NamedTuple):
@@ -72,13 +69,28 @@ class Trainer:
         train: settings.
         seed: the experiment's. Initial weights depend on (seed, trial id), batches on (seed, epoch, step).
         devices: over how many local devices a group is spread; None: all.
+        own_batches: further trainings of a trial have an order of batches, augmentation and dropout of their own, so
+            that batches are made for each child; False: all children of a group share every batch.
+        threads: a CPU device may use all cores, and results depend on how many there are in their last digits; False:
+            one thread a device, and they depend on neither cores nor devices.
 
     Raises:
         ValueError: less training data than a batch.
     """
 
-    def __init__(self, children, task, data, train: Train, seed: int, devices: int | None = None):
+    def __init__(
+        self,
+        children,
+        task,
+        data,
+        train: Train,
+        seed: int,
+        devices: int | None = None,
+        own_batches: bool = False,
+        threads: bool = True,
+    ):
         self.children, self.task, self.train = children, task, train
+        self.own_batches, self.threads = own_batches, threads
         self.steps = data.steps(train.batch_size)
         self.optimiser = train.optimiser.transformation(self.steps, train.epochs)
         self.mesh = mesh.over_children(devices)
@@ -104,7 +116,7 @@ class Trainer:
             inside: the envelope that all run in.
             genes: one child's genes each, N of them, a multiple of the number of devices.
             trial_ids: which trials they are, ``[N]``; (trial, seed) for a further training of a trial from
-                other initial weights; those of seed 0 are the trial's own.
+                other initial weights (and batches); those of seed 0 are the trial's own.
             on_epoch: told what begins and how many epochs are done.
             scored: after which epochs (from 0) to score the held-out data; None: after every one.
             live: False for places that are not to be computed, ``[N]``; None: all are.
@@ -116,11 +128,12 @@ class Trainer:
         live = np.ones(len(trial_ids), bool) if live is None else np.asarray(live)
         genes, begun = jax.device_put(stack(genes), mesh.along_children(self.mesh)), time.perf_counter()
         states, curve, alive = self._begin(program, genes, trial_ids, live, since)
+        root = self._batch_keys(trial_ids)
         for epoch in epochs:
             on_epoch("training", epoch)
             count = len(self.data.held_out) if scored is None or epoch in scored else 0
             when = self._fixed((np.int32(epoch), np.bool_(True), np.int32(count)))
-            states, totals = program.epoch(states, genes, self.data, self.root, *when)
+            states, totals = program.epoch(states, genes, root, self.data, *when)
             totals = np.asarray(totals, np.float64)
             alive = alive & np.isfinite(totals)
             if count:
@@ -142,13 +155,14 @@ class Trainer:
                 the training data is.
         """
         program, states, sums = self.programs[inside, len(genes)], result.states, np.zeros(len(genes))
-        genes, part = jax.device_put(stack(genes), mesh.along_children(self.mesh)), len(self.data.held_out)
+        root, part = self._batch_keys([0] * len(genes)), len(self.data.held_out)  # scoring draws nothing
+        genes = jax.device_put(stack(genes), mesh.along_children(self.mesh))
         for at in range(0, len(examples), part):
             rows = np.arange(at, at + part)
             count = np.count_nonzero(rows < len(examples))
             some = self._fixed(examples[np.minimum(rows, len(examples) - 1)])
             when = self._fixed((np.int32(0), np.bool_(False), np.int32(count)))
-            states, totals = program.epoch(states, genes, replace(self.data, held_out=some), self.root, *when)
+            states, totals = program.epoch(states, genes, root, replace(self.data, held_out=some), *when)
             sums += np.asarray(totals, np.float64)
         return np.where(result.alive & np.isfinite(sums), sums / len(examples), np.nan)
 
@@ -175,8 +189,16 @@ class Trainer:
 
     def _key(self, trial: int | tuple[int, int]) -> jax.Array:
         """Of a child's initial weights."""
-        number, seed = trial if isinstance(trial, tuple) else (trial, 0)
+        number, seed = _and_seed(trial)
         return key_for(self.root, "child", number) if seed == 0 else key_for(self.root, "child again", number, seed)
+
+    def _batch_keys(self, trial_ids: Sequence[int | tuple[int, int]]) -> jax.Array:
+        """Of order, augmentation and dropout: the search's, or one a child, where that of seed 0 is the search's."""
+        if not self.own_batches:
+            return self.root
+        seeds = [_and_seed(trial)[1] for trial in trial_ids]
+        keys = jnp.stack([key_for(self.root, "batches again", seed) if seed else self.root for seed in seeds])
+        return jax.device_put(keys, mesh.along_children(self.mesh))
 
     def _program(self, inside, genes, on_epoch) -> Program:
         """The compiled program of this envelope and group size; compiles it at the first call alone."""
@@ -187,3 +209,7 @@ class Trainer:
             self.programs[name] = build(self, inside, genes)
             self.compile_seconds += time.perf_counter() - began
         return self.programs[name]
+
+
+def _and_seed(trial: int | tuple[int, int]) -> tuple[int, int]:
+    return trial if isinstance(trial, tuple) else (trial, 0)

@@ -1,7 +1,7 @@
 """Reports: what a person sees. They read the ledger and never run JAX."""
 
 from jaxnas.report.comparisons import FILES as COMPARISON_FILES
-from jaxnas.report.comparisons import print_comparison, write_comparison
+from jaxnas.report.comparisons import print_comparison, test_words, write_comparison
 from jaxnas.report.console import console
 from jaxnas.report.draw import draw, pretty
 from jaxnas.report.finals import final_lines, final_report_on
@@ -10,16 +10,18 @@ from jaxnas.report.picture import dot_text, picture
 from jaxnas.report.plans import print_plan
 from jaxnas.report.tables import summary, trial_table
 from jaxnas.report.tabulation import table_report_on
-from jaxnas.report.words import scored
+from jaxnas.report.words import costs, introduced, scored
 
 __all__ = [
     "COMPARISON_FILES",
     "Report",
     "console",
+    "costs",
     "dot_text",
     "draw",
     "final_lines",
     "final_report_on",
+    "introduced",
     "picture",
     "pretty",
     "print_comparison",
@@ -28,6 +30,7 @@ __all__ = [
     "scored",
     "summary",
     "table_report_on",
+    "test_words",
     "trial_table",
     "write_comparison",
 ]

@@ -11,6 +11,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from jaxnas.outcome import Measure
+
+UNITS = {Measure.SCORE: "percent", Measure.PERPLEXITY: "perplexity", Measure.BITS: "bits a character"}
 FILES = ("results.csv", "seeds.csv", "curves.csv", "curves.png")
 SUMMARY = (
     *("problem", "contender", "seeds", "score_mean", "valid_mean", "valid_std", "valid_sem"),
@@ -19,20 +22,38 @@ SUMMARY = (
 
 
 def standing_table(problem: str, standings: Iterable, known) -> Table:
-    """One problem: contenders, best test score first; then what the table could give at most. Scores in percent."""
+    """One problem: contenders, best test score first; then what the table could give at most."""
+    unit, show = UNITS[known.measure], lambda score: _shown(known.measure, score)
     table = Table(
-        title=f"{problem} (means over the searches, in percent)", title_justify="left", box=None, pad_edge=False
+        title=f"{problem} (means over the searches, in {unit})", title_justify="left", box=None, pad_edge=False
     )
     for name in ("strategy", "valid", "test", "s.e. of test", "p against random", "trials", "seconds"):
         table.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
     for s in sorted(standings, key=lambda s: -s.test.mean()):
         p = "" if s.p_value is None else f"{s.p_value:.1g}"
-        numbers = _spread(s.valid), _spread(s.test), f"{100 * _sem(s.test):.3f}", p, f"{s.trials.mean():.0f}"
+        valid, test = _converted(known.measure, s.valid), _converted(known.measure, s.test)
+        numbers = _spread(valid), _spread(test), f"{_sem(test):.3f}", p, f"{s.trials.mean():.0f}"
         table.add_row(s.contender, *numbers, f"{s.seconds:.1f}")
     best = int(np.nanargmax(known.score))
-    table.add_row("(best search score of all)", f"{100 * known.valid[best]:.2f}", f"{100 * known.test[best]:.2f}")
-    table.add_row("(optimum)", f"{100 * np.nanmax(known.valid):.2f}", f"{100 * np.nanmax(known.test):.2f}")
+    table.add_row("(best search score of all)", show(known.valid[best]), show(known.test[best]))
+    table.add_row("(optimum)", show(np.nanmax(known.valid)), show(np.nanmax(known.test)))
     return table
+
+
+def test_words(measure: Measure, test: np.ndarray) -> str:
+    """The mean of test scores ``[S]`` as it is read."""
+    mean = _converted(measure, test).mean()
+    return f"{mean:.2f}% test" if measure == Measure.SCORE else f"test {measure.value} {mean:.5g}"
+
+
+def _converted(measure: Measure, scores: np.ndarray) -> np.ndarray:
+    """Scores in the unit in which they are read: percent, perplexity or bits."""
+    return 100 * scores if measure == Measure.SCORE else np.array([measure.number(score) for score in scores])
+
+
+def _shown(measure: Measure, score: float) -> str:
+    [value] = _converted(measure, np.array([score]))
+    return f"{value:.2f}" if measure == Measure.SCORE else f"{value:.5g}"
 
 
 def print_comparison(console: Console, standings: Sequence, tables: dict) -> None:
@@ -42,13 +63,15 @@ def print_comparison(console: Console, standings: Sequence, tables: dict) -> Non
         console.print()
 
 
-def write_comparison(folder: Path, standings: Sequence, budgets: dict[str, float], first_seed: int) -> list[str]:
+def write_comparison(
+    folder: Path, standings: Sequence, budgets: dict[str, float], first_seed: int, tables: dict
+) -> list[str]:
     """`FILES` into an existing folder; the names of those written. The plot needs Matplotlib: without it there is none.
 
     results.csv: a row for each contender and problem; seeds.csv: for each search; curves.csv: for each point of the
-    mean best-so-far test score over simulated seconds. Scores lie in [0, 1].
+    mean best-so-far test score over simulated seconds. Scores are the table's: shares of 1, or log-probabilities in
+    nats. results.csv comes last, when all else is there.
     """
-    _write(folder / "results.csv", SUMMARY, map(_summary, standings))
     _write(
         folder / "seeds.csv",
         ("problem", "contender", "seed", "score", "valid", "test", "trials"),
@@ -59,10 +82,12 @@ def write_comparison(folder: Path, standings: Sequence, budgets: dict[str, float
         (s.problem, s.contender, *map(_digits, row)) for s, x in points for row in zip(x, s.curve, s.band, strict=True)
     )
     _write(folder / "curves.csv", ("problem", "contender", "seconds", "test_mean", "half_interval_95"), curves)
-    return list(FILES if _plot(folder / "curves.png", points) else FILES[:-1])
+    drawn = _plot(folder / "curves.png", points, tables)
+    _write(folder / "results.csv", SUMMARY, map(_summary, standings))
+    return list(FILES if drawn else FILES[:-1])
 
 
-def _plot(file: Path, points: list) -> bool:
+def _plot(file: Path, points: list, tables: dict) -> bool:
     """One panel a problem."""
     try:
         from matplotlib.figure import Figure  # not pyplot: no window, no global state
@@ -71,26 +96,38 @@ def _plot(file: Path, points: list) -> bool:
     problems = list(dict.fromkeys(s.problem for s, _ in points))
     figure = Figure(figsize=(5.2 * len(problems), 4.2), layout="constrained")
     for problem, axes in zip(problems, figure.subplots(1, len(problems), squeeze=False)[0], strict=True):
+        accuracy = not tables[problem].measure.logarithmic
+        scale = 100 if accuracy else 1
         for number, (s, x) in enumerate([p for p in points if p[0].problem == problem]):
             style = {"color": "black", "linestyle": "--"} if s.p_value is None else {"color": f"C{number - 1}"}
-            axes.plot(x, 100 * s.curve, label=s.contender, linewidth=1.4, **style)
-            low, high = 100 * (s.curve - s.band), 100 * (s.curve + s.band)
+            axes.plot(x, scale * s.curve, label=_verbatim(s.contender), linewidth=1.4, **style)
+            low, high = scale * (s.curve - s.band), scale * (s.curve + s.band)
             axes.fill_between(x, low, high, color=style["color"], alpha=0.2, linewidth=0)
-        known = [(100 * s.curve, 100 * s.band) for s, _ in points if s.problem == problem]
+        known = [(scale * s.curve, scale * s.band) for s, _ in points if s.problem == problem]
         low, high = min(np.nanquantile(c, 0.1) for c, _ in known), max(c[-1] + b[-1] for c, b in known)
         axes.set_ylim(low, high + 0.05 * (high - low))  # the first few trials lie far below and scatter widely
-        axes.set(title=problem, xlabel="simulated seconds", ylabel="test accuracy of the best so far, %")
+        what = "test accuracy of the best so far, %" if accuracy else "test log-probability of the best so far, nats"
+        axes.set(title=_verbatim(problem), xlabel="simulated seconds", ylabel=what)
         axes.legend(fontsize="small", loc="lower right")
         axes.grid(alpha=0.3)
     figure.savefig(file, dpi=110)
     return True
 
 
+def _verbatim(name: str) -> str:
+    """A name that Matplotlib neither typesets nor leaves out of the legend."""
+    text = name.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
 def _write(file: Path, header: Sequence[str], rows: Iterable) -> None:
-    with file.open("x", newline="") as lines:
+    """A file that is there as a whole or not at all."""
+    new = file.with_name(f"{file.name}.new")
+    with new.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.writer(lines)
         writer.writerow(header)
         writer.writerows(rows)
+    new.replace(file)
 
 
 def _summary(s) -> tuple:
@@ -113,7 +150,8 @@ def _seeds(standings: Sequence, first_seed: int):
 
 
 def _spread(values: np.ndarray) -> str:
-    return f"{100 * values.mean():.2f} +- {100 * values.std():.2f}"
+    """Of values as they are read."""
+    return f"{values.mean():.2f} +- {values.std():.2f}"
 
 
 def _sem(values: np.ndarray) -> float:

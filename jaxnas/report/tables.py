@@ -7,7 +7,7 @@ from rich.table import Table
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Status, Trial
 from jaxnas.report.draw import draw, pretty
-from jaxnas.report.words import scored
+from jaxnas.report.words import costs, introduced
 
 CELLS = ("cell201", "recurrent", "standard")
 
@@ -22,7 +22,8 @@ def trial_table(trials: list[Trial], title: str) -> Table:
     for t in trials:
         more = "" if t.status == Status.OK.label else f" {t.status}"
         score = t.status if t.score is None else f"{t.score:.4f}{more}"
-        numbers = f"{t.reward:.4f}", f"{t.parameters:,}", f"{t.multiply_adds:,}", f"{t.seconds:.2f}"
+        known = (f"{t.parameters:,}", f"{t.multiply_adds:,}") if costs(t) else ("", "")
+        numbers = f"{t.reward:.4f}", *known, f"{t.seconds:.2f}"
         table.add_row(str(t.trial_id), str(t.round), score, *numbers, pretty(t.architecture))
     return table
 
@@ -39,8 +40,7 @@ def summary(ledger: Ledger, workdir: Path) -> str:
     if best:
         lines += [
             "",
-            f"Best: trial {best[0].trial_id}, validation score {scored(best[0], ledger.measure, ledger.unknown)}, "
-            f"{best[0].parameters:,} parameters, {best[0].multiply_adds:,} multiply-adds",
+            f"Best: trial {best[0].trial_id}, {introduced(best[0], ledger.measure, ledger.unknown)}{costs(best[0])}",
             "",
             draw(best[0].architecture),
         ]

@@ -13,3 +13,24 @@ def scored(trial: Trial, measure: Measure, unknown: float = 0.0) -> str:
     if not trial.ranked:
         return f"{words}, {trial.status}"
     return words if trial.reward == trial.score else f"{words}, reward {trial.reward:.4g}"
+
+
+def introduced(trial: Trial, measure: Measure, unknown: float = 0.0) -> str:
+    """The same with what the score is: of a table its column, and the score after the whole training if it has that."""
+    words = scored(trial, measure, unknown)
+    if trial.score is None:
+        return words
+    column, final = trial.architecture.get("column"), trial.architecture.get("final")
+    head = "validation score" if column is None else f"column {column}"
+    return (
+        f"{head} {words}"
+        if final is None
+        else f"{head} {words}, final validation score {measure.words(final, unknown)}"
+    )
+
+
+def costs(trial: Trial) -> str:
+    """Parameters and multiply-adds, or nothing where a table does not tell them."""
+    if not trial.parameters and not trial.multiply_adds:
+        return ""
+    return f", {trial.parameters:,} parameters, {trial.multiply_adds:,} multiply-adds"

@@ -4,7 +4,7 @@ Letters: R rows, N samples, T decisions, I addresses: all combinations of tokens
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import jax.numpy as jnp
@@ -12,9 +12,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxnas.decisions import Decisions, Tokens
-from jaxnas.tables.files import read_columns
+from jaxnas.outcome import Measure
+from jaxnas.tables.files import read_columns, side_facts
 
 MOST_ADDRESSES = 2**26
+COSTS = ("parameters", "multiply_adds")
+"""Columns that are read where a table has them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +32,8 @@ class Records:
         test: final test score, ``[R]``.
         seconds: what finding out the score costs, ``[R]``.
         architectures: each as the table writes it, ``[R]``.
+        measure: what the scores are.
+        costs: further columns where the table has them: "parameters", "multiply_adds", int64 ``[R]``.
     """
 
     decisions: Decisions
@@ -38,6 +43,23 @@ class Records:
     test: Float[np.ndarray, " R"]
     seconds: Float[np.ndarray, " R"]
     architectures: tuple[str, ...]
+    measure: Measure = Measure.SCORE
+    costs: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def floor(self) -> float:
+        """What a failed child is worth to a strategy: 0 among accuracies; among log-probabilities as far below the
+        worst as the best lies above it.
+        """
+        known = self.score[~np.isnan(self.score)]
+        if not self.measure.logarithmic or not len(known):
+            return 0.0
+        return float(2 * known.min() - known.max() - (known.min() == known.max()))
+
+    @property
+    def reward(self) -> Float[np.ndarray, " R"]:
+        """The scores, and `floor` where a child failed."""
+        return np.nan_to_num(self.score, nan=self.floor)
 
     @cached_property
     def row_of(self) -> dict[tuple[int, ...], int]:
@@ -72,7 +94,7 @@ def _radix(decisions: Decisions) -> list[int]:
     return [choice.size + (choice.needs is not None) for choice in decisions.choices]
 
 
-def records(space, file: str, columns: dict[str, str], unit: float, share: float) -> Records:
+def records(space, file: str, columns: dict[str, str], unit: float, share: float, measure: str = "") -> Records:
     """The table of a file.
 
     Args:
@@ -82,12 +104,14 @@ def records(space, file: str, columns: dict[str, str], unit: float, share: float
         columns: name in the file by use: "architecture", "score", "valid", "test", "seconds".
         unit: what the file's scores are divided by: 100 where they are percent.
         share: what its seconds are multiplied by.
+        measure: what the scores are, a `Measure`; "": what the file beside the table says, or else log-probabilities
+            where none is above 0.
 
     Raises:
         ValueError: what `read_columns` refuses, an architecture outside the space or twice, a word where a number
             should be.
     """
-    found = read_columns(file, tuple(dict.fromkeys(columns.values())))
+    found = read_columns(file, tuple(dict.fromkeys(columns.values())), COSTS)
     texts = found[columns["architecture"]]
     if not len(texts):
         raise ValueError(f"{file} has no rows")
@@ -97,11 +121,51 @@ def records(space, file: str, columns: dict[str, str], unit: float, share: float
     _refuse_repeats(tokens, texts, file)
     number = lambda use: _numbers(found[columns[use]], f"{file}, column {columns[use]}")
     scores = {use: number(use) / unit for use in ("score", "valid", "test")}
+    measure = Measure(measure or side_facts(file).get("measure") or _guessed(scores))
+    for use, column in scores.items():
+        _check_scores(column, measure, texts, f"{file}, column {columns[use]}", unit)
     architectures = tuple(" ".join(map(str, np.atleast_1d(text).tolist())) for text in texts)
     seconds = number("seconds") * share
-    if not (seconds > 0).all():
-        raise ValueError(f"{file}, column {columns['seconds']}: every architecture needs a cost above 0 seconds")
-    return Records(space.decisions, tokens, **scores, seconds=seconds, architectures=architectures)
+    if not ((seconds > 0) & (seconds < np.inf)).all():
+        at = int((~((seconds > 0) & (seconds < np.inf))).argmax())
+        raise ValueError(
+            f"{file}, column {columns['seconds']}, row {at} ({architectures[at]}): {seconds[at] / share:g}: every "
+            "architecture needs a finite cost above 0 seconds"
+        )
+    costs = {name: _whole(found[name], f"{file}, column {name}") for name in COSTS if name in found}
+    return Records(
+        space.decisions, tokens, **scores, seconds=seconds, architectures=architectures, measure=measure, costs=costs
+    )
+
+
+def _guessed(scores: dict[str, np.ndarray]) -> Measure:
+    known = np.concatenate(list(scores.values()))
+    known = known[~np.isnan(known)]
+    negative = len(known) and known.max() <= 0 and known.min() < 0
+    return Measure.PERPLEXITY if negative else Measure.SCORE
+
+
+def _check_scores(scores: np.ndarray, measure: Measure, texts, where: str, unit: float) -> None:
+    """Raises ValueError for a score that is none of this measure, with its row and the likely remedy."""
+    bad = np.isinf(scores) | ((scores > 0) if measure.logarithmic else (scores < 0) | (scores > 1))
+    if not bad.any():
+        return
+    at = int(bad.argmax())
+    value, known = scores[at] * unit, scores[np.isfinite(scores)]
+    if measure.logarithmic:
+        wanted = "a log-probability, finite and at most 0, is needed (or measure='score' for accuracies)"
+    elif np.isfinite(value) and 1 < known.max() <= 100 and known.min() >= 0 and unit == 1:
+        wanted = "a score from 0 to 1 is needed: are these percent? Then unit=100.0"
+    else:
+        wanted = f"a score from 0 to 1 is needed (unit={unit:g}), or an empty cell for a child that failed"
+    raise ValueError(f"{where}, row {at} ({texts[at]}): {value:g}: {wanted}")
+
+
+def _whole(column: np.ndarray, where: str) -> Int[np.ndarray, " R"]:
+    numbers = _numbers(column, where)
+    if not (np.isfinite(numbers) & (numbers >= 0)).all():
+        raise ValueError(f"{where}: numbers from 0 are needed")
+    return numbers.astype(np.int64)
 
 
 def _tokens(space, text, column: str, where: str) -> Int[np.ndarray, " T"]:
