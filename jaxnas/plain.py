@@ -126,6 +126,7 @@ def _integer(value: Any) -> int:
 
 
 def _float(value: Any) -> float:
+    value = _simple(value)
     _unless(isinstance(value, Real) and not isinstance(value, bool))
     return math.inf if value > sys.float_info.max else float(value)  # an integer of 400 digits is no float
 

@@ -16,11 +16,11 @@ class Range:
     not.
     """
 
-    least: float
-    most: float
+    least: int | float
+    most: int | float
     ends: str = "[]"
 
-    def holds(self, number: float) -> bool:
+    def holds(self, number: int | float) -> bool:
         """Whether the number lies inside; NaN and infinity lie nowhere."""
         low = number >= self.least if self.ends[0] == "[" else number > self.least
         high = number <= self.most if self.ends[1] == "]" else number < self.most

@@ -163,9 +163,9 @@ def test_a_task_without_the_setting_is_told_so():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"seeds": 0}, "seeds=0: give 1 or more"),
-        ({"save_every": 0}, "save_every=0: give 1 or more"),
-        ({"width": 0.0}, "width=0.0: give a number greater than 0"),
+        ({"seeds": 0}, "seeds=0: give a whole number from 1"),
+        ({"save_every": 0}, "save_every=0: give a whole number from 1"),
+        ({"width": 0.0}, "width=0.0: give a number above 0"),
         ({"width": float("nan")}, "width=nan"),
         ({"width": float("inf")}, "width=inf"),
         ({"label_smoothing": 1.0}, "label_smoothing=1.0"),

@@ -189,7 +189,9 @@ class QLearning:
 def check_schedule(epsilon: Schedule) -> None:
     """Raises ValueError where it is none."""
     if not epsilon or sum(trials for _, trials in epsilon[:-1]) >= 2**31:
-        raise ValueError(f"epsilon={epsilon}: give pairs of a probability and a number of trials, 1 or more")
+        raise ValueError(
+            f"epsilon={epsilon}: give pairs of a probability and a number of trials, fewer than 2**31 in all"
+        )
 
 
 def epsilon_at(schedule: Schedule, trial: Int[Array, ""]) -> Float[Array, ""]:
