@@ -19,7 +19,7 @@ from jaxnas.numerics import NUMERICS, pinned
 from jaxnas.outcome import Progress, Status, Trial
 from jaxnas.ranges import Epochs, Range, Share
 from jaxnas.settings import describe, differing, settings
-from jaxnas.tasks import measure_of
+from jaxnas.tasks import learnt, measure_of
 from jaxnas.tasks.classification import Augment
 
 FOLDER = "final"
@@ -73,10 +73,10 @@ class FinalResult:
         measure: how the scores are read.
         settings: the `Final` it came from.
         architecture: as it was trained, widened.
-        parameters: of one network.
-        multiply_adds: for one example (of text: one symbol), forward.
+        parameters: of one network; multiply_adds: for one example (of text: one symbol), forward.
         seconds: of training all seeds, compilation apart.
         data: its fingerprint.
+        unknown: share of the test text that is <unk>.
     """
 
     trial_id: int
@@ -94,6 +94,7 @@ class FinalResult:
     multiply_adds: int
     seconds: float
     data: dict
+    unknown: float
 
 
 def train_final(
@@ -258,8 +259,7 @@ class _Training:
         seeds = self.final.seeds
         states = self.place.restore(self.trainer.shapes(self.inside, self.genes[:seeds]))
         self.facts["seconds"] = facts["seconds"]
-        curve = np.full((seeds, self.final.train.epochs), np.nan)
-        result = Result(curve, states.alive, facts["seconds"], states)
+        result = Result(np.full((seeds, self.final.train.epochs), np.nan), states.alive, facts["seconds"], states)
         ones = [result.one(i) for i in range(seeds)]
         return ones + [ones[0]._replace(alive=np.False_)] * (len(self.live) - seeds)
 
@@ -281,7 +281,7 @@ class _Training:
             test_std=statistics.stdev(known) if len(known) > 1 else None,
             test_scores=scores,
             test_examples=len(self.data.held_out),
-            train_examples=len(self.data.train),
+            train_examples=learnt(self.data, self.final.train.batch_size),
             epochs=self.final.train.epochs,
             measure=measure_of(self.trainer.task),
             settings=describe(self.final),
@@ -290,5 +290,6 @@ class _Training:
             multiply_adds=cost.multiply_adds,
             seconds=self.facts["seconds"],
             data=self.fingerprint,
+            unknown=self.facts["data"].get("unknown", 0.0),
         )
         return dataclasses.asdict(result)

@@ -14,7 +14,7 @@ from jaxnas.outcome import Measure
 from jaxnas.ranges import Limit, Range, Share
 from jaxnas.rng import key_for
 from jaxnas.settings import settings
-from jaxnas.tasks.corpus import SHAKESPEARE, Part, Unit, check_shares, read
+from jaxnas.tasks.corpus import SHAKESPEARE, Part, Unit, check_shares, check_test, read
 from jaxnas.tasks.streams import Passage, TextData
 from jaxnas.tasks.vocabulary import Vocabulary
 
@@ -72,6 +72,10 @@ class Text:
         vocabulary, train = self._learnt()
         train = np.concatenate([train, vocabulary.encode(self._read("validation"))])
         return self._data(vocabulary, train, vocabulary.encode(self._read("test")))
+
+    def check_final(self) -> None:
+        """Raises ValueError where there is no test text. A file or split of its own is not read."""
+        check_test(self.source, self.unit, self.validation, self.test, self.tfds_dir)
 
     def _learnt(self) -> tuple[Vocabulary, Int[np.ndarray, " M"]]:
         """The vocabulary of the training text, and the text in its numbers."""
