@@ -1,11 +1,11 @@
 """Final training: the chosen architecture from scratch on all training data, then the test score, once."""
 
 import dataclasses
-import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import jax
 import numpy as np
@@ -17,14 +17,15 @@ from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.final_data import check_final_data
 from jaxnas.numerics import NUMERICS, pinned
 from jaxnas.outcome import Progress, Status, Trial
-from jaxnas.settings import describe, differing
+from jaxnas.ranges import Epochs, Range, Share
+from jaxnas.settings import describe, differing, settings
 from jaxnas.tasks import measure_of
-from jaxnas.tasks.classification import Augment, check_smoothing
+from jaxnas.tasks.classification import Augment
 
 FOLDER = "final"
 
 
-@dataclass(frozen=True)
+@settings
 class Final:
     """How the winner is trained; nothing of it changes the search.
 
@@ -41,19 +42,10 @@ class Final:
 
     train: Train = field(default_factory=lambda: Train(epochs=30))
     augment: Augment | None = None
-    label_smoothing: float | None = None
-    width: float = 1.0
-    seeds: int = 1
-    save_every: int = 1
-
-    def __post_init__(self):
-        for name in ("seeds", "save_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: give 1 or more")
-        if not (math.isfinite(self.width) and self.width > 0):
-            raise ValueError(f"width={self.width}: give a number greater than 0, such as 2")
-        if self.label_smoothing is not None:
-            check_smoothing(self.label_smoothing)
+    label_smoothing: Share | None = None
+    width: Annotated[float, Range(0, 1000, "(]")] = 1.0
+    seeds: Annotated[int, Range(1, 1000)] = 1
+    save_every: Epochs = 1
 
     def task(self, own):
         """The experiment's task, changed for final training. Raises ValueError where it has no such setting."""

@@ -5,7 +5,7 @@ Letters: M examples, S steps of an epoch, B batch, H W C height, width and chann
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, UInt8
 
+from jaxnas.ranges import Range
 from jaxnas.rng import key_for
+from jaxnas.settings import settings
 from jaxnas.tasks.batches import Batch
 
 
@@ -108,7 +110,7 @@ class Data:
         return Batch(rows.images, rows.labels, at < scored)
 
 
-@dataclass(frozen=True)
+@settings
 class Augment:
     """Random changes of a training batch, inside the compiled program; the whole group sees the same ones.
 
@@ -123,14 +125,9 @@ class Augment:
         (https://arxiv.org/abs/1708.04552).
     """
 
-    pad: int = 0
+    pad: Annotated[int, Range(0, 256)] = 0
     flip: bool = False
-    cutout: int = 0
-
-    def __post_init__(self):
-        for name in ("pad", "cutout"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)}: give 0 or more pixels")
+    cutout: Annotated[int, Range(0, 10_000)] = 0
 
     def __call__(self, x: Float[Array, "B H W C"], key: jax.Array) -> Float[Array, "B H W C"]:
         if self.flip:
@@ -195,15 +192,3 @@ def _mean_and_std(images: UInt8[np.ndarray, "M H W C"]) -> tuple[Float[np.ndarra
     shares = counts / counts.sum(1, keepdims=True)
     mean = shares @ np.arange(256)
     return mean, np.sqrt((shares * (np.arange(256) - mean[:, None]) ** 2).sum(1))
-
-
-def check_validation(share: float) -> None:
-    """Raises ValueError unless ``share`` is a share that leaves something on both sides."""
-    if not 0 < share < 1:
-        raise ValueError(f"validation={share}: give a share of the training data between 0 and 1, such as 0.1")
-
-
-def check_smoothing(share: float) -> None:
-    """Raises ValueError unless ``share`` leaves the label something."""
-    if not 0 <= share < 1:
-        raise ValueError(f"label_smoothing={share}: give a share from 0 to less than 1, such as 0.1")
