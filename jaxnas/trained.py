@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from jaxnas.checkpoint import MOVE
 from jaxnas.final import checkpoints, widened
+from jaxnas.named_trial import named_trial
 from jaxnas.outcome import Trial
 from jaxnas.rng import key_for
 from jaxnas.settings import describe
@@ -41,17 +42,18 @@ class Trained:
     facts: dict
 
 
-def load_trained(experiment, workdir: Path, trial: Trial) -> Trained:
+def load_trained(experiment, workdir: Path, trial: Trial | int) -> Trained:
     """What the final training of a trial has come to. No data is read.
 
     Args:
         experiment: the search's. Of ``final`` nothing counts: the training's own settings hold.
         workdir: the search's directory.
-        trial: which one.
+        trial: which one, or its number.
 
     Raises:
         ValueError: it has had no final training to the end, or that of another space, or its files are damaged.
     """
+    trial = named_trial(workdir, trial)
     place = checkpoints(workdir, trial)
     stored = place.facts()
     command = f"python -m jaxnas final {workdir} --trial {trial.trial_id}"
