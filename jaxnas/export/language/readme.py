@@ -59,8 +59,7 @@ text = {split}
 symbols = np.array([places.get(symbol, places.get("<unk>")) for symbol in text])
 
 
-def log_probability(symbols, parts):
-    """Mean log-probability of a symbol, in nats, of all but the first."""
+def log_probability(symbols, parts):  # the mean of all symbols but the first, in nats
     size, total = -(-(len(symbols) - 1) // parts), 0.0
     for first in range(0, len(symbols) - 1, size):
         part = symbols[first : first + size + 1]
