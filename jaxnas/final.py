@@ -15,6 +15,7 @@ from jaxnas.checkpoint import MOVE, Checkpoints
 from jaxnas.children.normalised import check_normalised
 from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.final_data import check_final_data
+from jaxnas.named_trial import named_trial
 from jaxnas.numerics import NUMERICS, pinned
 from jaxnas.outcome import Progress, Status, Trial
 from jaxnas.ranges import Epochs, Range, Share
@@ -98,7 +99,7 @@ class FinalResult:
 
 
 def train_final(
-    experiment, workdir: Path, trial: Trial, on_progress: Callable[[Progress], None] = lambda progress: None
+    experiment, workdir: Path, trial: Trial | int, on_progress: Callable[[Progress], None] = lambda progress: None
 ) -> dict:
     """Train a trial's architecture in its own tight envelope: the ordinary, unpadded network.
 
@@ -108,7 +109,7 @@ def train_final(
     Args:
         experiment: the search's; its ``final`` settings hold.
         workdir: the search's directory.
-        trial: which architecture; its id and the seed give the initial weights.
+        trial: which architecture, or its number; its id and the seed give the initial weights.
         on_progress: told what begins and how many epochs are done; ``children`` are the seeds that have not diverged.
 
     Returns:
@@ -118,6 +119,7 @@ def train_final(
         ValueError: a trial that diverged, checkpoints of something else or damaged, not enough memory.
         OSError: a checkpoint cannot be written.
     """
+    trial = named_trial(workdir, trial)
     known = finished(experiment, workdir, trial)
     if known is not None:
         return known

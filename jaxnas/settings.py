@@ -5,6 +5,7 @@ checkpoints record them, and how two records differ.
 import dataclasses
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, dataclass_transform, get_args, get_origin, get_type_hints, no_type_check
 
@@ -125,7 +126,12 @@ def describe(value):
         return describe(value.tolist())
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    return value if isinstance(value, str | int | float | bool | None) else repr(value)
+    return value if isinstance(value, str | int | float | bool | None) else _written(value)
+
+
+def _written(value) -> str:
+    """As Python writes it, but for the address in memory, which is another in each process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def flatten(description: dict, prefix: str = "") -> dict[str, object]:
