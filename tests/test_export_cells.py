@@ -260,7 +260,9 @@ def test_the_page_is_true(exported, tmp_path):
     assert "Trial 3" in page
     assert "a14 = " in page
     score, shown = done.stdout.split(maxsplit=1)
-    words = [WORDS.index(word) if word in WORDS else 0 for line in TEXT.splitlines() for word in [*line.split(), "<eos>"]]
+    words = [
+        WORDS.index(word) if word in WORDS else 0 for line in TEXT.splitlines() for word in [*line.split(), "<eos>"]
+    ]
     assert float(score) == pytest.approx(mean_log_probability(CELLS["three layers"], np.array(words)), rel=1e-4)
     assert shown.strip() == f"perplexity {np.exp(-float(score)):.5g}"
 
@@ -289,7 +291,9 @@ def test_an_export_that_does_not_agree_leaves_nothing(tmp_path):
 
 def test_what_cannot_be_written_is_refused(tmp_path):
     trained = made_up(CELLS["tied"])
-    with pytest.raises(ValueError, match="type 'tree' cannot be exported: only chain, skip, cell201, recurrent, standard can"):
+    with pytest.raises(
+        ValueError, match="type 'tree' cannot be exported: only chain, skip, cell201, recurrent, standard can"
+    ):
         export(replace(trained, architecture={"type": "tree"}), tmp_path / "out")
     with pytest.raises(ValueError, match="activation 'gelu' has no formula to write: only identity, tanh"):
         cell_module(described([("add", "gelu")], ("add", "tanh"), 0, 0))

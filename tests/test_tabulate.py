@@ -292,7 +292,9 @@ def test_a_start_that_fails_leaves_nothing(tmp_path):
 
 
 def test_networks_that_diverge_have_empty_cells(tmp_path):
-    diverging = Population(Train(epochs=1, batch_size=128, optimiser=SGD(learning_rate=1e3, weight_decay=1e6)), group_size=4)
+    diverging = Population(
+        Train(epochs=1, batch_size=128, optimiser=SGD(learning_rate=1e3, weight_decay=1e6)), group_size=4
+    )
     facts = tabulate(replace(EXPERIMENT, evaluator=diverging), tmp_path / "t.csv.gz", Silent(), sample=4)
     rows = read(tmp_path / "t.csv.gz")
     assert facts["failed"] == len(rows) == 4

@@ -135,5 +135,8 @@ def _of_cell(description: dict, last: int) -> dict[str, str]:
         columns = LEAVES.format(last=last)
         return {"title": "A recurrent cell found by jaxnas", "legend": FOUND, "like": "LSTMCell", "columns": columns}
     name = description["cell"]
-    columns, title = GATES.format(gates=ORDER[name], last=last), f"A language model of {name.upper()}, trained by jaxnas"
+    columns, title = (
+        GATES.format(gates=ORDER[name], last=last),
+        f"A language model of {name.upper()}, trained by jaxnas",
+    )
     return {"title": title, "legend": "", "like": f"{name.upper()}Cell", "columns": columns}
