@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import difflib
+import io
 import re
 import typing
 import warnings
@@ -41,17 +42,30 @@ def print_settings(settings, command: str) -> None:
         _parsed(settings, ["--help"], f"python -m jaxnas {command}")
 
 
+def _one_line(said: str) -> str:
+    """What tyro says in a box."""
+    words = " ".join(re.sub("[^ -~\u00a0-\u024f]+", " ", said).split())
+    return words.removeprefix("Parsing error ").partition(" For full helptext")[0]
+
+
 def _parsed(settings: Settings, arguments: list[str], program: str) -> Settings:
     with warnings.catch_warnings():
         # of a class of the user's own it says that its fields are not annotated as it would like: they stay as they are
         warnings.filterwarnings("ignore", category=UserWarning, module=r"tyro\.")
-        return tyro.cli(
-            type(settings),
-            args=arguments,
-            default=settings,
-            prog=program,
-            config=(tyro.conf.AvoidSubcommands,),  # settings that may be None stay settings
-        )
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(said):
+                return tyro.cli(
+                    type(settings),
+                    args=arguments,
+                    default=settings,
+                    prog=program,
+                    config=(tyro.conf.AvoidSubcommands,),  # settings that may be None stay settings
+                )
+        except SystemExit as stop:
+            if stop.code in (0, None):  # help
+                raise
+            raise ValueError(_one_line(said.getvalue())) from stop
 
 
 def _check(argument: str, valid: list[str], config: Path) -> None:
