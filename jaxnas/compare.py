@@ -75,7 +75,7 @@ class Comparison:
     space: Annotated[Space, Such("ChainCNN()")]
     problems: dict[str, Problem]
     contenders: dict[str, Contender]
-    seeds: Annotated[int, Range(2, 100_000)] = 500
+    seeds: Annotated[int, Range(2, 10_000)] = 500
     seed: Seed = 0
     file: str = ""
 

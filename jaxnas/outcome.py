@@ -150,7 +150,7 @@ class Progress:
     """A sign of life from an evaluator.
 
     Attributes:
-        doing: what begins now, such as "compiling" or "training".
+        doing: what begins now, such as "planning", "compiling" or "training".
         children: how many children the present group holds.
         epoch: epochs of the group that are done, of ``epochs``.
         programs: (envelope, group size) pairs compiled so far in this process.

@@ -23,6 +23,8 @@ from jaxnas.tables import Records, address
 
 MARGIN = 1 + 1e-4
 """The device spends so much of the budget: it adds costs in float32. Where a search ends is found in float64 later."""
+LARGEST = 2**28
+"""Trials of all seeds together, at most: 1 GiB of rows."""
 ROUNDS = 64
 """Bounds on the rounds are multiples of this, so that tables with similar bounds share a program."""
 
@@ -72,9 +74,15 @@ class WholeSearch:
         A child that failed gives the table's floor, see `jaxnas.tables.Records.floor`: among accuracies 0.
 
         Raises:
-            ValueError: the strategy proposed an architecture that the table does not hold.
+            ValueError: the strategy proposed an architecture that the table does not hold, or the budget pays for more
+                trials than memory holds.
         """
         most = math.ceil(budget * MARGIN / known.seconds.min() / self.children) + 1
+        if most * self.children * len(seeds) > LARGEST:
+            raise ValueError(
+                f"budget={budget:g}: {len(seeds):,} seeds with {most * self.children:,} trials each, of which the "
+                f"shortest takes {known.seconds.min():.3g} s, are more than {LARGEST:,} trials: give less"
+            )
         search = self._side_by_side if getattr(self.strategy, "jittable", True) else self._one_by_one
         return _ended(search(known, budget, np.asarray(seeds), math.ceil(most / ROUNDS) * ROUNDS), known, budget)
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxnas.evaluators import Population, Train
+from jaxnas.evaluators import Population, Train, population
 from jaxnas.outcome import Status, Trial
 from jaxnas.spaces import ChainCNN
 from jaxnas.tasks import Digits
@@ -95,3 +95,16 @@ def test_other_errors_are_not_hidden():
     broken.trainer.run = run
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
         evaluate(broken)
+
+
+def test_that_many_children_are_planned_is_said_before(bound, monkeypatch):
+    class ToldError(Exception):
+        pass
+
+    def tell(progress):
+        raise ToldError(f"{progress.doing} {progress.children}")
+
+    monkeypatch.setattr(population, "MANY", N)
+    monkeypatch.setattr(bound.planner, "plan", lambda *_: pytest.fail("it was not said before"))
+    with pytest.raises(ToldError, match=f"planning {N}"):
+        evaluate(bound, on_progress=tell)

@@ -22,12 +22,15 @@ from jaxnas.final import Final
 from jaxnas.plain import wanted
 from jaxnas.ranges import Range, Seed
 from jaxnas.rewards import REWARDS, Accuracy, Reward
+from jaxnas.rng import key_for
 from jaxnas.settings import describe, settings
 from jaxnas.setup import load
+from jaxnas.shipped import SPACE as SHIPPED
 from jaxnas.spaces import SPACES, ChainCNN, SkipCNN, Space
-from jaxnas.strategies import STRATEGIES, Evolution, QLearning, QTuner, Random, Reinforce, Strategy
+from jaxnas.strategies import STRATEGIES, Bayes, Evolution, QLearning, QTuner, Random, Reinforce, Strategy
 from jaxnas.tasks import TASKS, Digits, Images, Task
 from jaxnas.tasks.classification import Augment
+from jaxnas.whole import WholeSearch
 
 MEMBERS = {
     Space: SPACES.values(),
@@ -175,7 +178,7 @@ def test_the_cases_that_were_told():
     assert QTuner(epsilon=np.array([[1, 3], [0, 4]])).epsilon == ((1.0, 3), (0.0, 4))
     assert type(SGD(learning_rate=1).learning_rate) is float
     assert SGD(learning_rate=np.float32(0.1)).learning_rate == float(np.float32(0.1))
-    refused(lambda: ChainCNN(layers=2.5), "layers=2.5: give a whole number from 1 to 1,000")
+    refused(lambda: ChainCNN(layers=2.5), "layers=2.5: give a whole number from 1 to 200")
     refused(lambda: ChainCNN(filters=(True, 8)), "filters=(True, 8): give a list, each a whole number")
     refused(lambda: Reinforce(learning_rate=1e30), "learning_rate=1e+30: give a number above 0, 1,000 at most")
     refused(lambda: QLearning(epsilon=((math.nan, 3),)), "epsilon=((nan, 3),)", "from 0 to 1; a whole number from 1")
@@ -320,3 +323,21 @@ def test_ranges_hold_and_say_what_they_do():
 def test_replacing_a_value_checks_again():
     refused(lambda: replace(SkipCNN(), layers=0), "layers=0")
     refused(lambda: replace(Accuracy(), floor=math.nan), "floor=nan")
+
+
+# Absurd sizes that only several settings together make
+
+
+def test_tables_that_would_not_fit_are_refused_before_they_are_made():
+    decisions, key = SkipCNN(layers=30).decisions, key_for(0, "settings")
+    for strategy, words in (
+        (QTuner(rows=2**28), "rows=268435456: the table would hold"),
+        (QLearning(capacity=10**6), "capacity=1000000: the table would hold"),
+        (QLearning(memory=100), "memory=100: the table would hold"),
+    ):
+        refused(lambda strategy=strategy: strategy.init(decisions, key), words)
+    bayes = Bayes()
+    refused(lambda: bayes.propose(bayes.init(decisions, key), key, 10_000), "children=10000: Bayes", "1,000 a round")
+    known = Table("digits").read(SHIPPED)
+    search = lambda: WholeSearch(Random()).run(known, 1e12, range(500))
+    refused(search, "budget=1e+12: 500 seeds with", "trials each")

@@ -16,6 +16,7 @@ def run(options, overrides: list[str]) -> int:
     evaluate = experiment.evaluator.bind(experiment.space, experiment.task, experiment.seed, trials)
     if not isinstance(evaluate, Plans):
         raise ValueError(f"{type(experiment.evaluator).__name__} trains nothing: there is no plan to show")
+    print(f"Planning a round of {experiment.children} children.", flush=True)
     tokens = first_proposal(experiment)
     began = time.perf_counter()
     plan = evaluate.plan(tokens)

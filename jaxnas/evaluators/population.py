@@ -25,6 +25,9 @@ from jaxnas.rewards import INFEASIBLE, Reward, told
 from jaxnas.settings import settings
 from jaxnas.tasks import Examples, Passage
 
+MANY = 500
+"""So many children take seconds to plan: it is said before."""
+
 
 @settings
 class Population:
@@ -144,6 +147,8 @@ class PopulationEvaluator:
 
     def _run(self, this: Round) -> Iterator[tuple[list[int], Outcome]]:
         """Plan a round, train it, and remember what came of the plan."""
+        if len(this.architectures) >= MANY:
+            this.tell(self._progress("planning", len(this.architectures), 0))
         plan, done = self.planner.plan(this.architectures), this.finished
         groups = [group.without(done) for group in plan.groups]
         for rung, epochs in enumerate(self._stages()):

@@ -100,6 +100,8 @@ class Report:
         self.standing.progress = progress
         if progress.doing == "compiling":
             self._say(f"compiling a program for {progress.children} children")
+        elif progress.doing == "planning":
+            self._say(f"planning a round of {progress.children} children")
 
     def trials(self, trials: list[Trial]) -> None:
         """A group is done and in the ledger."""
@@ -171,6 +173,8 @@ def _now(p: Progress | None) -> Text:
         return Text("starting")
     if p.doing == "compiling":
         return Text(f"compiling a program for {p.children} children ...", style="yellow")
+    if p.doing == "planning":
+        return Text(f"planning a round of {p.children} children ...", style="yellow")
     return Text(f"training {p.children} different children in one program: epoch {p.epoch + 1} of {p.epochs}")
 
 

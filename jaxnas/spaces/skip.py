@@ -22,7 +22,7 @@ from jaxnas.settings import settings
 from jaxnas.spaces.chain import check_different, check_images
 
 RATE = "learning rate"
-SkipLayers = Annotated[int, Range(1, 200)]
+SkipLayers = Annotated[int, Range(1, 64)]
 """Each layer has a column for every layer before it."""
 ORDER = ("max_pool", "average_pool", "convolution")
 """Of the values of a layer's type: what only a convolution has needs the last of them."""
@@ -151,7 +151,7 @@ class SkipCNN:
         tokens = self.decisions.check(tokens)
         if self.learning_rates and tokens[0] == ABSENT:
             raise ValueError(f"tokens {tokens.tolist()}: the learning rate, the first one, must be decided")
-        exists = np.asarray(self.decisions.without_absent(tokens[None]))[0]
+        exists = self.decisions.without_absent(tokens[None])[0]
         layers = []
         for links, choices in self._slices:
             if (tokens[choices] == ABSENT).all() and (tokens[links] == ABSENT).all():

@@ -25,6 +25,7 @@ from jaxnas.decisions import Decisions, Rewards, Tokens
 from jaxnas.ranges import LearningRate, Range
 from jaxnas.settings import settings
 
+AT_ONCE = 1000
 CHOLESKY_ROWS = 128
 """The largest Cholesky factorisation that is left to the library."""
 
@@ -103,7 +104,12 @@ class Bayes:
     def propose(self, state: BayesState, key: jax.Array, n: int) -> Int[Array, "N T"]:
         """The n best candidates, each chosen as if the ones before had given what is expected of them; ``key`` is
         consumed. Before `initial` trials: uniform samples.
+
+        Raises:
+            ValueError: more than `AT_ONCE`: the pool has twice as many, and a matrix of all its pairs.
         """
+        if n > AT_ONCE:
+            raise ValueError(f"children={n}: Bayes chooses {AT_ONCE:,} a round at most, each after all before it")
         uniform, pool = self._candidates(state, key, n)
         at = self._on_known(lambda *memory: self._choose(state.kernel, *memory, pool, n), state)
         return jnp.where(state.trials < self.initial, uniform, pool[at])

@@ -99,8 +99,8 @@ def stepped(acts: Array, new, old):
     return jax.tree.map(lambda a, b: jnp.where(acts, a, b), new, old)
 
 
-Units = Annotated[int, Range(1, 4096)]
-PolicyLayers = Annotated[int, Range(1, 16)]
+Units = Annotated[int, Range(1, 1024)]
+PolicyLayers = Annotated[int, Range(1, 4)]
 Scale = Annotated[float, Range(0, 100, "(]")]
 
 

@@ -99,8 +99,8 @@ class QLearning:
     def init(self, decisions: Decisions, key: jax.Array) -> QLearningState:
         """All values equal; ``key`` is kept for the replays. Raises ValueError where the table would be too large."""
         rows, most = len(decisions) * self._histories(decisions), int(decisions.sizes.max())
-        if rows * most > LARGEST:
-            raise ValueError(f"memory={self.memory}: the table would hold {rows * most:,} numbers: give less memory")
+        check_size("memory", self.memory, rows * most)
+        check_size("capacity", self.capacity, self.capacity * len(decisions))
         tokens = jnp.full((self.capacity, len(decisions)), ABSENT, jnp.int32)
         values = jnp.full((rows, most), self.initial, jnp.float32)
         return QLearningState(values, tokens, jnp.zeros(self.capacity), jnp.int32(0), key, decisions)
@@ -184,6 +184,12 @@ class QLearning:
         follow = lambda past, token: (self._next(decisions, past, token), past)
         _, pasts = jax.lax.scan(follow, jnp.int32(0), tokens)
         return Step(jnp.arange(len(tokens)) * self._histories(decisions) + pasts, tokens, jnp.asarray(decisions.sizes))
+
+
+def check_size(name: str, value: int, numbers: int) -> None:
+    """Raises ValueError where a setting makes a table of more than `LARGEST` numbers."""
+    if numbers > LARGEST:
+        raise ValueError(f"{name}={value}: the table would hold {numbers:,} numbers: give less {name}")
 
 
 def check_schedule(epsilon: Schedule) -> None:

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxnas.decisions import ABSENT, Decisions, Rewards, Tokens
 from jaxnas.ranges import Probability, Range
 from jaxnas.settings import settings
-from jaxnas.strategies.q_learning import Schedule, check_schedule, epsilon_at
+from jaxnas.strategies.q_learning import Schedule, check_schedule, check_size, epsilon_at
 from jaxnas.strategies.random import scaled
 from jaxnas.strategies.rows import row, rows
 
@@ -83,8 +83,9 @@ class QTuner:
         check_schedule(self.epsilon)
 
     def init(self, decisions: Decisions, key: jax.Array) -> QTunerState:
-        """No walker has begun; ``key`` is not used."""
+        """No walker has begun; ``key`` is not used. Raises ValueError where the table would be too large."""
         del key
+        check_size("rows", self.rows, rows(decisions, self.rows) * 2 * len(decisions))
         values = jnp.zeros((rows(decisions, self.rows), 2 * len(decisions)))
         points = jnp.full((self.walkers, len(decisions)), ABSENT, jnp.int32)
         scores, least = jnp.full(self.walkers, -jnp.inf), jnp.float32(-jnp.inf)
