@@ -1,15 +1,22 @@
 """Comparisons: what they report is what plain Python finds in the trials; what they write and refuse."""
 
 import csv
+import io
 import json
+import math
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy.stats import wilcoxon
 
 from jaxnas.cli import main
 from jaxnas.compare import POINTS, Comparison, Contender, Problem, _block, compare
+from jaxnas.outcome import Measure
+from jaxnas.report.comparisons import standing_table
 from jaxnas.strategies import Bayes, Random, Reinforce
 from jaxnas.whole import WholeSearch
 from tests.toy_table import SPACE, columns, write_csv
@@ -93,6 +100,20 @@ def test_the_significance_is_paired_by_seed(standings):
     assert learner.p_value == wilcoxon(learner.test, control.test).pvalue
     assert learner.p_value < 1e-3
     assert learner.test.mean() > control.test.mean()
+
+
+def test_perplexities_of_any_size_have_five_digits():
+    """Even one of 10^160; its square, of which a deviation is made, is no float."""
+    scores = np.array([-369.0, -360.0, -5.0])
+    known = SimpleNamespace(measure=Measure.PERPLEXITY, score=scores, valid=scores, test=scores)
+    one = SimpleNamespace(contender="one", p_value=None, valid=scores, test=scores, trials=np.ones(3), seconds=1.0)
+    console = Console(width=200, file=io.StringIO())
+    console.print(standing_table("words", [one], known))
+    each = [Fraction(math.exp(-score)) for score in scores]
+    mean = sum(each) / 3
+    deviation = math.sqrt(sum((value / mean - 1) ** 2 for value in each) / 3) * float(mean)
+    assert console.file.getvalue().count(f"{float(mean):.5g} +- {deviation:.5g}") == 2
+    assert max(map(len, console.file.getvalue().split())) < 20
 
 
 def test_equal_contenders_are_not_told_apart(comparison):

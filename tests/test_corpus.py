@@ -119,6 +119,7 @@ def test_characters_are_as_they_are_but_for_the_ends_of_lines(tmp_path):
         ("a <eos>\n\n<eos>\n", "a <eos> <eos> <eos>"),
         ("a\fb\u2028c\x85d\v\ne", "a b c d <eos> e <eos>"),  # white space all of them, but no ends of lines
         ("\ufeffa <unk>\n", "a <unk> <eos>"),
+        ("a b\rc\r", "a b <eos> c <eos>"),
     ],
 )
 def test_every_line_of_words_ends_with_eos(tmp_path, text, words):

@@ -20,7 +20,8 @@ def filled(page: str, description: dict, facts: dict, **more: object) -> str:
     """
     scores, measure = facts["test_scores"], Measure(facts.get("measure", Measure.SCORE))
     first = next(i for i, score in enumerate(scores) if score is not None)
-    which = f"\nThese files hold the network of seed {first + 1}, with test score {measure.words(scores[first])}.\n"
+    score = measure.words(scores[first], facts.get("unknown", 0.0))
+    which = f"\nThese files hold the network of seed {first + 1}, with test score {score}.\n"
     return page.format(
         result=final_lines(facts),
         which=which if len(scores) > 1 else "",

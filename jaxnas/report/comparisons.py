@@ -32,7 +32,8 @@ def standing_table(problem: str, standings: Iterable, known) -> Table:
     for s in sorted(standings, key=lambda s: -s.test.mean()):
         p = "" if s.p_value is None else f"{s.p_value:.1g}"
         valid, test = _converted(known.measure, s.valid), _converted(known.measure, s.test)
-        numbers = _spread(valid), _spread(test), f"{_sem(test):.3f}", p, f"{s.trials.mean():.0f}"
+        error = _digits_of(known.measure, _sem(test), 3)
+        numbers = _spread(known.measure, valid), _spread(known.measure, test), error, p, f"{s.trials.mean():.0f}"
         table.add_row(s.contender, *numbers, f"{s.seconds:.1f}")
     best = int(np.nanargmax(known.score))
     table.add_row("(best search score of all)", show(known.valid[best]), show(known.test[best]))
@@ -52,8 +53,12 @@ def _converted(measure: Measure, scores: np.ndarray) -> np.ndarray:
 
 
 def _shown(measure: Measure, score: float) -> str:
-    [value] = _converted(measure, np.array([score]))
-    return f"{value:.2f}" if measure == Measure.SCORE else f"{value:.5g}"
+    return _digits_of(measure, _converted(measure, np.array([score]))[0])
+
+
+def _digits_of(measure: Measure, value: float, decimals: int = 2) -> str:
+    """A value as it is read: percent with so many decimals, others, which may be of any size, with five digits."""
+    return f"{value:.{decimals}f}" if measure == Measure.SCORE else f"{value:.5g}"
 
 
 def print_comparison(console: Console, standings: Sequence, tables: dict) -> None:
@@ -149,14 +154,20 @@ def _seeds(standings: Sequence, first_seed: int):
             )
 
 
-def _spread(values: np.ndarray) -> str:
-    """Of values as they are read."""
-    return f"{values.mean():.2f} +- {values.std():.2f}"
+def _spread(measure: Measure, values: np.ndarray) -> str:
+    """Mean and deviation of values as they are read."""
+    return f"{_digits_of(measure, values.mean())} +- {_digits_of(measure, _deviation(values, 0))}"
 
 
 def _sem(values: np.ndarray) -> float:
     """Standard error of the mean."""
-    return values.std(ddof=1) / np.sqrt(len(values))
+    return _deviation(values, 1) / np.sqrt(len(values))
+
+
+def _deviation(values: np.ndarray, ddof: int) -> float:
+    """The standard deviation; the square of a perplexity may be too great for a float."""
+    scale = np.abs(values).max() or 1.0
+    return scale * (values / scale).std(ddof=ddof)
 
 
 def _digits(value: float) -> str:

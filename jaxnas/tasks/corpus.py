@@ -99,6 +99,8 @@ def split(text: str, unit: Unit) -> Sequence[str]:
     """
     if unit == "characters":
         return text
+    if "\n" not in text:
+        text = text.replace("\r", "\n")  # lines as the first Macintosh ended them
     return [word for line in text.removesuffix("\n").split("\n") for word in (*_bare(line.split()), EOS)]
 
 
