@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
+from jaxnas.contracts import checked_metrics, checked_outcome, checked_state, checked_tokens, checked_update
 from jaxnas.decisions import ABSENT
 from jaxnas.evaluators import Evaluate, StopsEarly
 from jaxnas.experiment import Experiment
@@ -92,13 +93,16 @@ def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, watch: W
     """Propose, evaluate, update; the strategy's state at the end."""
     strategy, seed, n = experiment.strategy, experiment.seed, experiment.children
     propose, update = _functions(strategy)
-    state = strategy.init(experiment.space.decisions, key_for(seed, "strategy"))
+    decisions = experiment.space.decisions
+    state = checked_state(strategy, strategy.init(decisions, key_for(seed, "strategy")))
     for r in range(experiment.rounds):
-        tokens = _existing(experiment, propose(state, key_for(seed, "propose", r), n=n), r * n)
+        tokens = checked_tokens(strategy, decisions, propose(state, key_for(seed, "propose", r), n=n), n)
+        tokens = _existing(experiment, tokens, r * n)
         trial_ids = np.arange(r * n, (r + 1) * n)
         done = {t.trial_id: t for t in ledger.trials(round=r)}
         _check_same(done, tokens, r * n)
-        for rows, outcome in evaluate(tokens, trial_ids, done, watch.progress):  # what is done, it only takes note of
+        for answer in evaluate(tokens, trial_ids, done, watch.progress):  # what is done, it only takes note of
+            rows, outcome = checked_outcome(evaluate, answer, n)
             trials = _trials(r, trial_ids[rows], tokens[rows], outcome, *told(experiment.reward, outcome))
             ledger.append(trials)
             watch.trials(trials)
@@ -107,7 +111,7 @@ def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, watch: W
         state, metrics = update(state, tokens, np.float32(rewards))
         if not finite(state):
             raise ValueError(_why_not_finite(strategy, r, rewards))
-        watch.round_done(r, {name: float(value) for name, value in metrics.items()})
+        watch.round_done(r, checked_metrics(strategy, metrics))
     return state
 
 
@@ -116,7 +120,7 @@ def first_proposal(experiment: Experiment) -> Int[np.ndarray, "N T"]:
     strategy, seed = experiment.strategy, experiment.seed
     state = strategy.init(experiment.space.decisions, key_for(seed, "strategy"))
     tokens = strategy.propose(state, key_for(seed, "propose", 0), n=experiment.children)
-    return _existing(experiment, tokens, 0)
+    return _existing(experiment, checked_tokens(strategy, experiment.space.decisions, tokens, experiment.children), 0)
 
 
 def _why_not_finite(strategy: Strategy, round: int, rewards: np.ndarray) -> str:
@@ -129,9 +133,10 @@ def _why_not_finite(strategy: Strategy, round: int, rewards: np.ndarray) -> str:
 
 def _functions(strategy: Strategy):
     """``propose`` and ``update``, compiled unless the strategy cannot be."""
+    update = lambda state, tokens, rewards: checked_update(strategy, strategy.update(state, tokens, rewards))
     if not getattr(strategy, "jittable", True):
-        return strategy.propose, strategy.update
-    return jax.jit(strategy.propose, static_argnames="n"), jax.jit(strategy.update)
+        return strategy.propose, update
+    return jax.jit(strategy.propose, static_argnames="n"), jax.jit(update)
 
 
 def _existing(experiment: Experiment, tokens, trials: int) -> Int[np.ndarray, "*N T"]:

@@ -30,7 +30,8 @@ class Trained:
         genes: what it is called with: ``network(x, genes)`` gives logits of normalised images x; see
             `jaxnas.export.language` for text.
         data: what is recorded of the data it was trained on, as JSON values: "classes", and of images the "mean" and
-            "std" of each channel in the units of the images, their "range", "dtype", "layout" and "class_names", of text its "vocabulary" and "unit".
+            "std" of each channel in the units of the images, their "range", "dtype", "layout" and "class_names", of
+            text its "vocabulary" and "unit".
         facts: the recorded result, a `FinalResult` as a dict.
     """
 

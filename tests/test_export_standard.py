@@ -46,7 +46,7 @@ def by_flax(cell: str, weights: dict, symbols: np.ndarray) -> np.ndarray:
         made = kind(WIDE, WIDE, rngs=nnx.Rngs(0))
         if cell == "lstm":
             for i, gate in enumerate(names):
-                getattr(made, f"i{gate}").kernel.set_value(jnp.asarray(own["input"][i]))
+                getattr(made, "if_" if gate == "f" else f"i{gate}").kernel.set_value(jnp.asarray(own["input"][i]))
                 getattr(made, f"h{gate}").kernel.set_value(jnp.asarray(own["recurrent"][i]))
                 getattr(made, f"h{gate}").bias.set_value(jnp.asarray(own["bias"][i]))
         else:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int
 
 from jaxnas.decisions import Decisions, Rewards, Tokens
@@ -62,13 +63,17 @@ class Prefers(Protocol):
         """Tokens of what it thinks best now."""
 
 
+LEAVES = jax.Array | np.ndarray | np.generic | float
+"""Of a state, what can be something else than finite."""
+
+
 def finite(state: Any) -> bool:
     """Whether a state can be gone on with: no number in it is NaN, and none of a policy infinite. (Elsewhere -inf is
     what an empty place is worth.)
     """
     bad = jnp.isnan if not isinstance(state, PolicyState) else lambda leaf: ~jnp.isfinite(leaf)
-    numbers = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating)]
-    return not any(bool(bad(jnp.asarray(leaf)).any()) for leaf in numbers)
+    arrays = [jnp.asarray(leaf) for leaf in jax.tree.leaves(state) if isinstance(leaf, LEAVES)]  # may hold others too
+    return not any(bool(bad(leaf).any()) for leaf in arrays if jnp.issubdtype(leaf.dtype, jnp.floating))
 
 
 __all__ = [

@@ -43,7 +43,7 @@ def written(trained: Trained) -> Written:
 
 
 def moments(data: dict) -> tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]]:
-    """Mean and standard deviation of each channel, in the units of the images, from what is recorded of the training data."""
+    """Mean and standard deviation of each channel, in the units of the images, from what is recorded of the data."""
     return np.array(data["mean"], np.float32), np.array(data["std"], np.float32)
 
 

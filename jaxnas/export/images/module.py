@@ -64,32 +64,37 @@ def module(
     factors = "" if dtype == "float32" else f'form |= {{"dtype": jnp.{dtype}, "preferred_element_type": jnp.float32}}'
     pieces = [text for name, text in source.PIECES.items() if name in code.pieces]
     text = "\n\n\n".join([source.HEAD, *pieces, source.NETWORK, source.LOAD]) + "\n"
-    changes = code.more | {
-        "@LAYERS@": _indent(code.layers, 8),
-        "@CALLS@": _indent(code.calls, 8),
-        "@LOADS@": _indent(code.loads, 4),
-        "@IMAGES@": code.images,
-        "@LAST@": code.last,
-        "@SHAPE@": shape,
-        "@CHANNELS@": str(channels),
-        "@CLASSES@": str(classes),
-        "@SIZES@": str((height, width, channels)),
-        "@COMMAS@": f"{height}, {width}, {channels}",
-        "@RANGE@": seen.range,
-        "@LOWEST@": str(seen.lowest),
-        "@GREATEST@": str(seen.greatest),
-        "@MOST@": str(seen.most),
-        "@DTYPE@": seen.dtype,
-        "@FEATURES@": str(code.features),
-        "@NORM@": norm,
-        "@FACTORS@": factors,
-        "@COUNT@": code.count,
-        "@PARAMETERS@": f"{code.parameters + (code.features + 1) * classes:,}",
-    }
+    changes = (
+        code.more
+        | _expected(seen, architecture["input"])
+        | {
+            "@LAYERS@": _indent(code.layers, 8),
+            "@CALLS@": _indent(code.calls, 8),
+            "@LOADS@": _indent(code.loads, 4),
+            "@IMAGES@": code.images,
+            "@LAST@": code.last,
+            "@SHAPE@": shape,
+            "@CHANNELS@": str(channels),
+            "@CLASSES@": str(classes),
+            "@FEATURES@": str(code.features),
+            "@NORM@": norm,
+            "@FACTORS@": factors,
+            "@COUNT@": code.count,
+            "@PARAMETERS@": f"{code.parameters + (code.features + 1) * classes:,}",
+        }
+    )
     for mark, value in changes.items():
         text = text.replace(mark, value)
     text = text.replace("@NAMES@", _names(seen.class_names))  # last: a name may be anything
     return re.sub("(?m)^ +\n", "", text)  # a network of pooling layers alone has nothing to make and to load
+
+
+def _expected(seen: Seen, sizes: Sequence[int]) -> dict[str, str]:
+    """What the module says of images."""
+    sides = ", ".join(map(str, sizes))
+    marks = {"@SIZES@": f"({sides})", "@COMMAS@": sides}
+    marks |= {"@LOWEST@": seen.lowest, "@GREATEST@": seen.greatest, "@MOST@": seen.most}
+    return {mark: str(value) for mark, value in marks.items()} | {"@RANGE@": seen.range, "@DTYPE@": seen.dtype}
 
 
 def _chain(architecture: dict) -> _Code:

@@ -11,9 +11,9 @@ PAGE = """# A network found by jaxnas
 {drawing}
 ```
 
-Images are `[b, {height}, {width}, {channels}]`: batch, height, width and channels ({layout}). Their values are {range},
-as in the {dtype} images that this network has learnt from; other scales, such as 0..1, give other answers. Both programs
-normalise images by themselves. Logits are float32 `[b, {classes}]`. {names}
+Images are `[b, {height}, {width}, {channels}]`: batch, height, width and channels ({layout}). Their values are
+{range}, as in the {dtype} images that this network has learnt from; other scales, such as 0..1, give other
+answers. Both programs normalise images by themselves. Logits are float32 `[b, {classes}]`. {names}
 
 ```python
 import numpy as np

@@ -89,12 +89,12 @@ network = jax.export.deserialize(bytearray(open("network.stablehlo", "rb").read(
 logits = network.call(symbols)
 ```
 """
-FOUND = """x is what enters the cell, h what it gave at the step before, c its memory; W and U are weights, and a prime marks what
-is new. """
-LEAVES = """`layers.1.input` and `layers.1.recurrent` hold the matrices of all leaves of the first layer beside each other: W0 and
-U0 are columns 0 to {last}."""
-GATES = """`layers.1.input`, `layers.1.recurrent` and `layers.1.bias` hold the gates of the first layer beside each other, in the
-order {gates}: the first is columns 0 to {last}."""
+FOUND = """x is what enters the cell, h what it gave at the step before, c its memory; W and U are weights, and a
+prime marks what is new. """
+LEAVES = """`layers.1.input` and `layers.1.recurrent` hold the matrices of all leaves of the first layer beside each
+other: W0 and U0 are columns 0 to {last}."""
+GATES = """`layers.1.input`, `layers.1.recurrent` and `layers.1.bias` hold the gates of the first layer beside
+each other, in the order {gates}: the first is columns 0 to {last}."""
 ORDER = {"lstm": "input, forget, new memory, output", "gru": "reset, update, new output"}
 JOIN = {"characters": "", "words": " "}
 """What stands between two symbols of a text, by its unit."""
