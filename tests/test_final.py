@@ -11,7 +11,7 @@ from flax import nnx
 
 from jaxnas.evaluators import SGD, Train
 from jaxnas.evaluators.train import Trainer
-from jaxnas.export.images import moments
+from jaxnas.export.images import moments, written
 from jaxnas.final import Final, checkpoints, finished, train_final
 from jaxnas.report import final_lines
 from jaxnas.settings import describe
@@ -203,3 +203,12 @@ def test_the_network_on_disk_has_the_recorded_score_of_the_first_seed(three):
     data = Digits().final_data(0)
     np.testing.assert_array_equal(moments(trained.data), (data.mean, data.std))
     assert finished(final(seeds=3), workdir, TRIAL) == result
+
+
+def test_a_network_of_whitened_images_says_so_and_is_not_exported_as_another(tmp_path):
+    train, augment = Train(epochs=1, batch_size=128), Augment(whiten=True)
+    train_final(final(train=train, augment=augment), tmp_path, TRIAL)
+    trained = load_trained(EXPERIMENT, tmp_path, TRIAL)
+    assert trained.data["whiten"]
+    with pytest.raises(ValueError, match="trained on whitened images"):
+        written(trained)
