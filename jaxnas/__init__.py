@@ -8,5 +8,5 @@ import os
 
 LEAST_THREADS = 8
 """XLA's pool on CPU has as many threads as there are cores or devices, whichever is more, and a matrix product with
-long sums adds them in an order that depends on it. With so many at least, up to so many devices give the same numbers."""
+long sums adds them in an order that depends on it. With 8 at least, up to 8 devices give the same numbers."""
 os.environ.setdefault("NPROC", str(max(LEAST_THREADS, os.cpu_count() or 1)))  # XLA reads it when it makes the pool
