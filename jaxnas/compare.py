@@ -10,6 +10,7 @@ Letters: S seeds, G points of a curve.
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import jax
 import numpy as np
@@ -19,7 +20,8 @@ from scipy.stats import wilcoxon
 from jaxnas.evaluators import Table
 from jaxnas.fingerprint import digest
 from jaxnas.numerics import NUMERICS, pinned
-from jaxnas.settings import describe
+from jaxnas.ranges import Children, Range, Seed, Such
+from jaxnas.settings import describe, settings
 from jaxnas.spaces import Space
 from jaxnas.strategies import Random, Strategy
 from jaxnas.tables import Records
@@ -33,7 +35,7 @@ ARRAYS = ("score", "valid", "test", "trials", "curve", "band")
 """Fields of a standing that are arrays."""
 
 
-@dataclass(frozen=True)
+@settings
 class Problem:
     """A table and what may be spent on it.
 
@@ -43,26 +45,18 @@ class Problem:
     """
 
     table: Table
-    budget: float
-
-    def __post_init__(self):
-        if self.budget <= 0:
-            raise ValueError(f"budget={self.budget}: give more than 0 seconds")
+    budget: Annotated[float, Range(0, 1e12, "(]")]
 
 
-@dataclass(frozen=True)
+@settings
 class Contender:
     """A strategy and how many architectures it proposes at a time."""
 
-    strategy: Strategy
-    children: int = 1
-
-    def __post_init__(self):
-        if self.children < 1:
-            raise ValueError(f"children={self.children}: give 1 or more")
+    strategy: Annotated[Strategy, Such("Reinforce()")]
+    children: Children = 1
 
 
-@dataclass(frozen=True)
+@settings
 class Comparison:
     """Every contender on every problem, on the same seeds.
 
@@ -78,11 +72,11 @@ class Comparison:
         ValueError: no problem, a number out of its range, or a "random" that is not `Random`.
     """
 
-    space: Space
+    space: Annotated[Space, Such("ChainCNN()")]
     problems: dict[str, Problem]
     contenders: dict[str, Contender]
-    seeds: int = 500
-    seed: int = 0
+    seeds: Annotated[int, Range(2, 100_000)] = 500
+    seed: Seed = 0
     file: str = ""
 
     def __post_init__(self):
@@ -91,9 +85,7 @@ class Comparison:
         for name in (*self.problems, *self.contenders):
             if not name.strip() or not name.isprintable():
                 raise ValueError(f"{name!r} names a problem or contender: give one line of letters and other signs")
-        if self.seeds < 2:
-            raise ValueError(f"seeds={self.seeds}: give 2 or more, one has no spread")
-        if not 0 <= self.seed < 2**31 - self.seeds:
+        if self.seed >= 2**31 - self.seeds:
             raise ValueError(f"seed={self.seed}: give an integer from 0, so that the last seed is below 2**31")
         control = self.contenders.get(CONTROL, Contender(Random())).strategy
         if not isinstance(control, Random):

@@ -1,17 +1,19 @@
 """An experiment: everything that decides a search, in one frozen dataclass of frozen dataclasses."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
+from typing import Annotated
 
 from jaxnas.evaluators import Evaluator, Population, Table
 from jaxnas.final import Final
+from jaxnas.ranges import Children, Range, Seed, Such
 from jaxnas.rewards import Accuracy, Checks, Reward
-from jaxnas.settings import describe, differing, flatten
+from jaxnas.settings import describe, differing, flatten, settings
 from jaxnas.spaces import Space
 from jaxnas.strategies import Reinforce, Strategy
 from jaxnas.tasks import Task, measure_of
 
 
-@dataclass(frozen=True)
+@settings
 class Experiment:
     """A search, from its seed to its final training.
 
@@ -31,26 +33,22 @@ class Experiment:
         ValueError: a number out of its range, or a reward that does not go with the task's scores.
     """
 
-    space: Space
-    task: Task
-    strategy: Strategy = field(default_factory=Reinforce)
-    reward: Reward = field(default_factory=Accuracy)
-    evaluator: Evaluator = field(default_factory=Population)
+    space: Annotated[Space, Such("ChainCNN()")]
+    task: Annotated[Task, Such("Digits()")]
+    strategy: Annotated[Strategy, Such("Reinforce()")] = field(default_factory=Reinforce)
+    reward: Annotated[Reward, Such("Accuracy()")] = field(default_factory=Accuracy)
+    evaluator: Annotated[Evaluator, Such("Population()")] = field(default_factory=Population)
     final: Final = field(default_factory=Final)
-    rounds: int = 10
-    children: int = 16
-    seed: int = 0
+    rounds: Annotated[int, Range(1, 10**9)] = 10
+    children: Children = 16
+    seed: Seed = 0
     deterministic: bool = True
 
     def __post_init__(self):
-        for name in ("rounds", "children"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: give 1 or more")
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"seed={self.seed}: give an integer from 0 to {2**31 - 1}")
-        if isinstance(self.reward, Checks) and not isinstance(
-            self.evaluator, Table
-        ):  # a table has a measure of its own
+        if self.rounds * self.children >= 2**31:
+            raise ValueError(f"rounds={self.rounds}: with {self.children} children each these are 2**31 trials or more")
+        own_measure = isinstance(self.evaluator, Table)  # which is read later
+        if isinstance(self.reward, Checks) and not own_measure:
             self.reward.check(measure_of(self.task))
 
 

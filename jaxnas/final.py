@@ -1,11 +1,11 @@
 """Final training: the chosen architecture from scratch on all training data, then the test score, once."""
 
 import dataclasses
-import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import jax
 import numpy as np
@@ -15,16 +15,18 @@ from jaxnas.checkpoint import MOVE, Checkpoints
 from jaxnas.children.normalised import check_normalised
 from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.final_data import check_final_data
+from jaxnas.named_trial import named_trial
 from jaxnas.numerics import NUMERICS, pinned
 from jaxnas.outcome import Progress, Status, Trial
-from jaxnas.settings import describe, differing
-from jaxnas.tasks import measure_of
-from jaxnas.tasks.classification import Augment, check_smoothing
+from jaxnas.ranges import Epochs, Range, Share
+from jaxnas.settings import describe, differing, settings
+from jaxnas.tasks import learnt, measure_of
+from jaxnas.tasks.classification import Augment
 
 FOLDER = "final"
 
 
-@dataclass(frozen=True)
+@settings
 class Final:
     """How the winner is trained; nothing of it changes the search.
 
@@ -41,19 +43,10 @@ class Final:
 
     train: Train = field(default_factory=lambda: Train(epochs=30))
     augment: Augment | None = None
-    label_smoothing: float | None = None
-    width: float = 1.0
-    seeds: int = 1
-    save_every: int = 1
-
-    def __post_init__(self):
-        for name in ("seeds", "save_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: give 1 or more")
-        if not (math.isfinite(self.width) and self.width > 0):
-            raise ValueError(f"width={self.width}: give a number greater than 0, such as 2")
-        if self.label_smoothing is not None:
-            check_smoothing(self.label_smoothing)
+    label_smoothing: Share | None = None
+    width: Annotated[float, Range(0, 1000, "(]")] = 1.0
+    seeds: Annotated[int, Range(1, 1000)] = 1
+    save_every: Epochs = 1
 
     def task(self, own):
         """The experiment's task, changed for final training. Raises ValueError where it has no such setting."""
@@ -81,10 +74,10 @@ class FinalResult:
         measure: how the scores are read.
         settings: the `Final` it came from.
         architecture: as it was trained, widened.
-        parameters: of one network.
-        multiply_adds: for one example (of text: one symbol), forward.
+        parameters: of one network; multiply_adds: for one example (of text: one symbol), forward.
         seconds: of training all seeds, compilation apart.
         data: its fingerprint.
+        unknown: share of the test text that is <unk>.
     """
 
     trial_id: int
@@ -102,10 +95,11 @@ class FinalResult:
     multiply_adds: int
     seconds: float
     data: dict
+    unknown: float
 
 
 def train_final(
-    experiment, workdir: Path, trial: Trial, on_progress: Callable[[Progress], None] = lambda progress: None
+    experiment, workdir: Path, trial: Trial | int, on_progress: Callable[[Progress], None] = lambda progress: None
 ) -> dict:
     """Train a trial's architecture in its own tight envelope: the ordinary, unpadded network.
 
@@ -115,7 +109,7 @@ def train_final(
     Args:
         experiment: the search's; its ``final`` settings hold.
         workdir: the search's directory.
-        trial: which architecture; its id and the seed give the initial weights.
+        trial: which architecture, or its number; its id and the seed give the initial weights.
         on_progress: told what begins and how many epochs are done; ``children`` are the seeds that have not diverged.
 
     Returns:
@@ -125,6 +119,7 @@ def train_final(
         ValueError: a trial that diverged, checkpoints of something else or damaged, not enough memory.
         OSError: a checkpoint cannot be written.
     """
+    trial = named_trial(workdir, trial)
     known = finished(experiment, workdir, trial)
     if known is not None:
         return known
@@ -266,8 +261,7 @@ class _Training:
         seeds = self.final.seeds
         states = self.place.restore(self.trainer.shapes(self.inside, self.genes[:seeds]))
         self.facts["seconds"] = facts["seconds"]
-        curve = np.full((seeds, self.final.train.epochs), np.nan)
-        result = Result(curve, states.alive, facts["seconds"], states)
+        result = Result(np.full((seeds, self.final.train.epochs), np.nan), states.alive, facts["seconds"], states)
         ones = [result.one(i) for i in range(seeds)]
         return ones + [ones[0]._replace(alive=np.False_)] * (len(self.live) - seeds)
 
@@ -289,7 +283,7 @@ class _Training:
             test_std=statistics.stdev(known) if len(known) > 1 else None,
             test_scores=scores,
             test_examples=len(self.data.held_out),
-            train_examples=len(self.data.train),
+            train_examples=learnt(self.data, self.final.train.batch_size),
             epochs=self.final.train.epochs,
             measure=measure_of(self.trainer.task),
             settings=describe(self.final),
@@ -298,5 +292,6 @@ class _Training:
             multiply_adds=cost.multiply_adds,
             seconds=self.facts["seconds"],
             data=self.fingerprint,
+            unknown=self.facts["data"].get("unknown", 0.0),
         )
         return dataclasses.asdict(result)

@@ -111,6 +111,11 @@ class Ledger:
         """How the scores of this search are read."""
         return Measure(self.facts().get("measure", Measure.SCORE))
 
+    @property
+    def unknown(self) -> float:
+        """Share of the held-out text that is <unk>; 0 where there is no text."""
+        return self.facts().get("about", {}).get("unknown", 0.0)
+
     def record(self, **facts) -> None:
         """Write facts; a known one is replaced."""
         with self._db:

@@ -40,7 +40,6 @@ def _revision() -> str:
 
 def moved(recorded: dict, here: dict) -> list[str]:
     """What of it has changed since it was recorded, a line each."""
-    names = [name for name in ("versions", "device", "flags") if recorded.get(name) != here[name]]
-    return [
-        f"{name} was {recorded.get(name)}, is {here[name]}; results may differ in their last digits" for name in names
-    ]
+    names = [name for name in ("versions", "device", "flags") if recorded.get(name) != here.get(name)]
+    words = "results may differ in their last digits"
+    return [f"{name} was {recorded.get(name)}, is {here.get(name)}; {words}" for name in names]

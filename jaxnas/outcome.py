@@ -53,15 +53,21 @@ class Measure(StrEnum):
         """What a score is a mean over."""
         return "examples" if self == Measure.SCORE else "symbols"
 
-    def words(self, score: float) -> str:
-        """A score as it is read."""
-        match self:
-            case Measure.SCORE:
-                return f"{score:.4f}"
-            case Measure.PERPLEXITY:
-                return f"{score:.4f} (perplexity {self.number(score):.5g})"
-            case Measure.BITS:
-                return f"{score:.4f} ({self.number(score):.4f} bits a character)"
+    def words(self, score: float, unknown: float = 0.0) -> str:
+        """A score as it is read. ``unknown``: the share of the text that is <unk>, which a score of words hides."""
+        if self == Measure.SCORE:
+            return f"{score:.4f}"
+        read = self.figure(self.number(score))
+        read = f"perplexity {read}" if self == Measure.PERPLEXITY else f"{read} bits a character"
+        return f"{score:.4f} ({read}{self.hidden(unknown)})"
+
+    def hidden(self, unknown: float) -> str:
+        """What is said beside a number of which a share of the symbols is <unk>."""
+        return f", {100 * unknown:.3g}% of the text is <unk>" if unknown and self != Measure.SCORE else ""
+
+    def figure(self, number: float) -> str:
+        """A `number`, or a deviation of several: a perplexity has five digits, however great it is."""
+        return f"{number:.5g}" if self == Measure.PERPLEXITY else f"{number:.4f}"
 
     def number(self, score: float) -> float:
         """What this is for a score."""

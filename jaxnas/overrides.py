@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 import re
 import typing
+import warnings
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,13 +42,16 @@ def print_settings(settings, command: str) -> None:
 
 
 def _parsed(settings: Settings, arguments: list[str], program: str) -> Settings:
-    return tyro.cli(
-        type(settings),
-        args=arguments,
-        default=settings,
-        prog=program,
-        config=(tyro.conf.AvoidSubcommands,),  # settings that may be None stay settings
-    )
+    with warnings.catch_warnings():
+        # of a class of the user's own it says that its fields are not annotated as it would like: they stay as they are
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"tyro\.")
+        return tyro.cli(
+            type(settings),
+            args=arguments,
+            default=settings,
+            prog=program,
+            config=(tyro.conf.AvoidSubcommands,),  # settings that may be None stay settings
+        )
 
 
 def _check(argument: str, valid: list[str], config: Path) -> None:

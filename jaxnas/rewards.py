@@ -4,13 +4,14 @@ the highest.
 A failed child gets the floor, which no child that learnt anything can fall below.
 """
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxnas.outcome import Measure, Outcome, Status
+from jaxnas.ranges import Floor, Range
+from jaxnas.settings import settings
 
 INFEASIBLE = -np.inf
 """What a reward gives a child that is not allowed, such as one that is too large. It is recorded as infeasible, with
@@ -39,11 +40,11 @@ class Floored(Protocol):
     floor: float
 
 
-@dataclass(frozen=True)
+@settings
 class Accuracy:
     """The score itself, an accuracy in [0, 1]; ``floor`` where a child failed."""
 
-    floor: float = 0.0
+    floor: Floor = 0.0
 
     def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]:
         return _power(outcome, 1, self.floor)
@@ -53,7 +54,7 @@ class Accuracy:
         _check_floor(self, measure)
 
 
-@dataclass(frozen=True)
+@settings
 class CubedAccuracy:
     """The score's cube, which spreads the good children apart; ``floor`` where a child failed.
 
@@ -62,7 +63,7 @@ class CubedAccuracy:
         (https://arxiv.org/abs/1611.01578).
     """
 
-    floor: float = 0.0
+    floor: Floor = 0.0
 
     def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]:
         return _power(outcome, 3, self.floor)
@@ -72,7 +73,7 @@ class CubedAccuracy:
         _check_floor(self, measure)
 
 
-@dataclass(frozen=True)
+@settings
 class Perplexity:
     """``c`` over the square of the perplexity, of a score that is minus its logarithm; ``floor`` where a child failed.
 
@@ -84,12 +85,8 @@ class Perplexity:
         (https://arxiv.org/abs/1611.01578).
     """
 
-    c: float = 80.0
-    floor: float = 0.0
-
-    def __post_init__(self):
-        if not (self.c > 0 and np.isfinite(self.c)):
-            raise ValueError(f"c={self.c}: give a number greater than 0, such as 80")
+    c: Annotated[float, Range(0, 1e9, "(]")] = 80.0
+    floor: Floor = 0.0
 
     def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]:
         scored = _scored(outcome)

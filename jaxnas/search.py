@@ -32,6 +32,13 @@ class Watch(Protocol):
     def note(self, line: str) -> None: ...
 
 
+@runtime_checkable
+class HearsOfData(Protocol):
+    """A `Watch` that is also told, before the first round, what the ledger says of the data (`Batched.facts`)."""
+
+    def about(self, facts: dict) -> None: ...
+
+
 class Silent:
     """Tells nobody."""
 
@@ -65,6 +72,8 @@ def search(experiment: Experiment, ledger: Ledger, watch: Watch, origin: dict | 
         trials = experiment.rounds * experiment.children
         evaluate = experiment.evaluator.bind(experiment.space, experiment.task, experiment.seed, trials)
         begin(experiment, ledger, evaluate, origin, watch.note)
+        if isinstance(watch, HearsOfData):
+            watch.about(ledger.facts().get("about", {}))
         if isinstance(evaluate, StopsEarly):
             evaluate.rank_by(experiment.reward)
         try:

@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from jaxnas.checkpoint import MOVE
 from jaxnas.final import checkpoints, widened
+from jaxnas.named_trial import named_trial
 from jaxnas.outcome import Trial
 from jaxnas.rng import key_for
 from jaxnas.settings import describe
@@ -29,8 +30,8 @@ class Trained:
         genes: what it is called with: ``network(x, genes)`` gives logits of normalised images x; see
             `jaxnas.export.language` for text.
         data: what is recorded of the data it was trained on, as JSON values: "classes", and of images the "mean" and
-            "std" of each channel in grey levels 0..255, and whether to "whiten" each image instead, of text its
-            "vocabulary" and "unit".
+            "std" of each channel in the units of the images, their "range", "dtype", "layout" and "class_names", and
+            whether to "whiten" each image instead; of text its "vocabulary" and "unit".
         facts: the recorded result, a `FinalResult` as a dict.
     """
 
@@ -42,17 +43,18 @@ class Trained:
     facts: dict
 
 
-def load_trained(experiment, workdir: Path, trial: Trial) -> Trained:
+def load_trained(experiment, workdir: Path, trial: Trial | int) -> Trained:
     """What the final training of a trial has come to. No data is read.
 
     Args:
         experiment: the search's. Of ``final`` nothing counts: the training's own settings hold.
         workdir: the search's directory.
-        trial: which one.
+        trial: which one, or its number.
 
     Raises:
         ValueError: it has had no final training to the end, or that of another space, or its files are damaged.
     """
+    trial = named_trial(workdir, trial)
     place = checkpoints(workdir, trial)
     stored = place.facts()
     command = f"python -m jaxnas final {workdir} --trial {trial.trial_id}"

@@ -118,6 +118,7 @@ def made_up(children: ChainChildren | SkipChildren, architecture, seed: int = 0)
     facts |= {"test_score": 0.5, "test_std": None, "test_scores": [0.5]}
     facts |= {"parameters": cost.parameters, "multiply_adds": cost.multiply_adds}
     data = {"mean": np.linspace(90, 130, channels).tolist(), "std": np.linspace(50, 70, channels).tolist()}
+    data |= {"range": [0, 250], "dtype": "uint8", "layout": "NHWC", "class_names": None}
     data |= {"input_shape": list(children.input_shape), "classes": children.classes}
     make = skip_network_of if isinstance(children, SkipChildren) else network_of
     network = make(children, inside, genes, seed)

@@ -20,10 +20,12 @@ class UnderLimit:
     """A reward as a user writes it: too many parameters are not allowed."""
 
     most: int = 400
-    worst: float = INFEASIBLE
+    banned: bool = True
 
     def __call__(self, outcome):
-        return np.where(outcome.parameters > self.most, self.worst, np.nan_to_num(outcome.score))
+        return np.where(
+            outcome.parameters > self.most, INFEASIBLE if self.banned else 0.0, np.nan_to_num(outcome.score)
+        )
 
 
 def trials() -> list[Trial]:
@@ -67,22 +69,22 @@ def test_nothing_is_the_best_where_nothing_has_a_rank(tmp_path):
     assert standing.best_words == "none yet"
 
 
-@pytest.mark.parametrize("worst", [INFEASIBLE, 0.0])
-def test_a_limit_is_respected_by_search_and_summary(tmp_path, worst):
+@pytest.mark.parametrize("banned", [True, False])
+def test_a_limit_is_respected_by_search_and_summary(tmp_path, banned):
     """The case of an outsider: small networks only, said by `INFEASIBLE` or by a reward of 0."""
     run(replace(EXPERIMENT, rounds=1), tmp_path / "free")
     most = Ledger(tmp_path / "free").top(1)[0].parameters - 1  # so that the best score is over the limit
-    run(replace(EXPERIMENT, reward=UnderLimit(most, worst), rounds=1), tmp_path / "run")
+    run(replace(EXPERIMENT, reward=UnderLimit(most, banned), rounds=1), tmp_path / "run")
     ledger = Ledger(tmp_path / "run")
     large = [t for t in ledger.trials() if t.parameters > most]
     assert 0 < len(large) < len(ledger)
     assert {t.reward for t in large} == {0.0}  # the floor of a reward that names none
     assert all(t.score is not None for t in large)
-    assert {t.status for t in large} == ({"infeasible"} if worst == INFEASIBLE else {"ok"})
+    assert {t.status for t in large} == ({"infeasible"} if banned else {"ok"})
     assert ledger.top(1)[0].parameters <= most
     shown = Console(width=200, record=True)
     shown.print(report.trial_table(ledger.trials(), "all"))
-    assert shown.export_text().count(" infeasible") == (len(large) if worst == INFEASIBLE else 0)
+    assert shown.export_text().count(" infeasible") == (len(large) if banned else 0)
 
 
 def outcome(*parameters: int, status=Status.OK) -> Outcome:

@@ -203,7 +203,7 @@ def test_executed_work_is_that_of_the_program(name):
 
 @pytest.mark.parametrize("bad", [{"channels": 0}, {"cells": 0}])
 def test_impossible_settings_are_refused(bad):
-    with pytest.raises(ValueError, match="=0: give 1 or more"):
+    with pytest.raises(ValueError, match="=0: give a whole number from 1"):
         Cell201(**bad)
 
 

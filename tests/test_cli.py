@@ -117,7 +117,7 @@ def test_trials_and_show(place):
         (("search", "exits.py"), "exits.py does not run: SystemExit: 7"),
         (("final",), "final needs the directory of a search"),
         (("search", "mine.py", "--rounds", "many"), "invalid literal for int"),
-        (("search", "mine.py", "--rounds", "0"), "rounds=0: give 1 or more"),
+        (("search", "mine.py", "--rounds", "0"), "rounds=0: give a whole number from 1"),
         (("search", "mine.py", "--seed", "-1"), "seed=-1: give an integer from 0"),
         (("search", "mine.py", "--space.filters"), "filters=(): give one or more"),
         (("search", "mine.py", "--seed", "5"), "runs/mine holds another experiment:\n  seed: 0 there, 5 now"),

@@ -112,6 +112,13 @@ def test_characters_are_as_they_are_but_for_the_ends_of_lines(tmp_path):
         ("a\n\n\nb", "a <eos> <eos> <eos> b <eos>"),  # an empty line is a line, and so is the last
         ("a\tb  c\r\nd\r\n", "a b c <eos> d <eos>"),
         ("\n", "<eos>"),
+        ("a b <eos>\nc <eos>\n", "a b <eos> c <eos>"),  # once where it stands there already
+        ("a b <eos> \r\nc <eos>", "a b <eos> c <eos>"),
+        ("a b\n<eos> c\n<eos>\n d", "a b <eos> c <eos> <eos> d <eos>"),
+        ("a <eos> b <eos>", "a <eos> b <eos>"),  # a text without lines, or with several in one
+        ("a <eos>\n\n<eos>\n", "a <eos> <eos> <eos>"),
+        ("a\fb\u2028c\x85d\v\ne", "a b c d <eos> e <eos>"),  # white space all of them, but no ends of lines
+        ("\ufeffa <unk>\n", "a <unk> <eos>"),
     ],
 )
 def test_every_line_of_words_ends_with_eos(tmp_path, text, words):

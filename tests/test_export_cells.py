@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -21,12 +22,15 @@ from safetensors.numpy import load_file, save_file
 from jaxnas.export import cell_module, export
 from jaxnas.trained import Trained
 
-WORDS = ["<unk>", "the", "é", '"', "fox", "x", "y"]
+WORDS = ["<unk>", "the", "<eos>", '"', "fox", "x", "é"]
+TEXT = 'the fox " x\nunknown words\n\né x\n'
+"""Thirteen words."""
 CELLS = {
     "example": EXAMPLE | {"hidden": 16, "layers": 1, "symbols": 7, "cell_parameters": 4 * 16 * 16},
     "tied": drawn(14, 4, hidden=8, layers=1, tied=True, symbols=7),
     "three layers": drawn(0, 8, hidden=4, layers=3, symbols=7),
 }
+STREAMS = 3
 SEEDS = [*range(6), 21, *range(7, 10), 25, 26, *range(12, 15)]
 """Of cells whose output is not 0 for ever."""
 
@@ -63,6 +67,7 @@ class Loops(nnx.Module):
 def made_up(architecture: dict, children: Children | None = None, unit: str = "characters") -> Trained:
     """What a final training could have left."""
     facts = {"trial_id": 3, "train_examples": 10, "test_examples": 5, "epochs": 2, "seconds": 1.0, "test_score": -2.5}
+    facts |= {"measure": "bits a character", "settings": {"train": {"batch_size": STREAMS}}}
     facts |= {"test_std": None, "test_scores": [-2.5], "parameters": 100, "multiply_adds": 200}
     vocabulary = WORDS[: architecture["symbols"]]
     data = {"input_shape": [20], "classes": len(vocabulary), "train": 10, "held_out": 5, "vocabulary": vocabulary}
@@ -220,19 +225,23 @@ import pathlib
 import jax
 import jax.numpy as jnp
 
-inputs, symbols, shown = jnp.ones((2, 5, 32)), jnp.array([[0, 1, 2, 3]]), []
-names = {"inputs": inputs, "symbols": symbols, "print": shown.append}
+inputs, given, shown = jnp.ones((2, 5, 32)), jnp.array([[0, 1, 2, 3]]), []
+names = {"inputs": inputs, "symbols": given, "print": shown.append}
 for block in pathlib.Path("README.md").read_text().split("```python")[1:]:
     exec(block.split("```")[0], names)
     if "outputs" in names:
         assert names.pop("outputs").shape == (2, 5, 128)
-    if "text" in names:  # the draws are those of the network that reads the text as a whole
+    if "step" in names:  # the draws are those of the network that reads the text as a whole
         network, text = names["network"], jnp.array([names.pop("text")])
+        del names["step"]
         draw = lambda step: jax.random.categorical(jax.random.key(step), network(text)[0, step])
         assert text.shape == (1, 201)
         assert [int(draw(step)) for step in (0, 1, 50, 199)] == [int(text[0, step + 1]) for step in (0, 1, 50, 199)]
-        assert shown == [" ".join(names["vocabulary"][symbol] for symbol in text[0])]
-        logits = network(symbols)
+        assert shown[:1] == [" ".join(names["vocabulary"][symbol] for symbol in text[0])]
+        logits = network(given)
+    if "score" in names:
+        print(names.pop("score"), shown[1])
+        names["symbols"] = given
 assert abs(names["logits"] - logits).max() < 1e-5
 """
 
@@ -241,13 +250,32 @@ def test_the_page_is_true(exported, tmp_path):
     """All its code runs where there is no jaxnas, and does what the page says."""
     (tmp_path / "sitecustomize.py").write_text(BLOCK)
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
-    folder = exported["three layers"][0]
+    folder = tmp_path / "out"
+    shutil.copytree(exported["three layers"][0], folder)
+    (folder / "test.txt").write_text(TEXT)
     environment["PYTHONPATH"] += os.pathsep + str(folder)
     done = subprocess.run([sys.executable, "-c", RUN], env=environment, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     page = (folder / "README.md").read_text()
     assert "Trial 3" in page
     assert "a14 = " in page
+    score, shown = done.stdout.split(maxsplit=1)
+    words = [
+        WORDS.index(word) if word in WORDS else 0 for line in TEXT.splitlines() for word in [*line.split(), "<eos>"]
+    ]
+    assert float(score) == pytest.approx(mean_log_probability(CELLS["three layers"], np.array(words)), rel=1e-4)
+    assert shown.strip() == f"perplexity {np.exp(-float(score)):.5g}"
+
+
+def mean_log_probability(cell: dict, symbols: np.ndarray) -> float:
+    """Of all symbols but the first, in nats; the text is read in `STREAMS` parts, each from an empty memory."""
+    before, after, logs = symbols[:-1], symbols[1:], []
+    for part in np.array_split(np.arange(len(before)), STREAMS):  # of a length that can be shared out evenly
+        logits = plain_cells.read(cell, weights_of(cell), before[part][None])[0]
+        peak = logits.max(-1, keepdims=True)
+        every = logits - peak - np.log(np.exp(logits - peak).sum(-1, keepdims=True))
+        logs.append(every[np.arange(len(part)), after[part]])
+    return float(np.concatenate(logs).mean())
 
 
 def test_an_export_that_does_not_agree_leaves_nothing(tmp_path):
@@ -262,16 +290,15 @@ def test_an_export_that_does_not_agree_leaves_nothing(tmp_path):
 
 
 def test_what_cannot_be_written_is_refused(tmp_path):
-    for cell, name in (("lstm", "LSTMCell"), ("gru", "GRUCell")):
-        trained = made_up(STANDARD | {"cell": cell})
-        with pytest.raises(ValueError, match=f"Flax's own nnx.{name}: there is no found cell to export"):
-            export(trained, tmp_path / "out")
-    with pytest.raises(ValueError, match="type 'tree' cannot be exported: only chain, skip, cell201, recurrent can"):
+    trained = made_up(CELLS["tied"])
+    with pytest.raises(
+        ValueError, match="type 'tree' cannot be exported: only chain, skip, cell201, recurrent, standard can"
+    ):
         export(replace(trained, architecture={"type": "tree"}), tmp_path / "out")
     with pytest.raises(ValueError, match="activation 'gelu' has no formula to write: only identity, tanh"):
         cell_module(described([("add", "gelu")], ("add", "tanh"), 0, 0))
     with pytest.raises(ValueError, match="combination 'minus' has no formula to write: only add, multiply, max"):
         cell_module(described([("add", "tanh")], ("minus", "tanh"), 0, 0))
-    with pytest.raises(ValueError, match="type 'standard' has no cell to write"):
-        cell_module(STANDARD)
+    with pytest.raises(ValueError, match="type 'rnn' cannot be written: only recurrent, lstm, gru can"):
+        cell_module(STANDARD | {"cell": "rnn"})
     assert list(tmp_path.iterdir()) == []

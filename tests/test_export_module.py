@@ -7,8 +7,9 @@ from flax import nnx
 from safetensors.numpy import save_file
 
 from jaxnas.export import module
+from jaxnas.export.images.seen import Seen
 
-CLASSES = 4
+CLASSES, SEEN = 4, Seen(0, 255)
 
 
 def layer(kind, inputs, kernel, stride, channels, size, parameters=0, norm=True):
@@ -103,7 +104,7 @@ def plain(architecture, weights, images):
 def written(architecture, place, **settings) -> dict:
     """The names that the written module defines."""
     path = place / "network.py"
-    path.write_text(module(architecture, CLASSES, **settings))
+    path.write_text(module(architecture, CLASSES, SEEN, **settings))
     names = {"__name__": "network", "__file__": str(path)}
     exec(compile(path.read_text(), str(path), "exec"), names)
     return names
@@ -138,7 +139,7 @@ def test_sums_of_reduced_factors_stay_float32(tmp_path):
 
 def test_a_deep_dense_network_keeps_its_lines_short(tmp_path):
     many = [layer("convolution", list(range(i)), (3, 3), (1, 1), 48, (8, 8)) for i in range(1, 41)]
-    text = module({"type": "skip", "input": [8, 8, 3], "layers": many, "outputs": list(range(1, 41))}, 10)
+    text = module({"type": "skip", "input": [8, 8, 3], "layers": many, "outputs": list(range(1, 41))}, 10, SEEN)
     compile(text, "network.py", "exec")
     assert max(map(len, text.splitlines())) <= 120
     assert "self.layer40 = Convolution(1875, 48, (3, 3), (1, 1), rngs)" in text  # 3 + 39 * 48
@@ -147,4 +148,4 @@ def test_a_deep_dense_network_keeps_its_lines_short(tmp_path):
 
 def test_a_strange_type_is_refused():
     with pytest.raises(ValueError, match="type 'tree' cannot be written as a module: only chain and skip"):
-        module({"type": "tree"}, CLASSES)
+        module({"type": "tree"}, CLASSES, SEEN)

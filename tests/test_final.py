@@ -115,7 +115,7 @@ def test_a_seed_that_diverges_says_so_and_does_not_spoil_the_others(three, tmp_p
 
 
 def test_where_every_seed_diverges_nothing_is_read_or_kept_and_it_may_be_tried_again(tmp_path):
-    hopeless = final(train=Train(epochs=2, optimiser=SGD(learning_rate=1e20)), seeds=2)
+    hopeless = final(train=Train(epochs=2, optimiser=SGD(learning_rate=1e3, weight_decay=1e6)), seeds=2)
     result = train_final(hopeless, tmp_path, TRIAL)
     assert (result["status"], result["test_score"], result["test_scores"]) == ("diverged", None, [None, None])
     assert not (tmp_path / "final" / "7").exists()
@@ -178,9 +178,9 @@ def test_a_task_without_the_setting_is_told_so():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"seeds": 0}, "seeds=0: give 1 or more"),
-        ({"save_every": 0}, "save_every=0: give 1 or more"),
-        ({"width": 0.0}, "width=0.0: give a number greater than 0"),
+        ({"seeds": 0}, "seeds=0: give a whole number from 1"),
+        ({"save_every": 0}, "save_every=0: give a whole number from 1"),
+        ({"width": 0.0}, "width=0.0: give a number above 0"),
         ({"width": float("nan")}, "width=nan"),
         ({"width": float("inf")}, "width=inf"),
         ({"label_smoothing": 1.0}, "label_smoothing=1.0"),

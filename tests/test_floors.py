@@ -8,17 +8,20 @@ import pytest
 HOUSE = Path(__file__).parent.parent / "jaxnas"
 FLOORS = {
     "archive": 0, "decisions": 0, "fingerprint": 0, "interrupts": 0, "machine": 0, "numerics": 0, "outcome": 0,
-    "rng": 0, "settings": 0,
+    "plain": 0, "ranges": 0, "rng": 0, "settings": 0,
     "children": 1,
     "journal": 1, "ledger_rows": 1, "locks": 0,
     "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2, "checkpoint": 2, "tables": 2,
     "evaluators": 3, "strategies": 3, "report": 3,
-    "experiment": 4, "export": 4, "final": 4, "final_data": 4, "trained": 4, "record": 4, "search": 4, "whole": 4,
+    "named_trial": 3, "experiment": 4, "export": 4, "final": 4, "final_data": 4, "trained": 4, "record": 4, "search": 4, "whole": 4,
     "compare": 4, "tabulate": 4,
     "program_cache": 5, "overrides": 5, "setup": 5, "shipped": 5, "commands": 6, "cli": 7, "__main__": 8,
 }  # fmt: skip
-ONLY = {"strategies": {"decisions"}, "report": {"ledger", "outcome"}}
+ONLY = {"strategies": {"decisions", "ranges", "settings"}, "report": {"ledger", "outcome"}}
 SAME_FLOOR = {
+    ("plain", "ranges"),
+    ("settings", "plain"),
+    ("settings", "ranges"),
     ("search", "experiment"),
     ("search", "record"),
     ("record", "experiment"),

@@ -116,7 +116,7 @@ def going_on(reward) -> set[int]:
 
 @pytest.mark.parametrize(
     ("rungs", "keep", "message"),
-    [((2, 1), 0.5, "rungs=\\(2, 1\\)"), ((0,), 0.5, "ascending numbers of epochs from 1"), ((1,), 1.0, "keep=1.0")],
+    [((2, 1), 0.5, "rungs=\\(2, 1\\)"), ((0,), 0.5, "each a whole number from 1"), ((1,), 1.0, "keep=1.0")],
 )
 def test_impossible_settings_are_refused(rungs, keep, message):
     with pytest.raises(ValueError, match=message):

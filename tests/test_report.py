@@ -6,8 +6,9 @@ import math
 import pytest
 from rich.console import Console
 
+from jaxnas.ledger import Ledger
 from jaxnas.outcome import Measure, Progress, Trial
-from jaxnas.report import final_lines, final_report_on, report_on
+from jaxnas.report import final_lines, final_report_on, report_on, summary
 from jaxnas.report.finals import FinalReport, LiveFinalReport
 from jaxnas.report.live import LiveReport, Report, Standing
 
@@ -133,6 +134,25 @@ def test_a_final_result_in_words():
     assert final_lines(none).startswith(f"{head}: it diverged, so there is no test score ({cost})")
 
 
+@pytest.mark.parametrize("measure", Measure)
+def test_the_share_of_unknown_words_stands_beside_what_it_makes_small(measure, tmp_path):
+    """Most of a text is <unk>, which is easily predicted: said beside both of its measures, no other."""
+    score, share = -0.15, "97.1% of the text is <unk>"
+    watch = Report(Console(file=io.StringIO()), Standing(1, 1, 1, trial(3, score), measure))
+    watch.about({"unknown": 0.9712, "unit": "words"})
+    ledger = Ledger(tmp_path, write=True)
+    ledger.record(measure=measure, about={"unknown": 0.9712})
+    ledger.append([trial(3, score)])
+    result = {
+        "trial_id": 1, "train_examples": 1000, "epochs": 3, "parameters": 10, "multiply_adds": 20, "seconds": 1.0,
+        "test_score": score, "test_examples": 100, "measure": str(measure), "unknown": 0.9712,
+    }  # fmt: skip
+    finals = [final_lines(result | {"test_scores": scores}) for scores in ([score], [score, score])]
+    for words in (watch.standing.best_words, summary(ledger, tmp_path), *finals):
+        assert (share in words) == (measure != Measure.SCORE)
+    assert "<unk>" not in measure.words(score, 0.0)
+
+
 @pytest.mark.parametrize(
     ("measure", "score", "read"),
     [
@@ -151,8 +171,9 @@ def test_a_score_is_read_as_its_measure_says(measure, score, read):
     }  # fmt: skip
     several = final_lines(result | {"test_scores": [score, None, score]})
     assert (
-        f"of 3 seeds {(number := f'{measure.number(score):.4f}')}, diverged, {number}: mean {number}, standard"
+        f"of 3 seeds {(number := measure.figure(measure.number(score)))}, diverged, {number}: mean {number}, standard"
         in several
     )
+    assert max(map(len, several.split())) < 20  # a perplexity of 10^300 has no 300 digits
     examples = "examples" if measure == Measure.SCORE else "symbols"
     assert f"1,000 {examples} for 3 epochs:\ntest score {read}, on 100 {examples} (" in final_lines(result)

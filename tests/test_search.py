@@ -280,7 +280,7 @@ def test_a_search_in_which_every_child_fails_goes_on(tmp_path):
     """Law 5: the reward is the floor, and none of them is ever the best."""
     from jaxnas.evaluators import SGD
 
-    hopeless = Population(Train(epochs=1, optimiser=SGD(learning_rate=1e20)), group_size=6)
+    hopeless = Population(Train(epochs=1, optimiser=SGD(learning_rate=1e3, weight_decay=1e6)), group_size=6)
     run(replace(EXPERIMENT, evaluator=hopeless, rounds=2), tmp_path / "run")
     ledger = Ledger(tmp_path / "run")
     assert [t.status for t in ledger.trials()] == ["diverged"] * 12

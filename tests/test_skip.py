@@ -85,7 +85,7 @@ def test_impossible_spaces_are_refused(change, message):
 
 
 def test_impossible_growth_and_architectures_are_refused():
-    with pytest.raises(ValueError, match="growth.every=0"):
+    with pytest.raises(ValueError, match="every=0: give a whole number from 1"):
         Growth(every=0)
     with pytest.raises(ValueError, match="layer 1 reads"):
         Skip((conv((1,), (3, 3), 4),))

@@ -1,10 +1,17 @@
 """Text in batches: whose neighbour is whose, and that everything held out is scored once."""
 
+import os
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from refusals import refused
 
 from jaxnas.rng import key_for
+from jaxnas.tasks import ChecksFinal, learnt
 from jaxnas.tasks.streams import Passage, TextData
 from jaxnas.tasks.text import Text
 
@@ -15,17 +22,35 @@ def data(train=53, held_out=30, unroll=4):
 
 
 def test_a_stream_is_a_part_of_the_text_and_goes_on_from_batch_to_batch():
-    """52 predictions in 3 streams of chunks of 4: 4 whole chunks a stream, 48 predictions; 4 are left out."""
+    """52 predictions in 3 streams of chunks of 4: 17 predictions a stream, one in the last chunk; one is left out."""
     found = data()
-    assert found.steps(3) == 4
-    assert found.seen(3) == 48
+    assert found.steps(3) == 5
+    assert (found.seen(3), found.left_out(3), learnt(found, 3)) == (51, 1, 51)
     order = found.order(key_for(0, "order"), 3)
-    batches = [found.training(order, jnp.int32(number)) for number in range(4)]
+    batches = [found.training(order, jnp.int32(number)) for number in range(5)]
+    weights = np.concatenate([batch.weights for batch in batches], 1)
+    np.testing.assert_array_equal(weights, np.tile(np.arange(20) < 17, (3, 1)))
     streams = np.concatenate([batch.examples for batch in batches], 1)
-    np.testing.assert_array_equal(streams, np.arange(48).reshape(3, 16))
+    np.testing.assert_array_equal(streams[:, :17], np.arange(51).reshape(3, 17))
     for batch in batches:
         np.testing.assert_array_equal(batch.labels, batch.examples + 1)
-        assert batch.weights.all()
+
+
+@settings(deadline=None, derandomize=True, max_examples=30)
+@given(st.integers(2, 99), st.integers(1, 40), st.integers(2, 50))
+def test_an_epoch_reads_every_symbol_once_but_fewer_than_one_a_stream(length, size, unroll):
+    found = data(train=length, unroll=unroll)
+    if length - 1 < size:
+        refused(lambda: found.steps(size), f"batch_size={size} streams need at least {size + 1} symbols", f"{length:,}")
+        return
+    order, counted = found.order(key_for(0, "order"), size), []
+    for number in range(found.steps(size)):
+        batch = found.training(order, jnp.int32(number))
+        assert batch.weights.any()  # no step without anything to learn from
+        np.testing.assert_array_equal(batch.labels, batch.examples + 1)
+        counted += np.asarray(batch.labels)[np.asarray(batch.weights)].tolist()
+    assert sorted(counted) == list(range(1, found.seen(size) + 1))
+    assert 0 <= length - 1 - found.seen(size) < size
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 7, 29, 40])
@@ -58,16 +83,17 @@ def test_rows_of_a_passage_are_its_predictions(part):
     assert pairs == [(symbol, symbol + 1) for symbol in range(100, 129)]
 
 
-def test_chunks_longer_than_the_text_are_refused():
-    with pytest.raises(ValueError, match="batch_size=3 .* unroll=40 symbols need 121 symbols, but only 53"):
-        data(unroll=40).steps(3)
-
-
 def test_the_facts_rebuild_children():
     facts = data().facts()
     assert facts["input_shape"] == [4]
     assert facts["classes"] == 3
     assert facts["vocabulary"] == ["a", "b", "c"]
+
+
+def test_the_share_of_unknown_symbols_is_that_of_the_predictions():
+    found = replace(data(), held_out=Passage(np.array([0, 1, 0, 2, 0, 0, 1], np.int32)))
+    assert found.unknown == found.facts()["unknown"] == 3 / 6
+    assert data().unknown == 0
 
 
 # The task.
@@ -107,6 +133,33 @@ def test_a_search_does_not_open_the_test_file(folder):
     assert len(Text(str(folder)).search_data(0).held_out) == 59
     with pytest.raises(ValueError, match="test"):
         Text(str(folder)).final_data(0)
+    with pytest.raises(ValueError, match=r"one text file for test is needed.*ptb\.test\.txt"):
+        Text(str(folder)).check_final()
+    os.symlink("nowhere", folder / "own.test.txt")  # whoever opens it fails
+    Text(str(folder), test=0.0).check_final()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"test": 0.0}, ["test=0 of", "--task.test 0.1", "ptb.test.txt"]),
+        ({"test": 1e-9}, ["test=1e-09", "leave none for test"]),
+        ({"test": 0.0007}, ["test=0.0007", "is 1 symbol", "--task.test 0.1"]),
+        ({"unit": "words", "test": 0.003}, ["is 1 symbol", "2 are needed"]),
+    ],
+)
+def test_whether_there_is_a_test_text_can_be_said_before_the_search(tmp_path, settings, words):
+    """`check_final` says no where, and only where, `final_data` would."""
+    path = tmp_path / "own.txt"
+    path.write_text(LINES)
+    task = Text(str(path), **settings)
+    assert isinstance(task, ChecksFinal)
+    refused(task.check_final, *words)
+    with pytest.raises(ValueError, match="symbol|leave none for test"):
+        task.final_data(0)
+    for good in (Text(str(path)), Text(), Text(str(path), unit="words", test=0.01)):
+        good.check_final()
+        good.final_data(0)
 
 
 def test_what_the_training_text_lacks_is_unknown(folder):
@@ -114,8 +167,10 @@ def test_what_the_training_text_lacks_is_unknown(folder):
     final = task.final_data(0)
     words = [final.vocabulary[i] for i in final.held_out.symbols]
     assert words == ["<unk>", "of", "a", "short", "text", "<eos>"]
+    assert final.unknown == 0  # of what is predicted: the first word is not
     few = Text(str(folder), unit="words", vocabulary=4).search_data(0)
     assert few.classes == 4
+    assert few.unknown == np.mean(["".join(few.vocabulary[i]) == "<unk>" for i in few.held_out.symbols[1:]]) > 0.1
     assert set(few.train.symbols.tolist()) == {0, 1, 2, 3}
 
 

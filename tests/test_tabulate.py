@@ -154,7 +154,9 @@ def test_the_bytes_depend_on_config_and_seed_alone(place, tmp_path, monkeypatch)
 
 
 def lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
+    """Whole lines but those about data: the first, and one a group."""
+    content = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return sum(line.endswith(b"\n") and b'"data": ' not in line for line in content)
 
 
 def test_a_full_disk_a_kill_and_a_torn_line_leave_the_same_table(place, tmp_path):
@@ -223,10 +225,62 @@ def test_a_second_process_is_refused_and_another_seed_goes_on(place, tmp_path, c
 
 
 def test_a_damaged_line_is_named(place, tmp_path):
-    (tmp_path / "t.csv.gz.partial").write_bytes(b'{"about": {}}\nnothing\n')
-    with pytest.raises(ValueError, match=r"line 2 of .*t.csv.gz.partial is damaged"):
+    working = tmp_path / "t.csv.gz.partial"
+    first, data, group, *_ = _begun(place, tmp_path).splitlines(keepends=True)
+    for line in (b"nothing", b"[1]", b"{}", group.strip()[:-2], group.replace(b'"rows": [', b'"rows": [99, ').strip()):
+        content = first + data + line + b"\n" + group
+        working.write_bytes(content)
+        with pytest.raises(ValueError, match=r"line 3 of .*t.csv.gz.partial is damaged"):
+            tabulate(EXPERIMENT, tmp_path / "t.csv.gz", Silent())
+        assert working.read_bytes() == content
+
+
+def _begun(place, tmp_path) -> bytes:
+    """The working file of a table of which a part has been trained."""
+
+    class StopsError(Silent):
+        def trained(self, trainings):
+            raise KeyboardInterrupt
+
+    (tmp_path / "begun").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        tabulate(EXPERIMENT, tmp_path / "begun" / "t.csv.gz", StopsError())
+    return (tmp_path / "begun" / "t.csv.gz.partial").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "content", [b"my notes", b"my notes\n", b"[1]\n", b'{"a": 1}\n', b"\x00\x01", b'{"about": {}}\n']
+)
+def test_a_file_that_is_not_ours_is_not_touched(tmp_path, content):
+    working = tmp_path / "t.csv.gz.partial"
+    working.write_bytes(content)
+    with pytest.raises(ValueError, match="is no working file of a table"):
         tabulate(EXPERIMENT, tmp_path / "t.csv.gz", Silent())
-    assert (tmp_path / "t.csv.gz.partial").exists()
+    assert working.read_bytes() == content
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"abo'])
+def test_a_beginning_that_a_kill_has_torn_is_begun_anew(tmp_path, torn):
+    working = tmp_path / "t.csv.gz.partial"
+    working.write_bytes(torn)
+    hopeless = replace(EXPERIMENT, evaluator=Population(Train(epochs=1, batch_size=5000)))
+    with pytest.raises(ValueError, match="batch_size=5000"):
+        tabulate(hopeless, tmp_path / "t.csv.gz", Silent())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_never_goes_on_over_other_data_or_numerics(place, tmp_path):
+    lines = [json.loads(line) for line in _begun(place, tmp_path).splitlines()]
+    write = lambda: (tmp_path / "t.csv.gz.partial").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert set(lines[1]["data"]) == {"training data", "held-out data", "form", "test data"}
+    lines[1]["data"]["test data"] = "another"
+    write()
+    with pytest.raises(ValueError, match="was begun on other data:\n  test data: another there"):
+        tabulate(EXPERIMENT, tmp_path / "t.csv.gz", Silent())
+    lines[0]["about"]["numerics"] -= 1
+    write()
+    with pytest.raises(ValueError, match="holds another table:\n  numerics: "):
+        tabulate(EXPERIMENT, tmp_path / "t.csv.gz", Silent())
 
 
 def test_a_start_that_fails_leaves_nothing(tmp_path):
@@ -238,7 +292,9 @@ def test_a_start_that_fails_leaves_nothing(tmp_path):
 
 
 def test_networks_that_diverge_have_empty_cells(tmp_path):
-    diverging = Population(Train(epochs=1, batch_size=128, optimiser=SGD(learning_rate=1e20)), group_size=4)
+    diverging = Population(
+        Train(epochs=1, batch_size=128, optimiser=SGD(learning_rate=1e3, weight_decay=1e6)), group_size=4
+    )
     facts = tabulate(replace(EXPERIMENT, evaluator=diverging), tmp_path / "t.csv.gz", Silent(), sample=4)
     rows = read(tmp_path / "t.csv.gz")
     assert facts["failed"] == len(rows) == 4
@@ -298,7 +354,7 @@ def test_a_sample_of_a_space_that_cannot_be_listed():
         (("--space.layers", "6", "--space.depths"), "more than 200,000 architectures: give --sample N"),
         (("--space.layers", "9", "--space.depths", "9", "--sample", "200001"), "give a number from 1 to 200,000"),
         (("--evaluator.halving.rungs", "1"), "evaluator.halving.rungs=(1,): a table holds whole trainings"),
-        (("--space.filter", "4"), "did you mean --space.filters?"),
+        (("--space.filter", "4"), "did you mean --space.filters or "),
     ],
 )
 def test_mistakes_are_said_before_any_training(place, more, message, monkeypatch, capsys):

@@ -1,5 +1,7 @@
 """A search on text as a user types it: what is printed, a kill between two rounds, the cell without jaxnas."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import pytest
 
 from jaxnas.cli import main
 from jaxnas.ledger import Ledger
+from jaxnas.tasks import Text
 
 CONFIG = """
 from jaxnas.evaluators import Adam, Population, Train
@@ -20,7 +23,8 @@ from jaxnas.tasks import Text
 
 experiment = Experiment(
     space=RecurrentCell(base=2, model=LanguageModel(hidden=8)), reward=Perplexity(),
-    task=Text("own.txt", unroll=8), evaluator=Population(Train(epochs=1, batch_size=4, optimiser=Adam(0.01))),
+    task=Text("own.txt", unroll=8, vocabulary=12),
+    evaluator=Population(Train(epochs=1, batch_size=4, optimiser=Adam(0.01))),
     final=Final(Train(epochs=1, batch_size=4, optimiser=Adam(0.01)), seeds=2), rounds=2, children=2,
 )
 """
@@ -37,7 +41,9 @@ def folder(tmp_path_factory):
     try:
         assert main(["search", "own.py", "--workdir", "run", "--rounds", "1"]) == 0
         assert main(["search", "own.py", "--workdir", "run"]) == 0
-        assert main(["search", "own.py", "--workdir", "whole"]) == 0
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            assert main(["search", "own.py", "--workdir", "whole"]) == 0
+        (folder / "said").write_text(said.getvalue())
         yield folder
     finally:
         os.chdir(before)
@@ -53,7 +59,9 @@ def test_a_search_that_goes_on_is_the_whole_one(folder):
 
 def test_what_is_printed_is_bits_and_formulas(folder, capsys):
     best = Ledger(folder / "run").top(1)[0]
-    bits = f"{-best.score / np.log(2):.4f} bits a character"
+    held_out = Text("own.txt", vocabulary=12).search_data(0).held_out.symbols[1:]
+    share = f"{100 * np.mean(held_out == 0):.3g}% of the text is <unk>"
+    bits = f"{-best.score / np.log(2):.4f} bits a character, {share}"
     assert main(["show", "run", str(best.trial_id)]) == 0
     shown = capsys.readouterr().out
     assert f"({bits})" in shown
@@ -63,6 +71,10 @@ def test_what_is_printed_is_bits_and_formulas(folder, capsys):
     said = capsys.readouterr().out
     assert "test bits a character of 2 seeds" in said
     assert "symbols for 1 epochs" in said
+    assert "% of the text is <unk>" in said
+    rounds = [line for line in (folder / "said").read_text().splitlines() if line.startswith("round ")]
+    assert len(rounds) == 2
+    assert all(share in line for line in rounds)
 
 
 def test_the_exported_cell_needs_no_jaxnas(folder):
@@ -79,6 +91,9 @@ def test_the_exported_cell_needs_no_jaxnas(folder):
 
 
 def test_a_config_that_cannot_be_is_refused_in_one_line(folder, capsys):
-    for setting, words in (("--task.source=none.txt", "no text at 'none.txt'"), ("--task.unroll=999", "unroll=999")):
+    for setting, words in (
+        ("--task.source=none.txt", "no text at 'none.txt'"),
+        ("--evaluator.train.batch-size=9999", "batch_size=9999"),
+    ):
         assert main(["search", "own.py", "--workdir", "other", setting]) == 2
         assert words in capsys.readouterr().err.splitlines()[0]

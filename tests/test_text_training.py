@@ -77,21 +77,23 @@ def test_the_score_is_the_mean_log_probability_of_all_that_is_held_out(together)
         np.testing.assert_allclose(together.curve[place, -1], by_plain_loops(CELLS[place], weights, symbols), rtol=1e-5)
 
 
-def test_training_is_the_plain_one():
+@pytest.mark.parametrize(("each", "left"), [(32, 0), (27, 3)])
+def test_training_is_the_plain_one(each, left):
     """Law 1 through training: what is remembered is carried from chunk to chunk, gradients end at a chunk's beginning.
 
-    Four steps of SGD by hand on plain loops; parameters within 1e-5.
+    Four steps of SGD by hand on plain loops, the last one over what is left of the streams alone; parameters within
+    1e-5.
     """
     cell, rate = CELLS[1], 0.5
     train = replace(TRAIN, epochs=1, optimiser=SGD(rate, momentum=0.0, weight_decay=0.0, schedule="constant"))
-    data = replace(DATA, train=replace(DATA.train, symbols=DATA.train.symbols[: 4 * 8 * 4 + 1]))
+    data = replace(DATA, train=replace(DATA.train, symbols=DATA.train.symbols[: 4 * each + left + 1]))
     trainer, alone = Trainer(CHILDREN, TASK, data, train, SEED, 1), CHILDREN.envelope([cell])
     assert trainer.steps == 4
     found = weights_of(CHILDREN, alone, cell, run(trainer, [cell], [7], alone, scored=()), 0)
     net = CHILDREN.build(alone, (), key_for(key_for(SEED, "training"), "child", 7))
     weights = {name: jnp.asarray(value) for name, value in CHILDREN.weights(net, cell).items()}
-    streams, memory = np.asarray(data.train.symbols[:-1]).reshape(4, 32), None
-    labels = np.asarray(data.train.symbols[1:]).reshape(4, 32)
+    streams, memory = np.asarray(data.train.symbols[: 4 * each]).reshape(4, each), None
+    labels = np.asarray(data.train.symbols[1 : 4 * each + 1]).reshape(4, each)
 
     def loss(weights, x, y, memory):
         said, memory = logits(cell, weights, x, 2, memory=memory)
@@ -100,7 +102,7 @@ def test_training_is_the_plain_one():
 
     step = jax.jit(jax.value_and_grad(loss, has_aux=True))
     memory = CHILDREN.memory(4)
-    for at in range(0, 32, 8):
+    for at in range(0, each, 8):
         (_, memory), gradients = step(
             weights, jnp.asarray(streams[:, at : at + 8]), jnp.asarray(labels[:, at : at + 8]), memory
         )
@@ -140,13 +142,14 @@ def test_a_child_that_fails_is_frozen_and_its_neighbours_do_not_notice(trainer, 
 
 
 def test_a_search_through_the_evaluator(two_devices):
-    """Outcomes in their order; the reward is 80 / perplexity^2; a child is trained on whole chunks alone."""
+    """Outcomes in their order; the reward is 80 / perplexity^2; a child is trained on what fills 4 streams."""
     evaluate = Population(TRAIN).bind(SPACE, TASK, SEED, 4)
     tokens = np.stack([SPACE.encode(cell) for cell in CELLS])
     [(rows, outcome)] = list(evaluate(tokens, np.arange(4)))
     assert sorted(rows) == [0, 1, 2, 3]
     np.testing.assert_allclose(Perplexity()(outcome), 80 / np.exp(-outcome.score) ** 2)
-    assert evaluate.images == 2 * (1499 // 32) * 32
+    assert evaluate.images == 2 * (1499 // 4) * 4
+    assert evaluate.about()["unknown"] == DATA.unknown
     assert (outcome.parameters == CHILDREN.cost(CELLS[0]).parameters).all()
 
 
@@ -178,6 +181,9 @@ def test_a_final_training_is_read_back(tmp_path):
     symbols = np.asarray(TASK.final_data(SEED).held_out.symbols)
     np.testing.assert_allclose(result["test_score"], by_plain_loops(CELLS[3], weights, symbols), rtol=1e-5)
     assert read.data["vocabulary"] == list(DATA.vocabulary)
+    data = TASK.final_data(SEED)
+    assert (result["train_examples"], result["unknown"]) == (data.seen(4), data.unknown)
+    assert len(data.train) - 4 < data.seen(4) < len(data.train)
 
 
 def test_a_killed_final_training_of_text_goes_on_to_the_same_score(tmp_path):

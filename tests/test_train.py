@@ -1,5 +1,6 @@
 """Laws 2, 5 and 7 for the training of groups, on real digits."""
 
+import math
 from contextlib import ExitStack
 
 import jax
@@ -251,7 +252,7 @@ def test_a_batch_larger_than_the_data_is_refused():
 
 @pytest.mark.parametrize("bad", [{"epochs": 0}, {"batch_size": 0}, {"best_of_last": 0}])
 def test_impossible_settings_are_refused(bad):
-    with pytest.raises(ValueError, match="=0: give 1 or more"):
+    with pytest.raises(ValueError, match="=0: give a whole number from 1"):
         Train(**bad)
 
 
@@ -279,7 +280,13 @@ def test_the_rate_at_every_step():
     np.testing.assert_allclose(rates("step", drops=()), [0.5] * 20, rtol=1e-6)
 
 
-@pytest.mark.parametrize("drops", [(0.5, 0.5), (0.7, 0.3), (0.0,), (1.0,), (float("nan"),)])
-def test_drops_that_are_no_ascending_shares_are_refused(drops):
-    with pytest.raises(ValueError, match=r"drops=.*: give ascending shares of the training between 0 and 1"):
+ASCENDING, SHARES = "ascending shares of the training between 0 and 1", "a list, each a number between 0 and 1"
+
+
+@pytest.mark.parametrize(
+    ("drops", "words"),
+    [((0.5, 0.5), ASCENDING), ((0.7, 0.3), ASCENDING), ((0.0,), SHARES), ((1.0,), SHARES), ((math.nan,), SHARES)],
+)
+def test_drops_that_are_no_ascending_shares_are_refused(drops, words):
+    with pytest.raises(ValueError, match=f"drops=.*: give {words}"):
         SGD(drops=drops)

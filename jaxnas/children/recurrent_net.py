@@ -27,7 +27,9 @@ from jaxnas.children.cost import Cost
 from jaxnas.children.engines import Branching, Engine, Padded, Ragged
 from jaxnas.children.recurrent import CellEnvelope, Envelope, Standard, Tree, TreeGenes
 from jaxnas.children.recurrent_steps import step_of
+from jaxnas.ranges import Share
 from jaxnas.rng import key_for
+from jaxnas.settings import settings
 
 KEPT = 0.4
 """Share of the four copies of all values of a chunk, with which the planner reckons, that training really holds."""
@@ -36,7 +38,7 @@ PACES = {Padded: 0.4, Branching: 1.0}
 (`docs/performance.md`)."""
 
 
-@dataclass(frozen=True)
+@settings
 class Dropout:
     """Shares of numbers that are set to 0 in training; the others grow to make up for it. All children of a group drop
     the same ones.
@@ -49,15 +51,10 @@ class Dropout:
             al., 2014, https://arxiv.org/abs/1409.2329). What is recurrent is always variational.
     """
 
-    between: float = 0.0
-    recurrent: float = 0.0
-    symbols: float = 0.0
+    between: Share = 0.0
+    recurrent: Share = 0.0
+    symbols: Share = 0.0
     variational: bool = True
-
-    def __post_init__(self):
-        for name in ("between", "recurrent", "symbols"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: give a share from 0 to less than 1, such as 0.5")
 
 
 @dataclass(frozen=True)

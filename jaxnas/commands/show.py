@@ -11,7 +11,7 @@ def run(options, rest: list[str]) -> int:
     ledger = Ledger(options.workdir)
     ledger.check()
     trial = ledger.trial(options.trial)
-    score, cost = report.introduced(trial, ledger.measure), report.costs(trial)
+    score, cost = report.introduced(trial, ledger.measure, ledger.unknown), report.costs(trial)
     if options.out is not None:
         title = f"trial {trial.trial_id}: {score}\n{cost.removeprefix(', ')}"
         report.picture(trial.architecture, title, options.out)

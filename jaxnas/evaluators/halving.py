@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 
+from jaxnas.ranges import Epochs, Part
+from jaxnas.settings import settings
 
-@dataclass(frozen=True)
+
+@settings
 class Halving:
     """Successive halving within a round. Survivors end as they would have without it.
 
@@ -19,14 +21,12 @@ class Halving:
         (https://arxiv.org/abs/1502.07943).
     """
 
-    rungs: tuple[int, ...] = ()
-    keep: float = 0.5
+    rungs: tuple[Epochs, ...] = ()
+    keep: Part = 0.5
 
     def __post_init__(self):
         if any(b <= a for a, b in pairwise((0, *self.rungs))):
             raise ValueError(f"rungs={self.rungs}: give ascending numbers of epochs from 1")
-        if not 0 < self.keep < 1:
-            raise ValueError(f"keep={self.keep}: give a share between 0 and 1")
 
     def survivors(self, rung: int, children: int, ranks: Mapping[int, tuple[float, float]]) -> set[int]:
         """Who goes on: the first in the order of trials, by what they have come to at the rung.

@@ -1,12 +1,13 @@
 """Optimisers of children as settings: what each becomes in optax, for a training of known length."""
 
-import math
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, Protocol, runtime_checkable
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import optax
+
+from jaxnas.ranges import LearningRate, Norm, Part, Range, Share, Weight
+from jaxnas.settings import settings
 
 
 @runtime_checkable
@@ -19,7 +20,7 @@ class Optimiser(Protocol):
         """The optax optimiser for so many steps an epoch and so many epochs."""
 
 
-@dataclass(frozen=True)
+@settings
 class SGD:
     """Stochastic gradient descent with Nesterov momentum; the defaults are those of Zoph & Le, section 4.1.
 
@@ -39,21 +40,18 @@ class SGD:
         clip: greatest norm of a child's gradient, which is scaled down to it; None: any.
     """
 
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
+    learning_rate: LearningRate = 0.1
+    momentum: Share = 0.9
+    weight_decay: Weight = 1e-4
     schedule: Literal["cosine", "step", "decay", "constant"] = "cosine"
-    drops: tuple[float, ...] = (0.5, 0.75)
-    hold: int = 6
-    decay: float = 1 / 1.2
-    clip: float | None = None
+    drops: tuple[Part, ...] = (0.5, 0.75)
+    hold: Annotated[int, Range(1, 10**6)] = 6
+    decay: Annotated[float, Range(0, 1, "(]")] = 1 / 1.2
+    clip: Norm | None = None
 
     def __post_init__(self):
-        _check(self.learning_rate, self.clip)
         if not all(a < b for a, b in pairwise((0.0, *self.drops, 1.0))):
             raise ValueError(f"drops={self.drops}: give ascending shares of the training between 0 and 1")
-        if not (self.hold >= 1 and 0 < self.decay <= 1):
-            raise ValueError(f"hold={self.hold}, decay={self.decay}: give 1 or more epochs, and a factor in (0, 1]")
 
     def transformation(self, steps: int, epochs: int) -> optax.GradientTransformation:
         """The optax optimiser for so many steps an epoch and so many epochs."""
@@ -75,7 +73,7 @@ class SGD:
                 return self.learning_rate
 
 
-@dataclass(frozen=True)
+@settings
 class Adam:
     """Adam with decoupled weight decay.
 
@@ -92,18 +90,12 @@ class Adam:
         (https://arxiv.org/abs/1711.05101).
     """
 
-    learning_rate: float = 0.001
-    beta1: float = 0.9
-    beta2: float = 0.999
-    weight_decay: float = 0.0
+    learning_rate: LearningRate = 0.001
+    beta1: Share = 0.9
+    beta2: Share = 0.999
+    weight_decay: Weight = 0.0
     schedule: Literal["cosine", "constant"] = "cosine"
-    clip: float | None = None
-
-    def __post_init__(self):
-        _check(self.learning_rate, self.clip)
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: give a number from 0 to less than 1")
+    clip: Norm | None = None
 
     def transformation(self, steps: int, epochs: int) -> optax.GradientTransformation:
         """The optax optimiser for so many steps an epoch and so many epochs."""
@@ -112,13 +104,6 @@ class Adam:
         return optax.chain(
             *_clipped(self.clip), optax.adamw(rate, self.beta1, self.beta2, weight_decay=self.weight_decay)
         )
-
-
-def _check(learning_rate: float, clip: float | None) -> None:
-    if not (learning_rate > 0 and math.isfinite(learning_rate)):
-        raise ValueError(f"learning_rate={learning_rate}: give a positive number")
-    if clip is not None and not clip > 0:
-        raise ValueError(f"clip={clip}: give a number greater than 0, or None")
 
 
 def _clipped(norm: float | None) -> list[optax.GradientTransformation]:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -20,11 +20,13 @@ from jaxnas.evaluators.plan import EngineName, Group, Plan, Planner, Workload
 from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.fingerprint import of_data
 from jaxnas.outcome import Outcome, Progress, Status, Trial
+from jaxnas.ranges import Children, Range
 from jaxnas.rewards import INFEASIBLE, Reward, told
+from jaxnas.settings import settings
 from jaxnas.tasks import Examples, Passage
 
 
-@dataclass(frozen=True)
+@settings
 class Population:
     """Train every child of a round, many at a time.
 
@@ -40,18 +42,14 @@ class Population:
     """
 
     train: Train = field(default_factory=Train)
-    group_size: int | None = None
+    group_size: Children | None = None
     engine: EngineName = "auto"
     halving: Halving = field(default_factory=Halving)
-    memory: float | None = None
+    memory: Annotated[float, Range(0, 1e6, "(]")] | None = None
 
     def __post_init__(self):
         if max(self.halving.rungs, default=0) >= self.train.epochs:
             raise ValueError(f"rungs={self.halving.rungs}: each must be less than the {self.train.epochs} epochs")
-        if self.group_size is not None and self.group_size < 1:
-            raise ValueError(f"group_size={self.group_size}: give 1 or more children, or None")
-        if self.memory is not None and self.memory <= 0:
-            raise ValueError(f"memory={self.memory}: give more than 0 GiB, or None")
 
     def bind(self, space, task, seed: int, trials: int) -> "PopulationEvaluator":
         """Read the data and put it on the device."""

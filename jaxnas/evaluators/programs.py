@@ -153,7 +153,8 @@ class Functions:
         return lambda number: lax.cond(number < steps, train, held_out, number)
 
     def _visit(self, state: ChildState, memory, total, genes, number, x, labels, weights):
-        """One optimiser step, or the scores of held-out examples. A child that fails keeps its last finite state.
+        """One optimiser step by the mean loss of the labels that count, or the scores of held-out examples. A child
+        that fails keeps its last finite state.
 
         ``memory`` is what the network remembers of the batch before; it knows nothing before the first one, and of the
         training data nothing where the held-out data begins.
@@ -165,7 +166,9 @@ class Functions:
             net = self.network(state._replace(parameters=parameters))
             outputs, remembered = net(x, genes, training, memory) if memory else (net(x, genes, training), memory)
             losses = self.trainer.task.loss(outputs, labels)
-            return losses.mean(), (outputs, remembered, ravel_pytree(nnx.state(net, nnx.BatchStat))[0])
+            counts = weights.astype(losses.dtype)
+            mean = jnp.where(counts > 0, losses * counts, 0).sum() / counts.sum()
+            return mean, (outputs, remembered, ravel_pytree(nnx.state(net, nnx.BatchStat))[0])
 
         value, pull, (outputs, remembered, statistics) = jax.vjp(loss, state.parameters, has_aux=True)
 

@@ -4,18 +4,21 @@ Letters: N children, T decisions.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Int
 
 from jaxnas.fingerprint import digest
 from jaxnas.outcome import Outcome, Progress, Status, Trial
+from jaxnas.ranges import Range
+from jaxnas.settings import settings
 from jaxnas.tables import Records, records
 
+Factor = Annotated[float, Range(0, 1e9, "(]")]
 
-@dataclass(frozen=True)
+
+@settings
 class Table:
     """A file with one row for each architecture: CSV, plain or gzipped, or .npz.
 
@@ -39,14 +42,9 @@ class Table:
     valid: str = "valid"
     test: str = "test"
     seconds: str = "seconds"
-    share: float = 1.0
-    unit: float = 1.0
+    share: Factor = 1.0
+    unit: Factor = 1.0
     measure: Literal["", "score", "perplexity", "bits a character"] = ""
-
-    def __post_init__(self):
-        for name in ("share", "unit"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)}: give a positive number")
 
     def read(self, space) -> Records:
         """The table's rows. Raises ValueError where the file is missing, malformed or of another space."""

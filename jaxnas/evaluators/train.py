@@ -5,8 +5,8 @@ Letters: N children, B batch, E epochs.
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from dataclasses import field, replace
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +16,12 @@ from jaxtyping import Bool, Float
 from jaxnas.evaluators import mesh
 from jaxnas.evaluators.optimisers import SGD, Optimiser
 from jaxnas.evaluators.programs import ChildState, Functions, Program, build, stack
+from jaxnas.ranges import Epochs, Range, Such
 from jaxnas.rng import key_for
+from jaxnas.settings import settings
 
 
-@dataclass(frozen=True)
+@settings
 class Train:
     """How every child is trained and scored.
 
@@ -32,16 +34,11 @@ class Train:
             accelerators with units for it.
     """
 
-    epochs: int = 10
-    batch_size: int = 64
-    optimiser: Optimiser = field(default_factory=SGD)
-    best_of_last: int = 5
+    epochs: Epochs = 10
+    batch_size: Annotated[int, Range(1, 10**6)] = 64
+    optimiser: Annotated[Optimiser, Such("SGD()")] = field(default_factory=SGD)
+    best_of_last: Epochs = 5
     dtype: Literal["float32", "bfloat16"] = "float32"
-
-    def __post_init__(self):
-        for name in ("epochs", "batch_size", "best_of_last"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: give 1 or more")
 
 
 class Result(NamedTuple):

@@ -31,7 +31,7 @@ KINDS = {
     "skip": images.written,
     "cell201": images.written,
     "recurrent": language.written,
-    "standard": language.standard,
+    "standard": language.written,
 }
 """What is written of a trained network, by the type of its architecture."""
 FAR = 0.01
@@ -89,8 +89,7 @@ def _written(trained: Trained) -> Written:
     """By the writer for its type of architecture."""
     kind = trained.children.describe(trained.architecture).get("type")
     if kind not in KINDS:
-        can = ", ".join(name for name, writer in KINDS.items() if writer is not language.standard)
-        raise ValueError(f"architecture type {kind!r} cannot be exported: only {can} can")
+        raise ValueError(f"architecture type {kind!r} cannot be exported: only {', '.join(KINDS)} can")
     return KINDS[kind](trained)
 
 

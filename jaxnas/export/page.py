@@ -4,6 +4,7 @@ import jax
 from flax import __version__ as flax_version
 
 from jaxnas.export.artifact import PLATFORMS
+from jaxnas.outcome import Measure
 from jaxnas.report import draw, final_lines
 
 
@@ -17,9 +18,9 @@ def filled(page: str, description: dict, facts: dict, **more: object) -> str:
         facts: the recorded final training.
         more: what only this kind of network has.
     """
-    scores = facts["test_scores"]
+    scores, measure = facts["test_scores"], Measure(facts.get("measure", Measure.SCORE))
     first = next(i for i, score in enumerate(scores) if score is not None)
-    which = f"\nThese files hold the network of seed {first + 1}, with test score {scores[first]:.4f}.\n"
+    which = f"\nThese files hold the network of seed {first + 1}, with test score {measure.words(scores[first])}.\n"
     return page.format(
         result=final_lines(facts),
         which=which if len(scores) > 1 else "",

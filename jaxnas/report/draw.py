@@ -3,6 +3,7 @@
 from jaxnas.report.cells import draw_cell, draw_standard, short, short_standard
 from jaxnas.report.graph import Box, boxes
 from jaxnas.report.lanes import draw_lanes
+from jaxnas.report.values import draw_values, short_values
 
 BAR = 24
 SHORT = {"convolution": "", "max_pool": "max", "average_pool": "avg"}
@@ -11,15 +12,9 @@ SHORT = {"convolution": "", "max_pool": "max", "average_pool": "avg"}
 def draw(architecture: dict) -> str:
     """The network from the image downwards, a line a layer: kernel, map, parameters; of a chain also a bar for the
     filters, of a network with skips or cells lanes for what is read further down; of a recurrent cell its formulas;
-    of a table's row its text alone.
-
-    Raises:
-        ValueError: a type of architecture that has no drawing.
+    of a table's row its text alone; of any other type its values.
     """
-    kind = architecture.get("type")
-    if kind not in DRAWINGS:
-        raise ValueError(f"architecture type {kind!r} has no drawing: only {', '.join(DRAWINGS)} have one")
-    return DRAWINGS[kind](architecture)
+    return DRAWINGS.get(_type(architecture), draw_values)(architecture)
 
 
 def pretty(architecture: dict) -> str:
@@ -32,9 +27,15 @@ def pretty(architecture: dict) -> str:
     Of recurrent cells, as "+tanh *relu | *sig c+relu>0 1>c": each node by tree index, its combination (+ add,
     * multiply, ^ max) and its activation ("id" is identity, "sig" sigmoid), bars between the levels of the tree; the
     memory c enters node 0 by + and relu, and node 1 before its activation is the new memory. "LSTM, 2 of 64" has 2
-    layers of 64.
+    layers of 64. Any other type has its values by name.
     """
-    return SHORTS.get(architecture.get("type"), str)(architecture)
+    return SHORTS.get(_type(architecture), short_values)(architecture)
+
+
+def _type(architecture: dict) -> str | None:
+    """What it calls itself; None: nothing, or something that is no name."""
+    kind = architecture.get("type")
+    return kind if isinstance(kind, str) else None
 
 
 def _chain(architecture: dict) -> str:

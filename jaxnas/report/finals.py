@@ -95,9 +95,10 @@ def final_lines(result: dict) -> str:
     if r["test_score"] is None:
         return f"{head}: it diverged, so there is no test score ({cost}). Try --final.train.optimiser.learning-rate."
     each = r.get("test_scores", [r["test_score"]])  # of one seed alone before there were several
-    score = f"test score {measure.words(r['test_score'])}"
+    unknown = r.get("unknown", 0.0)
+    score = f"test score {measure.words(r['test_score'], unknown)}"
     if len(each) > 1:
-        score = f"test {_several(measure, each)}"
+        score = f"test {_several(measure, each)}{measure.hidden(unknown)}"
     return f"{head}:\n{score}, on {r['test_examples']:,} {measure.examples} ({cost})"
 
 
@@ -105,7 +106,7 @@ def _several(measure: Measure, scores: list[float | None]) -> str:
     """The scores of several seeds as they are read, their mean and their standard deviation (n - 1)."""
     numbers = [None if score is None else measure.number(score) for score in scores]
     known = [number for number in numbers if number is not None]
-    listed = ", ".join("diverged" if number is None else f"{number:.4f}" for number in numbers)
+    listed = ", ".join("diverged" if number is None else measure.figure(number) for number in numbers)
     name = "scores" if measure == Measure.SCORE else measure.value
-    spread = f", standard deviation {statistics.stdev(known):.4f}" if len(known) > 1 else ""
-    return f"{name} of {len(scores)} seeds {listed}: mean {statistics.fmean(known):.4f}{spread}"
+    spread = f", standard deviation {measure.figure(statistics.stdev(known))}" if len(known) > 1 else ""
+    return f"{name} of {len(scores)} seeds {listed}: mean {measure.figure(statistics.fmean(known))}{spread}"

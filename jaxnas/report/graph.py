@@ -36,7 +36,8 @@ def boxes(architecture: dict) -> list[Box]:
     kind = architecture.get("type")
     if kind not in ("chain", "skip", "cell201"):
         raise ValueError(
-            f"architecture type {kind!r} has no picture: only 'chain', 'skip', 'cell201' and 'recurrent' have one"
+            f"architecture type {kind!r} has no picture: only 'chain', 'skip', 'cell201' and 'recurrent' have one; "
+            "leave --out away and see its values"
         )
     if kind == "cell201":
         return _cells(architecture)

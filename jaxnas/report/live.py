@@ -21,7 +21,7 @@ class Standing:
     """How far a search has come; the clock starts when it is made.
 
     rounds, total: of the whole search; done: trials finished, by whatever process; trained: those of this one; measure:
-    how a score is read.
+    how a score is read; unknown: share of the held-out text that is <unk>.
     """
 
     rounds: int
@@ -29,6 +29,7 @@ class Standing:
     done: int
     best: Trial | None
     measure: Measure = Measure.SCORE
+    unknown: float = 0.0
     round: int = 0
     trained: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
@@ -74,7 +75,7 @@ class Standing:
     def best_words(self) -> str:
         if self.best is None:
             return "none yet"
-        return f"{scored(self.best, self.measure)} (trial {self.best.trial_id})"
+        return f"{scored(self.best, self.measure, self.unknown)} (trial {self.best.trial_id})"
 
 
 class Report:
@@ -89,6 +90,10 @@ class Report:
 
     def __exit__(self, *error) -> None:
         pass
+
+    def about(self, facts: dict) -> None:
+        """What the ledger says of the data."""
+        self.standing.unknown = facts.get("unknown", 0.0)
 
     def progress(self, progress: Progress) -> None:
         """Something begins, or an epoch is done."""

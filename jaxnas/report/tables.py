@@ -40,7 +40,7 @@ def summary(ledger: Ledger, workdir: Path) -> str:
     if best:
         lines += [
             "",
-            f"Best: trial {best[0].trial_id}, {introduced(best[0], ledger.measure)}{costs(best[0])}",
+            f"Best: trial {best[0].trial_id}, {introduced(best[0], ledger.measure, ledger.unknown)}{costs(best[0])}",
             "",
             draw(best[0].architecture),
         ]

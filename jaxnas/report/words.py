@@ -3,24 +3,30 @@
 from jaxnas.outcome import Measure, Trial
 
 
-def scored(trial: Trial, measure: Measure) -> str:
-    """Score as it is read and, where the reward is another number, the reward: by that the best is found."""
+def scored(trial: Trial, measure: Measure, unknown: float = 0.0) -> str:
+    """Score as it is read, beside the share of the text that is <unk>, and, where the reward is another number, the
+    reward: by that the best is found.
+    """
     if trial.score is None:
         return trial.status
-    words = measure.words(trial.score)
+    words = measure.words(trial.score, unknown)
     if not trial.ranked:
         return f"{words}, {trial.status}"
     return words if trial.reward == trial.score else f"{words}, reward {trial.reward:.4g}"
 
 
-def introduced(trial: Trial, measure: Measure) -> str:
+def introduced(trial: Trial, measure: Measure, unknown: float = 0.0) -> str:
     """The same with what the score is: of a table its column, and the score after the whole training if it has that."""
-    words = scored(trial, measure)
+    words = scored(trial, measure, unknown)
     if trial.score is None:
         return words
     column, final = trial.architecture.get("column"), trial.architecture.get("final")
     head = "validation score" if column is None else f"column {column}"
-    return f"{head} {words}" if final is None else f"{head} {words}, final validation score {measure.words(final)}"
+    return (
+        f"{head} {words}"
+        if final is None
+        else f"{head} {words}, final validation score {measure.words(final, unknown)}"
+    )
 
 
 def costs(trial: Trial) -> str:

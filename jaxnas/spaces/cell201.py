@@ -7,8 +7,8 @@ References:
 Letters: T decisions, here 6.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Int
@@ -17,28 +17,22 @@ from jaxnas.children import cell201
 from jaxnas.children.cell201 import EDGES, OPERATIONS, Cell
 from jaxnas.children.cell201_net import CellChildren
 from jaxnas.decisions import Choice, Decisions
+from jaxnas.ranges import Range
+from jaxnas.settings import settings
 from jaxnas.spaces.chain import check_images
 
 
-@dataclass(frozen=True)
+@settings
 class Cell201:
     """An operation for each of a cell's six edges.
 
     Attributes:
         channels: of the network's first stage (the paper's C); the second has twice, the third four times as many.
         cells: of each of the three stages (the paper's N).
-
-    Raises:
-        ValueError: less than one of either.
     """
 
-    channels: int = 16
-    cells: int = 5
-
-    def __post_init__(self):
-        for name in ("channels", "cells"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: give 1 or more")
+    channels: Annotated[int, Range(1, 4096)] = 16
+    cells: Annotated[int, Range(1, 100)] = 5
 
     @cached_property
     def decisions(self) -> Decisions:

@@ -8,7 +8,6 @@ Letters: T decisions.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise, product
 
@@ -18,11 +17,16 @@ from jaxtyping import Int
 from jaxnas.children.chain import Chain, ChainEnvelope, ConvLayer
 from jaxnas.children.chain_net import ChainChildren
 from jaxnas.decisions import ABSENT, Choice, Decisions
+from jaxnas.plain import shown
+from jaxnas.ranges import Filters, Layers, Pixels
+from jaxnas.settings import settings
 
 DEPTH = "depth"
+MOST_VALUES = 1000
+"""To choose from."""
 
 
-@dataclass(frozen=True)
+@settings
 class ChainCNN:
     """Chains of convolutions: each layer decides filter height, filter width, number of filters and, where more than
     one is listed, stride height and stride width.
@@ -42,27 +46,21 @@ class ChainCNN:
         ValueError: an empty, repeated or non-positive list of values, a depth or pooling place outside the layers.
     """
 
-    layers: int = 6
-    depths: tuple[int, ...] = ()
-    kernel_heights: tuple[int, ...] = (1, 3, 5, 7)
-    kernel_widths: tuple[int, ...] = (1, 3, 5, 7)
-    filters: tuple[int, ...] = (24, 36, 48, 64)
-    stride_heights: tuple[int, ...] = (1,)
-    stride_widths: tuple[int, ...] = (1,)
-    pool_after: tuple[int, ...] = ()
+    layers: Layers = 6
+    depths: tuple[Layers, ...] = ()
+    kernel_heights: tuple[Pixels, ...] = (1, 3, 5, 7)
+    kernel_widths: tuple[Pixels, ...] = (1, 3, 5, 7)
+    filters: tuple[Filters, ...] = (24, 36, 48, 64)
+    stride_heights: tuple[Pixels, ...] = (1,)
+    stride_widths: tuple[Pixels, ...] = (1,)
+    pool_after: tuple[Layers, ...] = ()
 
     def __post_init__(self):
-        if self.layers < 1:
-            raise ValueError(f"layers={self.layers}: a chain needs at least 1 layer")
         for name, values in self._values.items():
-            if not values or min(values) < 1 or len(set(values)) < len(values):
-                raise ValueError(f"{name.replace(' ', '_')}s={values}: give one or more different positive integers")
-        outside = [p for p in self.pool_after if not 1 <= p <= self.layers]
-        if outside or len(set(self.pool_after)) < len(self.pool_after):
+            check_different(f"{name.replace(' ', '_')}s", values)
+        if max(self.pool_after, default=0) > self.layers or len(set(self.pool_after)) < len(self.pool_after):
             raise ValueError(f"pool_after={self.pool_after}: give different layers from 1 to {self.layers}")
-        if self.depths and (
-            self.depths[-1] != self.layers or self.depths[0] < 1 or any(b <= a for a, b in pairwise(self.depths))
-        ):
+        if self.depths and (self.depths[-1] != self.layers or any(b <= a for a, b in pairwise(self.depths))):
             raise ValueError(f"depths={self.depths}: give ascending positive numbers that end in layers={self.layers}")
 
     @property
@@ -152,6 +150,12 @@ class ChainCNN:
         kernels = tuple(product(self.kernel_heights, self.kernel_widths))
         strides = max(self.stride_heights), max(self.stride_widths)
         return ChainChildren(input_shape, classes, full, kernels, tuple(sorted(self.filters)), strides, dtype=dtype)
+
+
+def check_different(name: str, values: tuple) -> None:
+    """Raises ValueError unless these are values to choose from: one or more, none twice."""
+    if not 1 <= len(values) <= MOST_VALUES or len(set(values)) < len(values):
+        raise ValueError(f"{name}={shown(values)}: give one or more different values, {MOST_VALUES:,} at most")
 
 
 def check_images(input_shape: tuple[int, ...]) -> None:

@@ -7,8 +7,9 @@ References:
 Letters: T decisions.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Int
@@ -16,9 +17,11 @@ from jaxtyping import Int
 from jaxnas.children.recurrent import ACTIVATIONS, COMBINATIONS, GATES, CellEnvelope, Standard, Tree, TreeEnvelope
 from jaxnas.children.recurrent_net import Dropout, RecurrentChildren
 from jaxnas.decisions import ABSENT, Choice, Decisions
+from jaxnas.ranges import Range
+from jaxnas.settings import settings
 
 
-@dataclass(frozen=True)
+@settings
 class LanguageModel:
     """The network around a cell.
 
@@ -29,23 +32,13 @@ class LanguageModel:
         initial: weights are uniform within this, both ways; None: within sqrt(3 / hidden), so that products of
             numbers with variance 1 have that too; those of an embedding that is not tied within sqrt(3).
         dropout: in training.
-
-    Raises:
-        ValueError: less than one unit or layer, or weights that would all be 0.
     """
 
-    hidden: int = 64
-    layers: int = 2
+    hidden: Annotated[int, Range(1, 65_536)] = 64
+    layers: Annotated[int, Range(1, 100)] = 2
     tied: bool = False
-    initial: float | None = None
+    initial: Annotated[float, Range(0, 1e3, "(]")] | None = None
     dropout: Dropout = field(default_factory=Dropout)
-
-    def __post_init__(self):
-        for name in ("hidden", "layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: give 1 or more")
-        if self.initial is not None and not self.initial > 0:
-            raise ValueError(f"initial={self.initial}: give a number greater than 0, or None")
 
     def children(self, input_shape: tuple[int, ...], classes: int, full, dtype: str) -> RecurrentChildren:
         """On chunks of so many symbols ``(steps,)`` out of so many. Raises ValueError for images."""
@@ -55,7 +48,7 @@ class LanguageModel:
         return RecurrentChildren(input_shape, classes, full, *settings, dtype)
 
 
-@dataclass(frozen=True)
+@settings
 class RecurrentCell:
     """Binary trees over x_t and h_{t-1}: each node decides a combination and an activation; then come the combination
     and activation by which c_{t-1} enters, the node whose value before its activation becomes c_t, and the node whose
@@ -71,13 +64,13 @@ class RecurrentCell:
         ValueError: another base, or an empty, repeated or unknown name in a list.
     """
 
-    base: int = 8
+    base: Annotated[int, Range(2, 1024)] = 8
     combinations: tuple[str, ...] = ("add", "multiply")
     activations: tuple[str, ...] = ("identity", "tanh", "sigmoid", "relu")
     model: LanguageModel = field(default_factory=LanguageModel)
 
     def __post_init__(self):
-        if self.base < 2 or self.base & (self.base - 1):
+        if self.base & (self.base - 1):
             raise ValueError(f"base={self.base}: give a power of 2, such as 2, 4 or 8")
         for name, known in (("combinations", COMBINATIONS), ("activations", ACTIVATIONS)):
             given = getattr(self, name)
@@ -129,7 +122,7 @@ class RecurrentCell:
         return self.model.children(input_shape, classes, full, dtype)
 
 
-@dataclass(frozen=True)
+@settings
 class StandardCell:
     """One ordinary cell, to train what a search is compared with in the same way: a space without anything to decide.
 

@@ -8,8 +8,8 @@ Letters: T columns of tokens.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -17,14 +17,18 @@ from jaxtyping import Bool, Int
 from jaxnas.children.skip import Kind, Skip, SkipLayer
 from jaxnas.children.skip_net import SkipChildren
 from jaxnas.decisions import ABSENT, Anchor, Choice, Decisions
-from jaxnas.spaces.chain import check_images
+from jaxnas.ranges import Filters, LearningRate, Pixels, Range
+from jaxnas.settings import settings
+from jaxnas.spaces.chain import check_different, check_images
 
 RATE = "learning rate"
+SkipLayers = Annotated[int, Range(1, 200)]
+"""Each layer has a column for every layer before it."""
 ORDER = ("max_pool", "average_pool", "convolution")
 """Of the values of a layer's type: what only a convolution has needs the last of them."""
 
 
-@dataclass(frozen=True)
+@settings
 class Growth:
     """The depth grows during a search (section 4.1).
 
@@ -34,21 +38,16 @@ class Growth:
         every: after how many trials.
     """
 
-    start: int = 6
-    by: int = 2
-    every: int = 1600
-
-    def __post_init__(self):
-        for name in ("start", "by", "every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"growth.{name}={getattr(self, name)}: give 1 or more")
+    start: SkipLayers = 6
+    by: SkipLayers = 2
+    every: Annotated[int, Range(1, 10**9)] = 1600
 
     def depth(self, trials: int) -> int:
         """Layers of a round before which so many trials were made."""
         return self.start + self.by * (trials // self.every)
 
 
-@dataclass(frozen=True)
+@settings
 class SkipCNN:
     """Layers with skip connections: each decides its inputs by an anchor, and kernel, strides, filters, type and batch
     normalisation where more than one value is listed.
@@ -73,35 +72,26 @@ class SkipCNN:
         ValueError: an empty, repeated or impossible list of values, a growth that begins beyond ``layers``.
     """
 
-    layers: int = 6
+    layers: SkipLayers = 6
     growth: Growth | None = None
-    kernel_heights: tuple[int, ...] = (1, 3, 5, 7)
-    kernel_widths: tuple[int, ...] = (1, 3, 5, 7)
-    filters: tuple[int, ...] = (24, 36, 48, 64)
-    stride_heights: tuple[int, ...] = (1, 2, 3)
-    stride_widths: tuple[int, ...] = (1, 2, 3)
+    kernel_heights: tuple[Pixels, ...] = (1, 3, 5, 7)
+    kernel_widths: tuple[Pixels, ...] = (1, 3, 5, 7)
+    filters: tuple[Filters, ...] = (24, 36, 48, 64)
+    stride_heights: tuple[Pixels, ...] = (1, 2, 3)
+    stride_widths: tuple[Pixels, ...] = (1, 2, 3)
     types: tuple[Kind, ...] = ("convolution",)
     norms: tuple[bool, ...] = (True,)
-    learning_rates: tuple[float, ...] = ()
+    learning_rates: tuple[LearningRate, ...] = ()
 
     def __post_init__(self):
-        if self.layers < 1:
-            raise ValueError(f"layers={self.layers}: a network needs at least 1 layer")
         if self.growth is not None and self.growth.start > self.layers:
             raise ValueError(f"growth.start={self.growth.start}: it must not exceed layers={self.layers}")
-        for name in ("kernel_heights", "kernel_widths", "filters", "stride_heights", "stride_widths"):
-            values = getattr(self, name)
-            if not values or min(values) < 1 or len(set(values)) < len(values):
-                raise ValueError(f"{name}={values}: give one or more different positive integers")
-        for name in ("types", "norms", "learning_rates"):
-            if len(set(getattr(self, name))) < len(getattr(self, name)):
-                raise ValueError(f"{name}={getattr(self, name)}: give different values")
-        if "convolution" not in self.types or not {*self.types} <= {*ORDER}:
+        for name in ("kernel_heights", "kernel_widths", "filters", "stride_heights", "stride_widths", "types", "norms"):
+            check_different(name, getattr(self, name))
+        if self.learning_rates:
+            check_different("learning_rates", self.learning_rates)
+        if "convolution" not in self.types:
             raise ValueError(f"types={self.types}: give convolution and, if you like, max_pool and average_pool")
-        if not self.norms:
-            raise ValueError("norms=(): give True, False or both")
-        if any(rate <= 0 for rate in self.learning_rates):
-            raise ValueError(f"learning_rates={self.learning_rates}: give positive numbers")
 
     @cached_property
     def _values(self) -> dict[str, tuple]:

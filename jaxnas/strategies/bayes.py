@@ -12,7 +12,7 @@ Letters: N samples, T decisions, V the greatest number of values of a choice, C 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import chex
 import jax
@@ -22,6 +22,8 @@ from jax.scipy.stats import norm
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxnas.decisions import Decisions, Rewards, Tokens
+from jaxnas.ranges import LearningRate, Range
+from jaxnas.settings import settings
 
 CHOLESKY_ROWS = 128
 """The largest Cholesky factorisation that is left to the library."""
@@ -55,7 +57,7 @@ class BayesState:
     decisions: Decisions
 
 
-@dataclass(frozen=True)
+@settings
 class Bayes:
     """A Gaussian process of the rewards' normal scores; the candidate that promises most is next.
 
@@ -77,27 +79,18 @@ class Bayes:
     """
 
     branches: ClassVar[bool] = True
-    initial: int = 10
-    pool: int = 256
-    parents: int = 8
+    initial: Annotated[int, Range(1, 10**6)] = 10
+    pool: Annotated[int, Range(2, 8192)] = 256
+    parents: Annotated[int, Range(1, 8192)] = 8
     acquisition: Literal["ei", "ucb"] = "ei"
-    beta: float = 1.0
-    capacity: int = 256
-    fits: int = 1
-    fit_rate: float = 0.05
+    beta: Annotated[float, Range(0, 1e6)] = 1.0
+    capacity: Annotated[int, Range(1, 8192)] = 256
+    fits: Annotated[int, Range(0, 1000)] = 1
+    fit_rate: LearningRate = 0.05
 
     def __post_init__(self):
-        for name in ("initial", "parents", "capacity", "fit_rate"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)}: give a positive number")
-        if self.pool < 2:
-            raise ValueError(f"pool={self.pool}: give 2 or more")
-        if self.fits < 0 or self.beta < 0:
-            raise ValueError(f"fits={self.fits}, beta={self.beta}: give 0 or more")
         if self.capacity & (self.capacity - 1):
             raise ValueError(f"capacity={self.capacity}: give a power of two")
-        if self.acquisition not in ("ei", "ucb"):
-            raise ValueError(f"acquisition={self.acquisition!r}: give 'ei' or 'ucb'")
 
     def init(self, decisions: Decisions, key: jax.Array) -> BayesState:
         """Nothing is known; ``key`` is not used."""

@@ -7,10 +7,9 @@ References:
 Letters: N samples, T decisions, P places of the population, S participants of a tournament.
 """
 
-import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxnas.decisions import ABSENT, Decisions, Rewards, Tokens
+from jaxnas.ranges import Probability, Range, Weight
+from jaxnas.settings import settings
 from jaxnas.strategies.random import scaled
 
 
@@ -51,7 +52,7 @@ class Chance(NamedTuple):
     value: Float[Array, "*N 1"]
 
 
-@dataclass(frozen=True)
+@settings
 class Evolution:
     """Evolution of a population of fixed size; the defaults are the paper's ageing evolution.
 
@@ -74,21 +75,16 @@ class Evolution:
         ValueError: a value out of its range.
     """
 
-    population: int = 100
-    sample: int = 25
-    elite: int = 0
-    crossover: float = 0.0
-    weights: tuple[float, ...] | None = None
+    population: Annotated[int, Range(1, 100_000)] = 100
+    sample: Annotated[int, Range(1, 10_000)] = 25
+    elite: Annotated[int, Range(0, 100_000)] = 0
+    crossover: Probability = 0.0
+    weights: tuple[Weight, ...] | None = None
 
     def __post_init__(self):
-        for name in ("population", "sample"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: give 1 or more")
-        if not 0 <= self.elite < self.population:
+        if self.elite >= self.population:
             raise ValueError(f"elite={self.elite}: give a number from 0 to {self.population - 1}: somebody must die")
-        if not 0 <= self.crossover <= 1:
-            raise ValueError(f"crossover={self.crossover}: give a probability from 0 to 1")
-        if self.weights is not None and not (min(self.weights, default=-1) >= 0 and 0 < sum(self.weights) < math.inf):
+        if self.weights is not None and sum(self.weights) == 0:
             raise ValueError(f"weights={self.weights}: give numbers of 0 or more, not all 0")
 
     def init(self, decisions: Decisions, key: jax.Array) -> EvolutionState:

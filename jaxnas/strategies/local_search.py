@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
 from jaxnas.decisions import ABSENT, Decisions, Rewards, Tokens
+from jaxnas.settings import settings
 from jaxnas.strategies.random import scaled
 
 
@@ -44,7 +45,7 @@ class LocalSearchState:
     decisions: Decisions
 
 
-@dataclass(frozen=True)
+@settings
 class LocalSearch:
     """From a random point to a better neighbour, again and again; where none is better, from a new random point.
 

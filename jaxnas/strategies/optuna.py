@@ -14,7 +14,7 @@ import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,8 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from jaxnas.decisions import ABSENT, Decisions, Rewards, Tokens
+from jaxnas.ranges import Range
+from jaxnas.settings import settings
 
 PACKAGES = {"tpe": ("optuna",), "gp": ("optuna", "scipy", "torch"), "cmaes": ("optuna", "cmaes")}
 
@@ -36,7 +38,7 @@ class OptunaState:
     decisions: Decisions
 
 
-@dataclass(frozen=True)
+@settings
 class Optuna:
     """A sampler of Optuna, with its settings as Optuna has them.
 
@@ -65,13 +67,11 @@ class Optuna:
     jittable: ClassVar[bool] = False
 
     sampler: str = "tpe"
-    startup: int | None = None
+    startup: Annotated[int, Range(1, 10**6)] | None = None
 
     def __post_init__(self):
         if self.sampler not in PACKAGES:
             raise ValueError(f"sampler={self.sampler!r}: give one of {', '.join(PACKAGES)}")
-        if self.startup is not None and self.startup < 1:
-            raise ValueError(f"startup={self.startup}: give 1 or more random trials, or None")
 
     def init(self, decisions: Decisions, key: jax.Array) -> OptunaState:
         """No history; ``key`` is not used. Raises ValueError where a package is missing."""

@@ -5,7 +5,7 @@ Letters: N samples, T columns of tokens, V the greatest number of values of a ch
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from jaxnas.decisions import Decisions, Tokens
+from jaxnas.ranges import Range
+from jaxnas.settings import settings
 from jaxnas.strategies.controller import Controller, Walk
 
 
@@ -97,7 +99,12 @@ def stepped(acts: Array, new, old):
     return jax.tree.map(lambda a, b: jnp.where(acts, a, b), new, old)
 
 
-@dataclass(frozen=True)
+Units = Annotated[int, Range(1, 4096)]
+PolicyLayers = Annotated[int, Range(1, 16)]
+Scale = Annotated[float, Range(0, 100, "(]")]
+
+
+@settings
 class Policy:
     """What kind of policy, and how large; the controller's defaults are those of Zoph & Le, 2017, section 4.1.
 
@@ -112,17 +119,10 @@ class Policy:
     """
 
     policy: Literal["lstm", "table"] = "lstm"
-    units: int = 35
-    layers: int = 2
-    scale: float = 0.08
+    units: Units = 35
+    layers: PolicyLayers = 2
+    scale: Scale = 0.08
     place_bias: bool = False
-
-    def __post_init__(self):
-        for name in ("units", "layers", "scale"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)}: give a positive number")
-        if self.policy not in ("lstm", "table"):
-            raise ValueError(f"policy={self.policy!r}: give 'lstm' or 'table'")
 
     def fresh(self, decisions: Decisions, key: jax.Array) -> nnx.State:
         """Parameters to begin with; ``key`` is consumed."""

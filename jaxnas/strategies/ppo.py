@@ -8,8 +8,7 @@ References:
 Letters: N samples, T decisions, M remembered samples.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import chex
 import jax
@@ -18,10 +17,12 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from jaxnas.decisions import Decisions, Rewards, Tokens
-from jaxnas.strategies.policy import ROUNDING, Policy, PolicyState, advantages, stepped
+from jaxnas.ranges import LearningRate, Range, Share, Weight
+from jaxnas.settings import settings
+from jaxnas.strategies.policy import ROUNDING, Policy, PolicyLayers, PolicyState, Scale, Units, advantages, stepped
 
 
-@dataclass(frozen=True)
+@settings
 class PPO:
     """Several steps a round along the clipped surrogate; an architecture is one action, its baseline a moving average.
 
@@ -46,27 +47,17 @@ class PPO:
         ValueError: a value out of its range.
     """
 
-    learning_rate: float = 6e-4
-    epochs: int = 4
-    clip: float = 0.2
-    baseline_decay: float = 0.95
+    learning_rate: LearningRate = 6e-4
+    epochs: Annotated[int, Range(1, 10_000)] = 4
+    clip: Annotated[float, Range(0, 1e6, "(]")] = 0.2
+    baseline_decay: Share = 0.95
     normalise: bool = False
-    entropy_weight: float = 0.01
+    entropy_weight: Weight = 0.01
     policy: Literal["lstm", "table"] = "lstm"
-    units: int = 35
-    layers: int = 2
-    scale: float = 0.08
+    units: Units = 35
+    layers: PolicyLayers = 2
+    scale: Scale = 0.08
     place_bias: bool = False
-
-    def __post_init__(self):
-        if not 0 <= self.baseline_decay < 1:
-            raise ValueError(f"baseline_decay={self.baseline_decay}: give a number from 0 up to, but not including, 1")
-        for name in ("learning_rate", "epochs", "clip"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)}: give a positive number")
-        if self.entropy_weight < 0:
-            raise ValueError(f"entropy_weight={self.entropy_weight}: give 0 or more")
-        self._policy  # noqa: B018 - says so where its settings are impossible
 
     def init(self, decisions: Decisions, key: jax.Array) -> PolicyState:
         """A fresh policy; ``key`` is consumed."""

@@ -10,7 +10,7 @@ replayed trials, C places of the replay buffer.
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxnas.decisions import ABSENT, Decisions, Rewards, Tokens
+from jaxnas.ranges import Probability, Range
+from jaxnas.settings import settings
 from jaxnas.strategies.random import scaled
 
-Schedule = tuple[tuple[float, int], ...]
+Schedule = tuple[tuple[Probability, Annotated[int, Range(1, 10**9)]], ...]
 METAQNN: Schedule = (
     (1.0, 1500),
     (0.9, 100),
@@ -60,7 +62,7 @@ class Step(NamedTuple):
     size: Array
 
 
-@dataclass(frozen=True)
+@settings
 class QLearning:
     """The agent of MetaQNN; the defaults are those of its authors' code.
 
@@ -84,19 +86,14 @@ class QLearning:
         ValueError: a value out of its range.
     """
 
-    learning_rate: float = 0.01
-    initial: float = 0.5
+    learning_rate: Annotated[float, Range(0, 1, "(]")] = 0.01
+    initial: Annotated[float, Range(-1e9, 1e9)] = 0.5
     epsilon: Schedule = METAQNN
-    memory: int = 1
-    replay: int = 128
-    capacity: int = 4096
+    memory: Annotated[int, Range(0, 100)] = 1
+    replay: Annotated[int, Range(0, 100_000)] = 128
+    capacity: Annotated[int, Range(1, 10**6)] = 4096
 
     def __post_init__(self):
-        if not 0 < self.learning_rate <= 1:
-            raise ValueError(f"learning_rate={self.learning_rate}: give a number above 0, 1 at most")
-        for name, least in (("memory", 0), ("replay", 0), ("capacity", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}={getattr(self, name)}: give {least} or more")
         check_schedule(self.epsilon)
 
     def init(self, decisions: Decisions, key: jax.Array) -> QLearningState:
@@ -191,8 +188,10 @@ class QLearning:
 
 def check_schedule(epsilon: Schedule) -> None:
     """Raises ValueError where it is none."""
-    if not epsilon or any(not 0 <= e <= 1 or trials < 1 for e, trials in epsilon):
-        raise ValueError(f"epsilon={epsilon}: give pairs of a probability and a number of trials, 1 or more")
+    if not epsilon or sum(trials for _, trials in epsilon[:-1]) >= 2**31:
+        raise ValueError(
+            f"epsilon={epsilon}: give pairs of a probability and a number of trials, fewer than 2**31 in all"
+        )
 
 
 def epsilon_at(schedule: Schedule, trial: Int[Array, ""]) -> Float[Array, ""]:

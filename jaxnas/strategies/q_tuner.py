@@ -8,13 +8,15 @@ Letters: N samples, T decisions, W walkers, R rows of the table.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxnas.decisions import ABSENT, Decisions, Rewards, Tokens
+from jaxnas.ranges import Probability, Range
+from jaxnas.settings import settings
 from jaxnas.strategies.q_learning import Schedule, check_schedule, epsilon_at
 from jaxnas.strategies.random import scaled
 from jaxnas.strategies.rows import row, rows
@@ -41,7 +43,7 @@ class QTunerState:
     decisions: Decisions
 
 
-@dataclass(frozen=True)
+@settings
 class QTuner:
     """A state is a setting (all its tokens); an action changes one decision to the next or the former value, where
     there is one: values should be listed in an order that means something. The reward of an action is the difference
@@ -71,20 +73,13 @@ class QTuner:
         ValueError: a value out of its range.
     """
 
-    learning_rate: float = 0.1
-    discount: float = 0.9
+    learning_rate: Annotated[float, Range(0, 1, "(]")] = 0.1
+    discount: Probability = 0.9
     epsilon: Schedule = ((1.0, 100), (0.5, 100), (0.1, 100))
-    walkers: int = 1
-    rows: int = 2**16
+    walkers: Annotated[int, Range(1, 100_000)] = 1
+    rows: Annotated[int, Range(1, 2**28)] = 2**16
 
     def __post_init__(self):
-        if not 0 < self.learning_rate <= 1:
-            raise ValueError(f"learning_rate={self.learning_rate}: give a number above 0, 1 at most")
-        if not 0 <= self.discount <= 1:
-            raise ValueError(f"discount={self.discount}: give a number from 0 to 1")
-        for name in ("walkers", "rows"):
-            if not 1 <= getattr(self, name) < 2**31:
-                raise ValueError(f"{name}={getattr(self, name)}: give 1 or more")
         check_schedule(self.epsilon)
 
     def init(self, decisions: Decisions, key: jax.Array) -> QTunerState:

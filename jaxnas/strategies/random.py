@@ -11,13 +11,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxnas.decisions import Decisions, Rewards, Tokens
+from jaxnas.ranges import Range
+from jaxnas.settings import settings
 from jaxnas.strategies.rows import row, rows
 
 LAST = 2**31 - 1
@@ -41,7 +43,7 @@ class RandomState:
     count: Any = None
 
 
-@dataclass(frozen=True)
+@settings
 class Random:
     """Every decision uniform and independent.
 
@@ -60,11 +62,7 @@ class Random:
     """
 
     repeats: bool = True
-    memory: int = 2**18
-
-    def __post_init__(self):
-        if not 1 <= self.memory <= LAST:
-            raise ValueError(f"memory={self.memory}: give a number of rows from 1 to {LAST}")
+    memory: Annotated[int, Range(1, 2**30)] = 2**18
 
     def init(self, decisions: Decisions, key: jax.Array) -> RandomState:
         """The state; ``key`` is not used."""

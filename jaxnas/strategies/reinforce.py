@@ -9,7 +9,6 @@ References:
 Letters: N samples (the paper's m), T decisions.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import chex
@@ -19,10 +18,12 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from jaxnas.decisions import Decisions, Rewards, Tokens
-from jaxnas.strategies.policy import Policy, PolicyState, advantages, stepped
+from jaxnas.ranges import LearningRate, Share, Weight
+from jaxnas.settings import settings
+from jaxnas.strategies.policy import Policy, PolicyLayers, PolicyState, Scale, Units, advantages, stepped
 
 
-@dataclass(frozen=True)
+@settings
 class Reinforce:
     """The strategy of Zoph & Le; the defaults are theirs, where the paper gives them.
 
@@ -42,26 +43,15 @@ class Reinforce:
         ValueError: a value out of its range.
     """
 
-    learning_rate: float = 6e-4
-    baseline_decay: float = 0.95
+    learning_rate: LearningRate = 6e-4
+    baseline_decay: Share = 0.95
     baseline: Literal["earlier", "present"] = "earlier"
-    entropy_weight: float = 0.0
+    entropy_weight: Weight = 0.0
     policy: Literal["lstm", "table"] = "lstm"
-    units: int = 35
-    layers: int = 2
-    scale: float = 0.08
+    units: Units = 35
+    layers: PolicyLayers = 2
+    scale: Scale = 0.08
     place_bias: bool = False
-
-    def __post_init__(self):
-        if not 0 <= self.baseline_decay < 1:
-            raise ValueError(f"baseline_decay={self.baseline_decay}: give a number from 0 up to, but not including, 1")
-        if self.baseline not in ("earlier", "present"):
-            raise ValueError(f"baseline={self.baseline!r}: give 'earlier' or 'present'")
-        if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate={self.learning_rate}: give a positive number")
-        if self.entropy_weight < 0:
-            raise ValueError(f"entropy_weight={self.entropy_weight}: give 0 or more")
-        self._policy  # noqa: B018 - says so where its settings are impossible
 
     def init(self, decisions: Decisions, key: jax.Array) -> PolicyState:
         """A fresh policy; ``key`` is consumed."""

@@ -15,12 +15,17 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxnas.decisions import Decisions
+from jaxnas.evaluators import Population
+from jaxnas.evaluators.population import PopulationEvaluator
 from jaxnas.experiment import Experiment, describe
+from jaxnas.fingerprint import digest
+from jaxnas.numerics import NUMERICS, pinned
 from jaxnas.outcome import Progress
 from jaxnas.rng import key_for
 from jaxnas.strategies import Random
 from jaxnas.tabulate.table import SPEED, check_free, partial, write
 from jaxnas.tabulate.working import Working, opened
+from jaxnas.tasks import measure_of
 
 MOST = 200_000
 """Architectures of a table."""
@@ -77,14 +82,14 @@ def tabulate(
     tokens = architectures(experiment.space.decisions, sample, experiment.seed)
     about = {name: describe(getattr(experiment, name)) for name in ("space", "task", "evaluator", "seed")}
     about |= {"sample": sample, "architectures": len(tokens), "tokens crc32": zlib.crc32(tokens.tobytes())}
-    with opened(partial(out), about, origin, watch.note) as working:
+    about |= {"numerics": NUMERICS, "measure": measure_of(experiment.task)}
+    with opened(partial(out), about, origin, watch.note) as working, pinned():
         check_free(out)  # another process may have come to its end
         watch.begin(seeds * len(tokens), sum(len(working.rows(seed)) for seed in range(seeds)))
         for seed in range(seeds):
             _train(experiment, tokens, seed, working, watch)
-        facts = write(
-            out, tokens, [working.rows(seed) for seed in range(seeds)], speed, {"configuration": about, **origin}
-        )
+        made = [working.rows(seed) for seed in range(seeds)]
+        facts = write(out, tokens, made, speed, {"configuration": about, "measure": about["measure"], **origin})
         working.remove()
     return facts
 
@@ -137,9 +142,9 @@ def _check(experiment: Experiment, out: Path, seeds: int, speed: float) -> None:
         raise ValueError(f"--seeds {seeds}: give 1 or more, so that seed + seeds is at most 2**31")
     if not speed > 0:
         raise ValueError(f"--speed {speed}: give multiply-adds a second, more than 0")
-    halving = getattr(experiment.evaluator, "halving", None)
-    if halving is not None and halving.rungs:
-        raise ValueError(f"evaluator.halving.rungs={halving.rungs}: a table holds whole trainings, leave it empty")
+    if isinstance(experiment.evaluator, Population) and experiment.evaluator.halving.rungs:
+        rungs = experiment.evaluator.halving.rungs
+        raise ValueError(f"evaluator.halving.rungs={rungs}: a table holds whole trainings, leave it empty")
 
 
 def _train(experiment: Experiment, tokens, seed: int, working: Working, watch: Watch) -> None:
@@ -148,9 +153,10 @@ def _train(experiment: Experiment, tokens, seed: int, working: Working, watch: W
         return
     number = experiment.seed + seed
     evaluate = experiment.evaluator.bind(experiment.space, experiment.task, number, len(tokens))
-    if not hasattr(evaluate, "tested"):
+    if not isinstance(evaluate, PopulationEvaluator):
         raise ValueError(f"{type(experiment.evaluator).__name__} trains nothing: give evaluator=Population(...)")
     examples = experiment.task.final_data(number).held_out
+    working.check_data(seed, evaluate.fingerprint() | {"test data": digest(examples)})
     for at in range(0, len(tokens), ROUND):
         some = tokens[at : at + ROUND]
         ids = np.arange(at, at + len(some))

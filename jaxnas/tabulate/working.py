@@ -14,9 +14,15 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxnas import fingerprint
 from jaxnas.locks import hold
+from jaxnas.machine import moved
 from jaxnas.outcome import Outcome, Status, Trial
 from jaxnas.settings import differing
+
+COLUMNS = ("status", "curve", "test", "seconds", "places", "parameters", "multiply_adds", "images")
+HEAD = b'{"about": '
+"""How a working file begins."""
 
 
 @contextlib.contextmanager
@@ -59,13 +65,17 @@ class Working:
     def __init__(self, path: Path, file):
         self.path, self.file, self.fresh = path, file, False
         self._rows: dict[int, dict[int, dict]] = {}
+        self._data: dict[int, dict[str, str]] = {}
 
     def begin(self, about: dict, origin: dict, note: Callable[[str], None]) -> None:
-        """Read what is there, or write the first line."""
+        """Read what is there, or write the first line. What is not ours stays as it is."""
         self.file.seek(0)
-        whole, newline, _ = self.file.read().rpartition(b"\n")
-        self.file.truncate(len(whole) + len(newline))
+        whole, newline, torn = self.file.read().rpartition(b"\n")
         lines = [self._parsed(line, number) for number, line in enumerate(whole.splitlines(), 1)]
+        if not lines and torn and not torn.startswith(HEAD[: len(torn)]):
+            raise self._foreign()
+        if lines and not (isinstance(lines[0], dict) and lines[0].keys() == {"about", "origin"}):
+            raise self._foreign()
         if len(lines) < 2:  # nothing has been trained yet
             self.file.truncate(0)
             self._write({"about": about, "origin": origin})
@@ -79,12 +89,21 @@ class Working:
                 + "\n  ".join(changed.values())
                 + "\ngive the old settings, or another file, or move that one away"
             )
-        for name in ("versions", "device", "flags"):
-            was, now = first["origin"].get(name), origin.get(name)
-            if was != now:
-                note(f"{name} was {was}, is {now}; results may differ in their last digits")
-        for group in groups:
+        for line in moved(first["origin"], origin):
+            note(line)
+        for number, group in enumerate(groups, 2):
+            self._check(group, number, about)
             self._add(group)
+        self.fresh = not self._rows
+        self.file.truncate(len(whole) + len(newline))
+
+    def check_data(self, seed: int, found: dict[str, str]) -> None:
+        """Note the fingerprint of a seed's data, or raise ValueError where it was another when the seed was begun."""
+        if seed in self._data:
+            fingerprint.check(self._data[seed], found, self.path)
+        else:
+            self._write({"seed": seed, "data": found})
+            self._data[seed] = found
 
     def rows(self, seed: int) -> dict[int, dict]:
         """The trainings of one seed by row: status, curve, test, seconds, places, parameters, multiply_adds, images."""
@@ -135,11 +154,30 @@ class Working:
         """Its work is done."""
         self.path.unlink(missing_ok=True)
 
-    def _parsed(self, line: bytes, number: int) -> dict:
+    def _parsed(self, line: bytes, number: int):
         try:
             return json.loads(line)
         except ValueError as error:
-            raise ValueError(f"line {number} of {self.path} is damaged: move that file away, and begin anew") from error
+            if number == 1:
+                raise self._foreign() from error
+            raise self._damaged(number) from error
+
+    def _check(self, group, number: int, about: dict) -> None:
+        """Raises ValueError for a line that says nothing of rows of this table."""
+        if isinstance(group, dict) and group.keys() == {"seed", "data"}:
+            return
+        if not isinstance(group, dict) or group.keys() != {"seed", "rows", *COLUMNS}:
+            raise self._damaged(number)
+        rows = group["rows"]
+        inside = all(isinstance(row, int) and 0 <= row < about["architectures"] for row in rows)
+        if not inside or any(len(group[name]) != len(rows) for name in COLUMNS):
+            raise self._damaged(number)
+
+    def _damaged(self, number: int) -> ValueError:
+        return ValueError(f"line {number} of {self.path} is damaged: move that file away, and begin anew")
+
+    def _foreign(self) -> ValueError:
+        return ValueError(f"{self.path} is no working file of a table: move it away, or give another name")
 
     def _write(self, values: dict) -> None:
         line = memoryview(json.dumps(values).encode() + b"\n")
@@ -148,10 +186,12 @@ class Working:
         os.fsync(self.file.fileno())
 
     def _add(self, group: dict) -> None:
+        if "data" in group:
+            self._data[group["seed"]] = group["data"]
+            return
         self.fresh = False
-        columns = [name for name in group if name not in ("seed", "rows")]
         for i, row in enumerate(group["rows"]):
-            self.rows(group["seed"])[row] = {name: group[name][i] for name in columns}
+            self.rows(group["seed"])[row] = {name: group[name][i] for name in COLUMNS}
 
 
 def _plain(numbers) -> list[float | None]:

@@ -80,6 +80,19 @@ class ChecksFinal(Protocol):
         """Raises ValueError where there is no test data. None is read."""
 
 
+@runtime_checkable
+class LeavesOut(Protocol):
+    """Data of which every epoch leaves out the same examples."""
+
+    def left_out(self, size: int) -> int:
+        """How many, in batches of that size."""
+
+
+def learnt(data: Batched, size: int) -> int:
+    """Examples that a training learns from, in batches of that size."""
+    return len(data.train) - (data.left_out(size) if isinstance(data, LeavesOut) else 0)
+
+
 def measure_of(task: Task) -> Measure:
     """How the scores of a task are read."""
     return getattr(task, "measure", Measure.SCORE)
@@ -94,9 +107,11 @@ __all__ = [
     "Digits",
     "Examples",
     "Images",
+    "LeavesOut",
     "Passage",
     "Task",
     "Text",
     "TextData",
+    "learnt",
     "measure_of",
 ]

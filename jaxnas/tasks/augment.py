@@ -4,16 +4,18 @@ Letters: B batch, H W C height, width and channels of an image.
 """
 
 import math
-from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxnas.ranges import Range
 from jaxnas.rng import key_for
+from jaxnas.settings import settings
 
 
-@dataclass(frozen=True)
+@settings
 class Augment:
     """Random changes of a training batch, inside the compiled program, the same ones for the whole group of a search;
     and how images are normalised, in training and in scoring.
@@ -33,16 +35,13 @@ class Augment:
         (https://arxiv.org/abs/1708.04552).
     """
 
-    pad: int = 0
+    pad: Annotated[int, Range(0, 256)] = 0
     flip: bool = False
-    cutout: int = 0
-    upsample: int = 0
+    cutout: Annotated[int, Range(0, 10_000)] = 0
+    upsample: Annotated[int, Range(0, 10_000)] = 0
     whiten: bool = False
 
     def __post_init__(self):
-        for name in ("pad", "cutout", "upsample"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)}: give 0 or more pixels")
         if self.pad and self.upsample:
             raise ValueError(f"pad={self.pad}, upsample={self.upsample}: give 0 for one, both make room for the crop")
 

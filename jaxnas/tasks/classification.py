@@ -152,15 +152,3 @@ def _mean_and_std(images: UInt8[np.ndarray, "M H W C"]) -> tuple[Float[np.ndarra
     shares = counts / counts.sum(1, keepdims=True)
     mean = shares @ np.arange(256)
     return mean, np.sqrt((shares * (np.arange(256) - mean[:, None]) ** 2).sum(1))
-
-
-def check_validation(share: float) -> None:
-    """Raises ValueError unless ``share`` is a share that leaves something on both sides."""
-    if not 0 < share < 1:
-        raise ValueError(f"validation={share}: give a share of the training data between 0 and 1, such as 0.1")
-
-
-def check_smoothing(share: float) -> None:
-    """Raises ValueError unless ``share`` leaves the label something."""
-    if not 0 <= share < 1:
-        raise ValueError(f"label_smoothing={share}: give a share from 0 to less than 1, such as 0.1")

@@ -14,7 +14,8 @@ References:
 import gzip
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -44,7 +45,7 @@ def read(
         source: "shakespeare", the text that comes with jaxnas; path of a text file (UTF-8), or of a folder with a file
             each whose names have the words train, valid and test (ptb.train.txt); ``tfds:NAME``, a set of texts.
         unit: "characters", as they are, but with "\\n" for "\\r\\n"; or "words" between white space, with "<eos>" after
-            every line, an empty one too.
+            every line, an empty one too, once where it stands there already.
         part: what is read.
         validation: share of a text's symbols, where it must be cut.
         test: share of a text's symbols, where it must be cut; does not depend on ``validation``.
@@ -59,6 +60,27 @@ def read(
     return _cut(symbols, part, shares, f"{source}: {len(symbols)} {unit}") if shares else symbols
 
 
+def check_test(source: str, unit: Unit, validation: float, test: float, tfds_dir: str | None = None) -> None:
+    """Raises ValueError where there are no two symbols for the part "test", or where `read` raises it.
+
+    A file or split of that part's own is looked for, not read; of one text, which a search reads too, it is counted.
+    """
+    path = Path(os.path.expanduser(source))
+    if source.startswith(tfds.PREFIX):
+        own = "test" in tfds.splits(source.removeprefix(tfds.PREFIX), tfds_dir)
+    elif own := source not in ("", SHAKESPEARE) and path.is_dir():
+        with _naming():
+            _member(path, "test")
+    if own:
+        return
+    remedy = "keep a share of it for that (--task.test 0.1), or give a folder with a test file (ptb.test.txt)"
+    if test == 0:
+        raise ValueError(f"test=0 of {source} leaves no text that a final training is scored on: {remedy}")
+    found = len(read(source, unit, "test", validation, test, tfds_dir))
+    if found < 2:
+        raise ValueError(f"test={test} of {source} is {found} symbol, and 2 are needed: {remedy}")
+
+
 def check_shares(validation: float, test: float) -> None:
     """Raises ValueError unless a text that is cut by these shares leaves something to learn from."""
     for name, share in (("validation", validation), ("test", test)):
@@ -71,10 +93,19 @@ def check_shares(validation: float, test: float) -> None:
 
 
 def split(text: str, unit: Unit) -> Sequence[str]:
-    """The symbols of a text, ``[M]``: its characters, or its words with "<eos>" after every line, the last one too."""
+    """The symbols of a text, ``[M]``: its characters, or its words with "<eos>" after every line, the last one too.
+
+    A second "<eos>" a line would be free of charge: one at a line's beginning or end is taken for the line's own.
+    """
     if unit == "characters":
         return text
-    return [word for line in text.removesuffix("\n").split("\n") for word in (*line.split(), EOS)]
+    return [word for line in text.removesuffix("\n").split("\n") for word in (*_bare(line.split()), EOS)]
+
+
+def _bare(words: list[str]) -> list[str]:
+    """Without "<eos>" at both ends."""
+    kept = [place for place, word in enumerate(words) if word != EOS]
+    return words[kept[0] : kept[-1] + 1] if kept else []
 
 
 def _cut(symbols: Sequence[str], part: Part, shares: dict[str, float], where: str) -> Sequence[str]:
@@ -98,20 +129,27 @@ def _find(source: str, part: Part, shares: dict[str, float], tfds_dir: str | Non
     if source == SHAKESPEARE:
         return _decode(gzip.decompress(Path(__file__).with_name("shakespeare.txt.gz").read_bytes()), source), shares
     path = os.path.expanduser(source)  # no Path, for which "" is a folder
-    try:
+    with _naming():
         if os.path.isfile(path):
             return _decode(Path(path).read_bytes(), path), shares
         if os.path.isdir(path):
             file = _member(Path(path), part)
             return _decode(file.read_bytes(), str(file)), {}
-    except OSError as error:
-        raise ValueError(
-            f"{error.filename}: cannot be read ({error.strerror}): give a text file that you may read"
-        ) from error
     raise ValueError(
         f"no text at {source!r}: give the path of a text file, a folder with a text file each for train, valid "
         f"and test, tfds:NAME, or {SHAKESPEARE!r}"
     )
+
+
+@contextmanager
+def _naming() -> Iterator[None]:
+    """A file that fails whoever opens it is named."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(
+            f"{error.filename}: cannot be read ({error.strerror}): give a text file that you may read"
+        ) from error
 
 
 def _decode(raw: bytes, where: str) -> str:

@@ -5,18 +5,18 @@ References:
     images that scikit-learn ships as `sklearn.datasets.load_digits`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from jaxnas.ranges import Part, Share
+from jaxnas.settings import settings
 from jaxnas.tasks.classification import (
     Augment,
     Data,
     Examples,
     accuracy,
     assemble,
-    check_smoothing,
-    check_validation,
     cross_entropy,
     prepare,
 )
@@ -26,7 +26,7 @@ TEST_SHARE = 0.2
 NAMES = tuple("0123456789")
 
 
-@dataclass(frozen=True)
+@settings
 class Digits:
     """The 1,797 digits: 1,438 to learn from, of which a share validates, and 359 for the test.
 
@@ -36,13 +36,9 @@ class Digits:
         label_smoothing: share of a label that the loss spreads evenly over all classes.
     """
 
-    validation: float = 0.25
+    validation: Part = 0.25
     augment: Augment = field(default_factory=Augment)
-    label_smoothing: float = 0.0
-
-    def __post_init__(self):
-        check_validation(self.validation)
-        check_smoothing(self.label_smoothing)
+    label_smoothing: Share = 0.0
 
     def search_data(self, seed: int) -> Data:
         """Training and validation data, split by ``seed``."""

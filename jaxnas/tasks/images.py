@@ -1,8 +1,10 @@
 """Any set of labelled images: an .npz in Keras's layout, a folder of idx files, or TensorFlow Datasets by name."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from jaxnas.ranges import Limit, Part, Share
 from jaxnas.rng import key_for
+from jaxnas.settings import settings
 from jaxnas.tasks import readers
 from jaxnas.tasks.classification import (
     Augment,
@@ -10,15 +12,13 @@ from jaxnas.tasks.classification import (
     Examples,
     accuracy,
     assemble,
-    check_smoothing,
-    check_validation,
     cross_entropy,
     prepare,
 )
 from jaxnas.tasks.splits import TEST_SEED, limited, split, split_validation
 
 
-@dataclass(frozen=True)
+@settings
 class Images:
     """Image classification on the user's own data.
 
@@ -37,22 +37,12 @@ class Images:
     """
 
     source: str
-    validation: float = 0.1
+    validation: Part = 0.1
     augment: Augment = field(default_factory=Augment)
     tfds_dir: str | None = None
-    limit: int | None = None
-    label_smoothing: float = 0.0
-    test: float | None = None
-
-    def __post_init__(self):
-        check_validation(self.validation)
-        if self.test is not None and not 0 < self.test < 1:
-            raise ValueError(f"test={self.test}: give a share of the data between 0 and 1, such as 0.1, or None")
-        check_smoothing(self.label_smoothing)
-        if self.limit is not None and self.limit < 2:
-            raise ValueError(
-                f"limit={self.limit}: give at least 2 examples (one to learn from, one to validate), or None"
-            )
+    limit: Limit | None = None
+    label_smoothing: Share = 0.0
+    test: Part | None = None
 
     def search_data(self, seed: int) -> Data:
         """Training and validation data, split by ``seed``; the test data is not read.

@@ -74,21 +74,36 @@ class TextData:
             "held_out": len(self.held_out),
             "vocabulary": list(self.vocabulary),
             "unit": self.unit,
+            "unknown": self.unknown,
         }
 
+    @property
+    def unknown(self) -> float:
+        """Share of the held-out symbols that the vocabulary lacks: all of them are one symbol, <unk>, and so are
+        easily predicted.
+        """
+        return float((np.asarray(self.held_out.symbols)[1:] == 0).mean())
+
     def steps(self, size: int) -> int:
-        """Chunks of a stream; what does not fill one is left out. Raises ValueError where there is not even one."""
-        steps = len(self.train) // (size * self.unroll)
-        if steps == 0:
-            raise ValueError(
-                f"batch_size={size} streams of chunks of unroll={self.unroll} symbols need {size * self.unroll + 1:,} "
-                f"symbols, but only {len(self.train) + 1:,} are there to learn from: lower one, or give more text"
-            )
-        return steps
+        """Chunks of a stream, the last one filled up. Raises ValueError where a stream would have nothing."""
+        return -(-self._learnt(size) // self.unroll)
 
     def seen(self, size: int) -> int:
         """Symbols that a child learns from in an epoch."""
-        return self.steps(size) * size * self.unroll
+        return self._learnt(size) * size
+
+    def left_out(self, size: int) -> int:
+        """Symbols at the end of the training text that no child learns from: fewer than ``size``."""
+        return len(self.train) - self.seen(size)
+
+    def _learnt(self, size: int) -> int:
+        """Predictions of a stream of the training text: all streams are alike."""
+        if len(self.train) < size:
+            raise ValueError(
+                f"batch_size={size} streams need at least {size + 1:,} symbols, but only {len(self.train) + 1:,} are "
+                "there to learn from: lower it, or give more text"
+            )
+        return len(self.train) // size
 
     def visits(self, size: int, scored: int | Array) -> int | Array:
         """Batches of the held-out text, its last one filled up; none where nothing is to be scored."""
@@ -100,12 +115,13 @@ class TextData:
 
     def order(self, key: jax.Array, size: int) -> Int[Array, " B"]:
         """Where the streams begin: text is read in its own order, whatever the key."""
-        return jnp.arange(size) * self.steps(size) * self.unroll
+        return jnp.arange(size) * self._learnt(size)
 
     def training(self, order: Int[Array, " B"], number: Array) -> Batch:
-        """The chunk of that number of every stream."""
-        at = order[:, None] + number * self.unroll + jnp.arange(self.unroll)
-        return self._batch(self.train, at, jnp.ones(at.shape, bool))
+        """The chunk of that number of every stream; the last one counts as far as the streams go."""
+        within = number * self.unroll + jnp.arange(self.unroll)
+        at = order[:, None] + within
+        return self._batch(self.train, at, jnp.broadcast_to(within < self._learnt(order.shape[0]), at.shape))
 
     def scoring(self, number: Array, size: int, scored: Array) -> Batch:
         """The held-out chunk of that number of every stream; every prediction of the text counts once."""

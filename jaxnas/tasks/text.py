@@ -4,21 +4,22 @@ Letters: M symbols, B streams, U steps of a chunk, V symbols of the vocabulary.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import get_args
+from typing import Annotated
 
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
 from jaxnas.outcome import Measure
+from jaxnas.ranges import Limit, Range, Share
 from jaxnas.rng import key_for
-from jaxnas.tasks.corpus import SHAKESPEARE, Part, Unit, check_shares, read
+from jaxnas.settings import settings
+from jaxnas.tasks.corpus import SHAKESPEARE, Part, Unit, check_shares, check_test, read
 from jaxnas.tasks.streams import Passage, TextData
 from jaxnas.tasks.vocabulary import Vocabulary
 
 
-@dataclass(frozen=True)
+@settings
 class Text:
     """The next symbol of a text, from those before it.
 
@@ -36,22 +37,15 @@ class Text:
 
     source: str = SHAKESPEARE
     unit: Unit = "characters"
-    unroll: int = 32
-    vocabulary: int | None = None
-    validation: float = 0.1
-    test: float = 0.1
+    unroll: Annotated[int, Range(1, 100_000)] = 32
+    vocabulary: Limit | None = None
+    validation: Share = 0.1
+    test: Share = 0.1
     tfds_dir: str | None = None
-    limit: int | None = None
+    limit: Limit | None = None
 
     def __post_init__(self):
-        if self.unroll < 1:
-            raise ValueError(f"unroll={self.unroll}: give 1 or more symbols")
-        if self.unit not in get_args(Unit):
-            raise ValueError(f"unit={self.unit!r}: give one of {', '.join(get_args(Unit))}")
         check_shares(self.validation, self.test)
-        for name in ("vocabulary", "limit"):
-            if getattr(self, name) is not None and getattr(self, name) < 2:
-                raise ValueError(f"{name}={getattr(self, name)}: give at least 2 symbols, or None")
 
     @property
     def measure(self) -> Measure:
@@ -78,6 +72,10 @@ class Text:
         vocabulary, train = self._learnt()
         train = np.concatenate([train, vocabulary.encode(self._read("validation"))])
         return self._data(vocabulary, train, vocabulary.encode(self._read("test")))
+
+    def check_final(self) -> None:
+        """Raises ValueError where there is no test text. A file or split of its own is not read."""
+        check_test(self.source, self.unit, self.validation, self.test, self.tfds_dir)
 
     def _learnt(self) -> tuple[Vocabulary, Int[np.ndarray, " M"]]:
         """The vocabulary of the training text, and the text in its numbers."""

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from jaxnas.export.images.module import module
 from jaxnas.export.images.readme import readme
+from jaxnas.export.images.seen import seen_of
 from jaxnas.export.written import Written
 from jaxnas.trained import Trained
 
@@ -22,23 +23,25 @@ def written(trained: Trained) -> Written:
     """What there is to write of a trained network.
 
     Raises:
-        ValueError: the architecture's type has no writer, or the images were whitened, which no writer knows.
+        ValueError: the architecture's type has no writer, the range of the images was not recorded, or they were
+            whitened, which no writer knows.
     """
     if trained.data["whiten"]:
         raise ValueError(
             "the network was trained on whitened images (augment.whiten), which export does not write: train it again "
             "with --final.augment.no-whiten"
         )
+    seen = seen_of(trained.data)
     children, description = trained.children, trained.children.describe(trained.architecture)
     classes, norm, shape = trained.data["classes"], children.norm, tuple(children.input_shape)
     mean, std = moments(trained.data)
     weights = {"images.mean": mean, "images.std": std} | children.weights(trained.network, trained.architecture)
-    probes = np.random.default_rng(0).integers(0, 256, (PROBES, *shape)).astype(np.float32)
+    probes = np.random.default_rng(0).integers(seen.least, seen.greatest + 1, (PROBES, *shape)).astype(np.float32)
     return Written(
-        description=description,
-        module=module(description, classes, norm.epsilon, norm.momentum, children.dtype),
+        description=description | {"images": seen.facts()},
+        module=module(description, classes, seen, norm.epsilon, norm.momentum, children.dtype),
         weights={name: np.ascontiguousarray(value, np.float32) for name, value in weights.items()},
-        page=readme(description, trained.facts, classes),
+        page=readme(description, trained.facts, classes, seen),
         inputs=jax.ShapeDtypeStruct((*jax.export.symbolic_shape("b"), *shape), np.float32),
         probes=probes,
         wanted=_logits(trained, (probes - mean) / std),
@@ -46,7 +49,7 @@ def written(trained: Trained) -> Written:
 
 
 def moments(data: dict) -> tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]]:
-    """Mean and standard deviation of each channel, in grey levels, from what is recorded of the training data."""
+    """Mean and standard deviation of each channel, in the units of the images, from what is recorded of the training data."""
     return np.array(data["mean"], np.float32), np.array(data["std"], np.float32)
 
 

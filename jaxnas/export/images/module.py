@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from jaxnas.export.images import source
+from jaxnas.export.images.seen import Seen
 
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """Of a cell of NAS-Bench-201, (from, to) node."""
@@ -36,13 +37,14 @@ class _Code:
 
 
 def module(
-    architecture: dict, classes: int, epsilon: float = 1e-5, momentum: float = 0.9, dtype: str = "float32"
+    architecture: dict, classes: int, seen: Seen, epsilon: float = 1e-5, momentum: float = 0.9, dtype: str = "float32"
 ) -> str:
     """Source of a module with ``Network`` and ``load``, which needs jax, flax, safetensors and nothing of jaxnas.
 
     Args:
         architecture: its description, as the ledger has it; type "chain", "skip" or "cell201".
         classes: how many labels there are.
+        seen: the images that were trained on, which the module expects.
         epsilon: what batch normalisation adds to the variance.
         momentum: how much of the old running statistics it keeps at a step.
         dtype: of the factors in convolutions; their sums and all else are float32.
@@ -71,6 +73,13 @@ def module(
         "@SHAPE@": shape,
         "@CHANNELS@": str(channels),
         "@CLASSES@": str(classes),
+        "@SIZES@": str((height, width, channels)),
+        "@COMMAS@": f"{height}, {width}, {channels}",
+        "@RANGE@": seen.range,
+        "@LOWEST@": str(seen.lowest),
+        "@GREATEST@": str(seen.greatest),
+        "@MOST@": str(seen.most),
+        "@DTYPE@": seen.dtype,
         "@FEATURES@": str(code.features),
         "@NORM@": norm,
         "@FACTORS@": factors,
@@ -79,6 +88,7 @@ def module(
     }
     for mark, value in changes.items():
         text = text.replace(mark, value)
+    text = text.replace("@NAMES@", _names(seen.class_names))  # last: a name may be anything
     return re.sub("(?m)^ +\n", "", text)  # a network of pooling layers alone has nothing to make and to load
 
 
@@ -195,6 +205,18 @@ def _layer(number: int, name: str, channels: int, filters: int, layer: dict, siz
 def _joined(inputs: Sequence[int]) -> str:
     names = ", ".join(f"x{j}" for j in sorted(inputs))
     return names if len(inputs) == 1 else f"join({names})"
+
+
+def _names(names: Sequence[str]) -> str:
+    """The tuple of them, as many in a line as fit in; None where there are none."""
+    if not names:
+        return "None  # the labels are numbers"
+    lines = [""]
+    for name in names:
+        if len(lines[-1]) + len(repr(name)) + 2 > WIDTH and lines[-1]:
+            lines.append("")
+        lines[-1] += f"{repr(name)}, "
+    return "\n".join(["(", *(f"    {line.rstrip()}" for line in lines), ")"])
 
 
 def _fitting(line: str, comment: str = "") -> str:

@@ -1,5 +1,6 @@
 """The page that lies beside the files of an image network and says how to use them."""
 
+from jaxnas.export.images.seen import Seen
 from jaxnas.export.page import filled
 
 PAGE = """# A network found by jaxnas
@@ -10,12 +11,26 @@ PAGE = """# A network found by jaxnas
 {drawing}
 ```
 
-Images are float32 `[b, {height}, {width}, {channels}]` in grey levels 0..255; both programs normalise them. Logits are
-float32 `[b, {classes}]`. Written with jax {jax} and flax {flax}.
+Images are `[b, {height}, {width}, {channels}]`: batch, height, width and channels ({layout}). Their values are {range},
+as in the {dtype} images that this network has learnt from; other scales, such as 0..1, give other answers. Both programs
+normalise images by themselves. Logits are float32 `[b, {classes}]`. {names}
+
+```python
+import numpy as np
+from network import CLASS_NAMES, load
+
+network = load()
+logits = network(images)  # it checks shape and values of numpy arrays
+labels = np.argmax(logits, axis=-1)
+print(labels if CLASS_NAMES is None else [CLASS_NAMES[label] for label in labels])
+```
+
+Written with jax {jax} and flax {flax}.
 
 ## architecture.json
 
-The layers as above. `map` is height and width of what leaves a layer.
+The layers as above. `map` is height and width of what leaves a layer. `images` says what was trained on: range, type,
+layout and class names.
 
 ## weights.safetensors
 
@@ -30,34 +45,33 @@ weights = load_file("weights.safetensors")
 
 ## network.stablehlo
 
-The whole network with its weights, for any batch size, on {platforms}. Needs jax and flatbuffers.
+The whole network with its weights, for any batch size, on {platforms}. It takes float32 and checks no values.
+Needs jax and flatbuffers.
 
 ```python
 import jax.export
+import numpy as np
 
 network = jax.export.deserialize(bytearray(open("network.stablehlo", "rb").read()))
-logits = network.call(images)
+logits = network.call(np.float32(images))
 ```
 
 ## network.py
 
-The same as a Flax NNX module, to read, change or train further. Needs jax, flax and safetensors.
-
-```python
-from network import load
-
-logits = load()(images)
-```
+The same as a Flax NNX module, used above, to read, change or train further. Needs jax, flax and safetensors.
 """
 
 
-def readme(description: dict, facts: dict, classes: int) -> str:
+def readme(description: dict, facts: dict, classes: int, seen: Seen) -> str:
     """The page, in Markdown.
 
     Args:
         description: of the architecture, as the ledger has it.
         facts: the recorded final training.
         classes: how many labels there are.
+        seen: the images that were trained on.
     """
     height, width, channels = description["input"]
-    return filled(PAGE, description, facts, height=height, width=width, channels=channels, classes=classes)
+    sizes = {"height": height, "width": width, "channels": channels, "classes": classes}
+    about = {"range": seen.range, "dtype": seen.dtype, "layout": seen.layout, "names": seen.names}
+    return filled(PAGE, description, facts, **sizes, **about)

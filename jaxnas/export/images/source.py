@@ -5,16 +5,45 @@ HEAD = '''"""A convolutional network of @COUNT@ and @PARAMETERS@ parameters, fou
     from network import load
 
     network = load()          # reads weights.safetensors, which lies beside this file
-    logits = network(images)  # float32 @SHAPE@ in grey levels 0..255 -> [b, @CLASSES@]
+    logits = network(images)  # float32 @SHAPE@, values @RANGE@ -> [b, @CLASSES@]
 """
 
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from safetensors.flax import load_file
 
-WEIGHTS = Path(__file__).with_name("weights.safetensors")'''
+WEIGHTS = Path(__file__).with_name("weights.safetensors")
+SHAPE = @SIZES@  # height, width and channels of an image
+LOWEST, GREATEST = @LOWEST@, @GREATEST@  # what @DTYPE@ can hold, and the greatest value that was learnt from
+CLASS_NAMES = @NAMES@
+
+
+def check(images):
+    """Raises ValueError unless these are images as this network has learnt from. What JAX traces has no values yet:
+    there the shape alone is looked at.
+    """
+    shape, expected = tuple(np.shape(images)), f"expected [b, @COMMAS@], values @RANGE@"
+    if len(shape) != 4 or shape[1:] != SHAPE:
+        turned = len(shape) == 4 and shape[2:] + shape[1:2] == SHAPE
+        hint = "images.transpose(0, 2, 3, 1) puts the channels last" if turned else ""
+        hint = "images[None] makes a batch of one image" if shape == SHAPE else hint
+        hint = "images[..., None] adds the axis of the one channel" if shape[-2:] + (1,) == SHAPE else hint
+        raise ValueError(f"images of shape {list(shape)}: {expected}" + (f"; {hint}" if hint else ""))
+    if isinstance(images, jax.core.Tracer) or not shape[0]:
+        return
+    images = np.asarray(images)
+    if images.dtype.kind not in "uif" and images.dtype != jnp.bfloat16:
+        raise ValueError(f"images of type {images.dtype}: {expected}, as integers or floats")
+    least, greatest = float(images.min()), float(images.max())
+    if not (least >= LOWEST and greatest <= @MOST@):  # NaN neither
+        raise ValueError(f"images with values {least:.4g} to {greatest:.4g}: {expected}; scale them as those were")
+    if images.dtype.kind not in "ui" and 0 < greatest <= 1 < GREATEST:
+        remedy = f"multiply them by {GREATEST}, or give integers if they are that dark"
+        raise ValueError(f"images with values {least:.4g} to {greatest:.4g}: {expected}; {remedy}")'''
 
 PIECES = {
     "around": '''def around(kernel):
@@ -138,7 +167,7 @@ def load_norm(layer, weights, name):
 """By the name under which a network uses them, in the order in which they are written."""
 
 NETWORK = '''class Network(nnx.Module):
-    """Images, float32 @SHAPE@ in grey levels 0..255 -> logits [b, @CLASSES@]."""
+    """Images, @SHAPE@, values @RANGE@ -> logits [b, @CLASSES@]."""
 
     def __init__(self, rngs):
         self.mean, self.std = nnx.Variable(jnp.zeros(@CHANNELS@)), nnx.Variable(jnp.ones(@CHANNELS@))
@@ -146,6 +175,7 @@ NETWORK = '''class Network(nnx.Module):
         self.classifier = nnx.Linear(@FEATURES@, @CLASSES@, rngs=rngs)
 
     def __call__(self, images):
+        check(images)
         @IMAGES@ = (images - self.mean[...]) / self.std[...]
         @CALLS@
         return self.classifier(@LAST@.mean((1, 2)))'''

@@ -1,4 +1,4 @@
-"""Language models as files: the found cell as a Flax cell, the network around it, its vocabulary.
+"""Language models as files: the cell, found or ordinary, as a Flax cell, the network around it, its vocabulary.
 
 Letters: B texts, T symbols of a text, V symbols of the vocabulary.
 """
@@ -38,12 +38,6 @@ def written(trained: Trained) -> Written:
         probes=probes,
         wanted=_logits(trained, probes),
     )
-
-
-def standard(trained: Trained) -> Written:
-    """Raises ValueError: an ordinary cell is in Flax already."""
-    name = f"nnx.{trained.children.describe(trained.architecture)['cell'].upper()}Cell"
-    raise ValueError(f"this network is made of an ordinary cell, Flax's own {name}: there is no found cell to export")
 
 
 def _logits(trained: Trained, symbols: Int[np.ndarray, "B T"]) -> Float[np.ndarray, "B T V"]:

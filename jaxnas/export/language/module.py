@@ -4,6 +4,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 
+from jaxnas.children.recurrent import GATES
 from jaxnas.export.language import source
 from jaxnas.report.cells import Node, tree
 
@@ -22,39 +23,51 @@ def cell_module(architecture: dict, dtype: str = "float32") -> str:
     jaxnas.
 
     Args:
-        architecture: its description, as the ledger has it; type "recurrent".
+        architecture: its description, as the ledger has it; type "recurrent" or "standard".
         dtype: of the factors in matrix products; their sums and all else are float32.
 
     Raises:
         ValueError: another type, or a combination or an activation for which there is no formula.
     """
-    if architecture.get("type") != "recurrent":
-        raise ValueError(f"architecture type {architecture.get('type')!r} has no cell to write: only 'recurrent' has")
+    found = architecture.get("type") == "recurrent"
+    kind = "recurrent" if found else architecture.get("cell")
+    if kind not in source.CELLS:
+        what = architecture.get("type") if kind is None else kind
+        raise ValueError(f"a cell of type {what!r} cannot be written: only {', '.join(source.CELLS)} can")
     hidden, layers, symbols = (architecture[name] for name in ("hidden", "layers", "symbols"))
     tied, whole, table = architecture["tied"], dtype == "float32", symbols * hidden
     parameters = layers * architecture["cell_parameters"] + (1 if tied else 2) * table + symbols
     made = f"self.output = nnx.Linear({hidden}, {symbols}, **PRODUCT, rngs=rngs)"
     tied_logits = source.TIED if whole else source.TIED_REDUCED
     changes = {
-        "@COUNT@": f"{layers} layer{'s' * (layers != 1)} of {hidden} units",
+        "@CELL_CLASS@": source.CELLS[kind],
+        "@COUNT@": f"{layers} layer{'s' * (layers != 1)} of {hidden} {'' if found else kind.upper() + ' '}units",
         "@PARAMETERS@": f"{parameters:,}",
         "@PRODUCT@": '{"use_bias": False}' if whole else source.REDUCED,
-        "@FORMULAS@": _indent(_formulas(tree(architecture))),
         "@OUTPUT@": "" if tied else made,
         "@LOGITS@": _indent(tied_logits.splitlines() if tied else ["logits = self.output(x)"]),
         "@LOADS@": "" if tied else 'network.output.kernel.set_value(weights["output.kernel"])',
-        "@BASE@": str(architecture["base"]),
-        "@ROOT@": str(len(architecture["nodes"]) - 1),
+        "@BIAS@": "" if found else 'layer.cell.bias.set_value(weights[f"layers.{number}.bias"])',
         "@HIDDEN@": str(hidden),
         "@SYMBOLS@": str(symbols),
         "@LAYERS@": str(layers),
         "@CELL@": f"{architecture['cell_parameters']:,}",
         "@DTYPE@": dtype,
-    }
+    } | (_tree(architecture) if found else {"@BASE@": str(GATES[kind])})
     text = source.MODULE
     for mark, value in changes.items():
         text = text.replace(mark, value)
-    return re.sub("(?m)^ +\n", "", text)  # where tied, there is no output layer
+    return re.sub("(?m)^ +\n", "", text)  # where tied, there is no output layer; a bias in ordinary cells alone
+
+
+def _tree(architecture: dict) -> dict[str, str]:
+    """What the class of a found cell says of it."""
+    nodes = tree(architecture)
+    return {
+        "@FORMULAS@": _indent(_formulas(nodes)),
+        "@BASE@": str(architecture["base"]),
+        "@ROOT@": str(len(nodes) - 1),
+    }
 
 
 def _formulas(nodes: Sequence[Node]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from jaxnas.export.page import filled
 
-PAGE = """# A recurrent cell found by jaxnas
+PAGE = """# {title}
 
 {result}
 {which}
@@ -10,12 +10,11 @@ PAGE = """# A recurrent cell found by jaxnas
 {drawing}
 ```
 
-x is what enters the cell, h what it gave at the step before, c its memory; W and U are weights, and a prime marks what
-is new. Written with jax {jax} and flax {flax}.
+{legend}Written with jax {jax} and flax {flax}.
 
 ## The cell in a model of your own
 
-`network.py` has it as a Flax NNX cell, to be used where `nnx.LSTMCell` could be, with sizes of your own and new
+`network.py` has it as a Flax NNX cell, to be used where `nnx.{like}` could be, with sizes of your own and new
 weights. Needs jax, flax and safetensors.
 
 ```python
@@ -50,11 +49,33 @@ for step in range(200):
 print({join!r}.join(vocabulary[symbol] for symbol in text))
 ```
 
+To score a text, write it as symbols. The test text was read in {streams} parts, each from an empty memory:
+
+```python
+import numpy as np
+
+places = {{symbol: place for place, symbol in enumerate(vocabulary)}}
+text = {split}
+symbols = np.array([places.get(symbol, places.get("<unk>")) for symbol in text])
+
+
+def log_probability(symbols, parts):  # the mean of all symbols but the first, in nats
+    size, total = -(-(len(symbols) - 1) // parts), 0.0
+    for first in range(0, len(symbols) - 1, size):
+        part = symbols[first : first + size + 1]
+        logs = jax.nn.log_softmax(network(part[None, :-1]))
+        total += float(jnp.take_along_axis(logs, part[None, 1:, None], axis=-1).sum())
+    return total / (len(symbols) - 1)
+
+
+score = log_probability(symbols, parts={streams})
+{shown}
+```
+
 ## weights.safetensors
 
 All float32: `embedding` [{symbols}, {hidden}], {output} and `output.bias`.
-`layers.1.input` and `layers.1.recurrent` hold the matrices of all leaves of the first layer beside each other: W0 and
-U0 are columns 0 to {last}. Further layers have the same.
+{columns} Further layers have the same.
 
 ## network.stablehlo
 
@@ -68,8 +89,26 @@ network = jax.export.deserialize(bytearray(open("network.stablehlo", "rb").read(
 logits = network.call(symbols)
 ```
 """
+FOUND = """x is what enters the cell, h what it gave at the step before, c its memory; W and U are weights, and a prime marks what
+is new. """
+LEAVES = """`layers.1.input` and `layers.1.recurrent` hold the matrices of all leaves of the first layer beside each other: W0 and
+U0 are columns 0 to {last}."""
+GATES = """`layers.1.input`, `layers.1.recurrent` and `layers.1.bias` hold the gates of the first layer beside each other, in the
+order {gates}: the first is columns 0 to {last}."""
+ORDER = {"lstm": "input, forget, new memory, output", "gru": "reset, update, new output"}
 JOIN = {"characters": "", "words": " "}
 """What stands between two symbols of a text, by its unit."""
+SPLIT = {
+    "characters": 'open("test.txt", encoding="utf-8", newline="").read().replace("\\r\\n", "\\n")',
+    "words": """[]
+for line in open("test.txt", encoding="utf-8"):
+    text += [*(word for word in line.split() if word != "<eos>"), "<eos>"]""",
+}
+"""A text as symbols, by its unit."""
+SHOWN = {
+    "characters": 'print(f"{-score / np.log(2):.4f} bits a character")',
+    "words": 'print(f"perplexity {np.exp(-score):.5g}")',
+}
 
 
 def readme(description: dict, facts: dict, unit: str) -> str:
@@ -84,5 +123,20 @@ def readme(description: dict, facts: dict, unit: str) -> str:
     output = (
         "which is the matrix of the output too," if description["tied"] else f"`output.kernel` [{hidden}, {symbols}]"
     )
-    sizes = {"hidden": hidden, "symbols": symbols, "last": hidden - 1}
-    return filled(PAGE, description, facts, unit=unit, join=JOIN[unit], output=output, **sizes)
+    streams = facts["settings"]["train"]["batch_size"]
+    text = {"unit": unit, "join": JOIN[unit], "split": SPLIT[unit], "shown": SHOWN[unit], "streams": streams}
+    sizes = {"hidden": hidden, "symbols": symbols}
+    return filled(PAGE, description, facts, output=output, **text, **sizes, **_of_cell(description, hidden - 1))
+
+
+def _of_cell(description: dict, last: int) -> dict[str, str]:
+    """What only a found cell, or only an ordinary one, has."""
+    if description["type"] == "recurrent":
+        columns = LEAVES.format(last=last)
+        return {"title": "A recurrent cell found by jaxnas", "legend": FOUND, "like": "LSTMCell", "columns": columns}
+    name = description["cell"]
+    columns, title = (
+        GATES.format(gates=ORDER[name], last=last),
+        f"A language model of {name.upper()}, trained by jaxnas",
+    )
+    return {"title": title, "legend": "", "like": f"{name.upper()}Cell", "columns": columns}

@@ -1,6 +1,6 @@
 """The written module of a language model; what differs from one to another stands between two "@"."""
 
-MODULE = '''"""A language model of @COUNT@ and @PARAMETERS@ parameters, found by jaxnas, which it does not need.
+MODULE = '''"""A language model of @COUNT@ and @PARAMETERS@ parameters, trained by jaxnas, which it does not need.
 
     from network import load
 
@@ -21,31 +21,7 @@ PRODUCT = @PRODUCT@
 INITIAL = nnx.initializers.lecun_uniform()
 
 
-class Cell(nnx.RNNCellBase):
-    """A recurrent cell without biases, to be used like nnx.LSTMCell: the carry is (c, h), memory and last output."""
-
-    def __init__(self, in_features, hidden_features, *, kernel_init=INITIAL, recurrent_kernel_init=INITIAL, rngs):
-        self.in_features, self.hidden_features = in_features, hidden_features
-        wide = @BASE@ * hidden_features
-        self.input = nnx.Linear(in_features, wide, kernel_init=kernel_init, **PRODUCT, rngs=rngs)
-        self.recurrent = nnx.Linear(hidden_features, wide, kernel_init=recurrent_kernel_init, **PRODUCT, rngs=rngs)
-
-    def __call__(self, carry, inputs):
-        """One step: carry, two arrays [..., hidden_features], and inputs [..., in_features] -> (carry, h)."""
-        c, h = carry
-        wx = jnp.split(self.input(inputs), @BASE@, axis=-1)  # wx[0] is W0 x, the inputs by the weights of leaf 0
-        uh = jnp.split(self.recurrent(h), @BASE@, axis=-1)
-        @FORMULAS@
-        return (new_c, a@ROOT@), a@ROOT@
-
-    def initialize_carry(self, input_shape, rngs=None):
-        """Zeros, for inputs of this shape [..., in_features]; nothing is drawn from rngs."""
-        zeros = jnp.zeros((*input_shape[:-1], self.hidden_features))
-        return zeros, zeros
-
-    @property
-    def num_feature_axes(self):
-        return 1
+@CELL_CLASS@
 
 
 class Network(nnx.Module):
@@ -79,6 +55,7 @@ def load(path=WEIGHTS):
     for number, layer in enumerate(network.layers, 1):
         layer.cell.input.kernel.set_value(weights[f"layers.{number}.input"])
         layer.cell.recurrent.kernel.set_value(weights[f"layers.{number}.recurrent"])
+        @BIAS@
     @LOADS@
     network.output_bias.set_value(weights["output.bias"])
     return network
@@ -90,3 +67,86 @@ REDUCED = '{"use_bias": False, "dtype": jnp.@DTYPE@, "preferred_element_type": j
 TIED = "logits = self.embedding.attend(x)"
 TIED_REDUCED = """table = self.embedding.embedding[...].astype(jnp.@DTYPE@)
 logits = jnp.dot(x.astype(jnp.@DTYPE@), table.T, preferred_element_type=jnp.float32)"""
+
+TREE = '''class Cell(nnx.RNNCellBase):
+    """A recurrent cell without biases, to be used like nnx.LSTMCell: the carry is (c, h), memory and last output."""
+
+    def __init__(self, in_features, hidden_features, *, kernel_init=INITIAL, recurrent_kernel_init=INITIAL, rngs):
+        self.in_features, self.hidden_features = in_features, hidden_features
+        wide = @BASE@ * hidden_features
+        self.input = nnx.Linear(in_features, wide, kernel_init=kernel_init, **PRODUCT, rngs=rngs)
+        self.recurrent = nnx.Linear(hidden_features, wide, kernel_init=recurrent_kernel_init, **PRODUCT, rngs=rngs)
+
+    def __call__(self, carry, inputs):
+        """One step: carry, two arrays [..., hidden_features], and inputs [..., in_features] -> (carry, h)."""
+        c, h = carry
+        wx = jnp.split(self.input(inputs), @BASE@, axis=-1)  # wx[0] is W0 x, the inputs by the weights of leaf 0
+        uh = jnp.split(self.recurrent(h), @BASE@, axis=-1)
+        @FORMULAS@
+        return (new_c, a@ROOT@), a@ROOT@
+
+    def initialize_carry(self, input_shape, rngs=None):
+        """Zeros, for inputs of this shape [..., in_features]; nothing is drawn from rngs."""
+        zeros = jnp.zeros((*input_shape[:-1], self.hidden_features))
+        return zeros, zeros
+
+    @property
+    def num_feature_axes(self):
+        return 1'''
+LSTM = '''class Cell(nnx.RNNCellBase):
+    """A long short-term memory, to be used like nnx.LSTMCell: the carry is (c, h), memory and last output."""
+
+    def __init__(self, in_features, hidden_features, *, kernel_init=INITIAL, recurrent_kernel_init=INITIAL, rngs):
+        self.in_features, self.hidden_features = in_features, hidden_features
+        wide = @BASE@ * hidden_features
+        self.input = nnx.Linear(in_features, wide, kernel_init=kernel_init, **PRODUCT, rngs=rngs)
+        self.recurrent = nnx.Linear(hidden_features, wide, kernel_init=recurrent_kernel_init, **PRODUCT, rngs=rngs)
+        self.bias = nnx.Param(jnp.zeros(wide))
+
+    def __call__(self, carry, inputs):
+        """One step: carry, two arrays [..., hidden_features], and inputs [..., in_features] -> (carry, h)."""
+        c, h = carry
+        wx = jnp.split(self.input(inputs) + self.bias[...], @BASE@, axis=-1)
+        uh = jnp.split(self.recurrent(h), @BASE@, axis=-1)
+        enter, forget, new, out = (w + u for w, u in zip(wx, uh, strict=True))
+        c = nnx.sigmoid(forget) * c + nnx.sigmoid(enter) * jnp.tanh(new)
+        h = nnx.sigmoid(out) * jnp.tanh(c)
+        return (c, h), h
+
+    def initialize_carry(self, input_shape, rngs=None):
+        """Zeros, for inputs of this shape [..., in_features]; nothing is drawn from rngs."""
+        zeros = jnp.zeros((*input_shape[:-1], self.hidden_features))
+        return zeros, zeros
+
+    @property
+    def num_feature_axes(self):
+        return 1'''
+GRU = '''class Cell(nnx.RNNCellBase):
+    """A gated recurrent unit, to be used like nnx.GRUCell: the carry is h, the last output."""
+
+    def __init__(self, in_features, hidden_features, *, kernel_init=INITIAL, recurrent_kernel_init=INITIAL, rngs):
+        self.in_features, self.hidden_features = in_features, hidden_features
+        wide = @BASE@ * hidden_features
+        self.input = nnx.Linear(in_features, wide, kernel_init=kernel_init, **PRODUCT, rngs=rngs)
+        self.recurrent = nnx.Linear(hidden_features, wide, kernel_init=recurrent_kernel_init, **PRODUCT, rngs=rngs)
+        self.bias = nnx.Param(jnp.zeros(wide))
+
+    def __call__(self, carry, inputs):
+        """One step: carry, an array [..., hidden_features], and inputs [..., in_features] -> (carry, h)."""
+        h = carry
+        wx = jnp.split(self.input(inputs) + self.bias[...], @BASE@, axis=-1)
+        uh = jnp.split(self.recurrent(h), @BASE@, axis=-1)
+        reset, update = nnx.sigmoid(wx[0] + uh[0]), nnx.sigmoid(wx[1] + uh[1])
+        new = jnp.tanh(wx[2] + reset * uh[2])
+        h = (1 - update) * new + update * h
+        return h, h
+
+    def initialize_carry(self, input_shape, rngs=None):
+        """Zeros, for inputs of this shape [..., in_features]; nothing is drawn from rngs."""
+        return jnp.zeros((*input_shape[:-1], self.hidden_features))
+
+    @property
+    def num_feature_axes(self):
+        return 1'''
+CELLS = {"recurrent": TREE, "lstm": LSTM, "gru": GRU}
+"""The class of a cell: one that was found, and the ordinary ones, which have a bias in each gate."""
