@@ -6,8 +6,9 @@ FOLDER: Penn Treebank in its usual form, ptb.train.txt, ptb.valid.txt and ptb.te
 of base 8, trained for 35 epochs each; reward 80 / (validation perplexity)^2; controller rate 5e-4, updated by 10 cells
 at a time. Training is that of the medium model of Zaremba et al. (https://arxiv.org/abs/1409.2329), with as many
 parameters (20M: 535 units, since a cell of base 8 has 16 matrices where an LSTM has 8). Neither the number of children
-nor the rates of dropout are in the paper: 10,000, and those below, are ours. A child takes 2.8e15 operations on the
-929,589 words; nothing of this size has been run yet.
+nor the rates of dropout are in the paper: 10,000, and those below, are ours; docs/guide.md, "Settings of the published
+experiments", lists all that was chosen. A child takes 2.8e15 operations on the 929,589 words; nothing of this size has
+been run yet.
 
 The same in miniature, here and now, on the text that comes with jaxnas (about half a minute on 2 CPU cores):
 

@@ -30,8 +30,8 @@ class Trained:
         genes: what it is called with: ``network(x, genes)`` gives logits of normalised images x; see
             `jaxnas.export.language` for text.
         data: what is recorded of the data it was trained on, as JSON values: "classes", and of images the "mean" and
-            "std" of each channel in the units of the images, their "range", "dtype", "layout" and "class_names", of
-            text its "vocabulary" and "unit".
+            "std" of each channel in the units of the images, their "range", "dtype", "layout" and "class_names", and
+            whether to "whiten" each image instead; of text its "vocabulary" and "unit".
         facts: the recorded result, a `FinalResult` as a dict.
     """
 
@@ -73,6 +73,7 @@ def load_trained(experiment, workdir: Path, trial: Trial | int) -> Trained:
     children = experiment.space.children(tuple(data["input_shape"]), data["classes"], settings["train"]["dtype"])
     architecture = experiment.space.decode(np.array(trial.tokens, np.int32))
     children, architecture = widened(children, architecture, settings["width"])
+    data = data | {"whiten": bool((known["task"].get("augment") or {}).get("whiten"))}
     inside = children.envelope([architecture])
     genes, arrays = children.place(architecture, inside), place.arrays()
     network = _network(children, inside, genes, arrays["parameters"][first], arrays["statistics"][first])

@@ -21,8 +21,10 @@ from jaxnas.evaluators import Train
 from jaxnas.final import checkpoints, train_final
 from jaxnas.ledger import Ledger
 from jaxnas.record import begin
+from jaxnas.settings import describe
 from jaxnas.setup import load
 from jaxnas.tasks import Digits
+from jaxnas.tasks.classification import Augment
 from jaxnas.trained import load_trained
 
 
@@ -208,7 +210,7 @@ def test_settings_on_the_command_line(searched, capsys):
     assert main(["final", str(searched), "--trial", "1", *given]) == 0
     assert "test score 0." in capsys.readouterr().out
     result = Ledger(searched).facts()["final:1"]
-    assert result["settings"]["augment"] == {"type": "Augment", "pad": 1, "flip": False, "cutout": 3}
+    assert result["settings"]["augment"] == describe(Augment(pad=1, cutout=3))
     assert (result["settings"]["width"], result["epochs"]) == (2, 1)
     before = files(searched / "final")
     assert main(["final", str(searched), "--trial", "1", *given]) == 0

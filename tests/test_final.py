@@ -11,9 +11,10 @@ from flax import nnx
 
 from jaxnas.evaluators import SGD, Train
 from jaxnas.evaluators.train import Trainer
-from jaxnas.export.images import moments
+from jaxnas.export.images import moments, written
 from jaxnas.final import Final, checkpoints, finished, train_final
 from jaxnas.report import final_lines
+from jaxnas.settings import describe
 from jaxnas.tasks import Digits
 from jaxnas.tasks.classification import Augment
 from jaxnas.trained import load_trained
@@ -29,11 +30,15 @@ def three(tmp_path_factory):
 # Seeds.
 
 
+def trainer_of(experiment, own_batches: bool) -> Trainer:
+    task = experiment.task
+    data = task.final_data(experiment.seed)
+    return Trainer(CHILDREN, task, data, experiment.final.train, experiment.seed, devices=1, own_batches=own_batches)
+
+
 def alone(experiment, seed: int):
     """One seed by itself: score, parameters, statistics."""
-    task, train = experiment.task, experiment.final.train
-    data = task.final_data(experiment.seed)
-    trainer = Trainer(CHILDREN, task, data, train, experiment.seed, devices=1, own_batches=seed > 0)
+    trainer = trainer_of(experiment, own_batches=seed > 0)
     inside = CHILDREN.envelope([CHAIN])
     name = TRIAL.trial_id if seed == 0 else (TRIAL.trial_id, seed)
     found = trainer.run(inside, [CHILDREN.place(CHAIN, inside)], [name]).one(0)
@@ -48,6 +53,16 @@ def test_seeds_together_are_seeds_alone(three, seed):
     assert result["test_scores"][seed] == score
     np.testing.assert_array_equal(arrays["parameters"][seed], parameters)
     np.testing.assert_array_equal(arrays["statistics"][seed], statistics)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_further_seeds_have_batches_of_their_own(three, seed):
+    """The same initial weights with the trial's batches give another network."""
+    own, shared = (trainer_of(EXPERIMENT, own_batches) for own_batches in (True, False))
+    inside = CHILDREN.envelope([CHAIN])
+    genes, names = [CHILDREN.place(CHAIN, inside)], [(TRIAL.trial_id, seed)]
+    one, other = (trainer.run(inside, genes, names, epochs=range(1)).states for trainer in (own, shared))
+    assert not np.array_equal(one.parameters, other.parameters)
 
 
 def test_the_first_of_several_seeds_is_the_only_one_of_one(three, tmp_path):
@@ -132,7 +147,7 @@ def test_width_augmentation_smoothing_and_schedule_in_one_training(tmp_path):
     result = train_final(changed, tmp_path, TRIAL)
     assert result["architecture"]["layers"][0]["filters"] == 16
     assert result["parameters"] == CHILDREN.widened(2.0).cost(CHILDREN.widen(CHAIN, 2.0)).parameters
-    assert result["settings"]["augment"] == {"type": "Augment", "pad": 1, "flip": True, "cutout": 2}
+    assert result["settings"]["augment"] == describe(augment)
     trained = load_trained(EXPERIMENT, tmp_path, TRIAL)
     assert trained.architecture == CHILDREN.widen(CHAIN, 2.0)
     assert accuracy(trained) == result["test_score"]
@@ -156,7 +171,7 @@ def test_a_task_without_the_setting_is_told_so():
     assert Final().task(Bare()) == Bare()
     with pytest.raises(ValueError, match="final.label_smoothing=0.1: the task Bare has no field label_smoothing"):
         Final(label_smoothing=0.1).task(Bare())
-    with pytest.raises(ValueError, match=r"final.augment=Augment\(.*cutout=3\): the task Bare has no field augment"):
+    with pytest.raises(ValueError, match=r"final.augment=Augment\(.*cutout=3.*\): the task Bare has no field augment"):
         Final(augment=Augment(cutout=3)).task(Bare())
 
 
@@ -188,3 +203,12 @@ def test_the_network_on_disk_has_the_recorded_score_of_the_first_seed(three):
     data = Digits().final_data(0)
     np.testing.assert_array_equal(moments(trained.data), (data.mean, data.std))
     assert finished(final(seeds=3), workdir, TRIAL) == result
+
+
+def test_a_network_of_whitened_images_says_so_and_is_not_exported_as_another(tmp_path):
+    train, augment = Train(epochs=1, batch_size=128), Augment(whiten=True)
+    train_final(final(train=train, augment=augment), tmp_path, TRIAL)
+    trained = load_trained(EXPERIMENT, tmp_path, TRIAL)
+    assert trained.data["whiten"]
+    with pytest.raises(ValueError, match="trained on whitened images"):
+        written(trained)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from data_sets import IDX, arrays, corrupt_member, idx_bytes, rows, write_idx, write_npz, write_tfds
 from refusals import refused
+from scipy.ndimage import map_coordinates
 
 from jaxnas.rng import key_for
 from jaxnas.tasks import TASKS, Digits, Examples, Images, Task
@@ -196,6 +197,40 @@ def test_cutout_larger_than_the_image_is_refused():
     refused(lambda: Augment(cutout=5)(jnp.ones((1, 6, 4, 1)), key_for(0, "augment")), "cutout=5", "6x4", "give less")
 
 
+def test_an_enlarged_image_is_cropped_to_its_old_size_anywhere_equally_often():
+    image = np.random.default_rng(0).normal(size=(5, 10, 2)).astype(np.float32)
+    out = np.asarray(Augment(upsample=7)(jnp.tile(image, (1500, 1, 1, 1)), key_for(0, "augment")))
+    larger = np.stack([enlarged(image[..., c], (7, 14)) for c in (0, 1)], -1)
+    starts = [(i, j) for i in range(3) for j in range(5)]
+    crops = np.stack([larger[i : i + 5, j : j + 10] for i, j in starts])
+    nearest = np.abs(out[:, None] - crops).max((2, 3, 4))
+    assert nearest.min(1).max() < 1e-5
+    counts = np.bincount(nearest.argmin(1), minlength=15)
+    assert 60 < counts.min() <= counts.max() < 140  # expected 100, standard deviation 9.7
+
+
+def enlarged(plane, size):
+    """Bilinear, with the middle of pixels on the middle of the enlarged ones' places, edges repeated."""
+    at = [(np.arange(new) + 0.5) * old / new - 0.5 for new, old in zip(size, plane.shape, strict=True)]
+    return map_coordinates(plane.astype(np.float64), np.meshgrid(*at, indexing="ij"), order=1, mode="nearest")
+
+
+def test_whitened_images_have_mean_0_and_deviation_1_each_in_training_and_in_scoring(task):
+    data, white = task.search_data(0), replace(task, augment=Augment(whiten=True))
+    images = data.train.images[:50].copy()
+    images[0] = 7  # of one grey
+    x = images.astype(np.float64)
+    deviation = np.maximum(x.std((1, 2, 3)), 1 / np.sqrt(x[0].size))
+    expected = (x - x.mean((1, 2, 3), keepdims=True)) / deviation[:, None, None, None]
+    for key in (None, key_for(0, "augment")):
+        np.testing.assert_allclose(white.inputs(jnp.asarray(images), data, key), expected, atol=1e-5)
+
+
+def test_images_that_would_shrink_are_refused():
+    enlarge = Augment(upsample=5)
+    refused(lambda: enlarge(jnp.ones((1, 6, 4, 1)), key_for(0, "augment")), "upsample=5", "6x4", "give more")
+
+
 def test_label_smoothing_by_its_formula(task):
     """Each class gets its share of it; the score takes no notice."""
     logits, labels = np.array([[0.5, -1, 2, 0], [3, 1, 0, -2]], np.float32), jnp.array([2, 1])
@@ -221,6 +256,8 @@ def test_label_smoothing_by_its_formula(task):
         (lambda: Images("x", limit=-5), ["limit=-5", "from 2"]),
         (lambda: Augment(pad=-1), ["pad=-1", "from 0"]),
         (lambda: Augment(cutout=-2), ["cutout=-2", "from 0"]),
+        (lambda: Augment(upsample=-2), ["upsample=-2", "from 0"]),
+        (lambda: Augment(pad=4, upsample=40), ["pad=4, upsample=40", "0 for one"]),
         (lambda: Digits(label_smoothing=1.0), ["label_smoothing=1.0", "less than 1"]),
         (lambda: Images("x", label_smoothing=-0.1), ["label_smoothing=-0.1", "from 0"]),
     ],

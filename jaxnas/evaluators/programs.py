@@ -26,8 +26,7 @@ LEVEL = "xla_backend_optimization_level"
 """On CPU code is optimised at LLVM's level 1, unless XLA_FLAGS name another: it compiles a third faster than at XLA's
 default of 3 and runs as fast, because convolutions and matrix products are library calls."""
 THREADS = "xla_cpu_multi_thread_eigen"
-"""Where products are shared among threads, the order of their sums depends on how many there are, which is the number
-of cores or of devices, whichever is greater."""
+"""Whether a CPU device's loops and convolutions may be shared among the threads of XLA's pool."""
 BATCHES_BYTES = 2**25
 """About how much memory the batches take that are made at a time: enough for many steps, little beside a child."""
 

@@ -71,8 +71,8 @@ class Trainer:
         devices: over how many local devices a group is spread; None: all.
         own_batches: further trainings of a trial have an order of batches, augmentation and dropout of their own, so
             that batches are made for each child; False: all children of a group share every batch.
-        threads: a CPU device may use all cores, and results depend on how many there are in their last digits; False:
-            one thread a device, and they depend on neither cores nor devices.
+        threads: a CPU device may use all cores for a loop; False: one thread a device, but for matrix products with
+            long sums. A search has a device for each core already.
 
     Raises:
         ValueError: less training data than a batch.

@@ -5,7 +5,7 @@ Letters: M examples, S steps of an epoch, B batch, H W C height, width and chann
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, UInt8
 
-from jaxnas.ranges import Range
-from jaxnas.rng import key_for
-from jaxnas.settings import settings
+from jaxnas.tasks.augment import Augment, whitened
 from jaxnas.tasks.batches import Batch
 
 
@@ -110,52 +108,14 @@ class Data:
         return Batch(rows.images, rows.labels, at < scored)
 
 
-@settings
-class Augment:
-    """Random changes of a training batch, inside the compiled program; the whole group sees the same ones.
-
-    Attributes:
-        pad: pixels of the mean grey (0 once normalised) added on every side before a random crop of the old size;
-            0: no crop.
-        flip: mirror half of the images left to right.
-        cutout: side in pixels of a square of the mean grey around a random pixel, cut off at the image's edge; 0: none.
-
-    References:
-        DeVries & Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017
-        (https://arxiv.org/abs/1708.04552).
-    """
-
-    pad: Annotated[int, Range(0, 256)] = 0
-    flip: bool = False
-    cutout: Annotated[int, Range(0, 10_000)] = 0
-
-    def __call__(self, x: Float[Array, "B H W C"], key: jax.Array) -> Float[Array, "B H W C"]:
-        if self.flip:
-            mirrored = jax.random.bernoulli(key_for(key, "flip"), shape=(x.shape[0], 1, 1, 1))
-            x = jnp.where(mirrored, x[:, :, ::-1], x)
-        if self.pad:
-            starts = jax.random.randint(key_for(key, "crop"), (x.shape[0], 2), 0, 2 * self.pad + 1)
-            padded = jnp.pad(x, ((0, 0), (self.pad,) * 2, (self.pad,) * 2, (0, 0)))
-            shape = x.shape[1:]
-            crop = lambda image, start: jax.lax.dynamic_slice(image, (start[0], start[1], 0), shape)
-            x = jax.vmap(crop)(padded, starts)
-        return self._cut_out(x, key_for(key, "cutout")) if self.cutout else x
-
-    def _cut_out(self, x: Float[Array, "B H W C"], key: jax.Array) -> Float[Array, "B H W C"]:
-        sides = x.shape[1:3]
-        if self.cutout > min(sides):
-            raise ValueError(f"cutout={self.cutout}: the images have {sides[0]}x{sides[1]} pixels: give less")
-        first = jax.random.randint(key, (x.shape[0], 2), 0, jnp.array(sides)) - self.cutout // 2
-        offsets = [jnp.arange(side) - first[:, [i]] for i, side in enumerate(sides)]
-        rows, columns = ((offset >= 0) & (offset < self.cutout) for offset in offsets)
-        return jnp.where((rows[:, :, None] & columns[:, None, :])[..., None], 0, x)
-
-
 def prepare(
     images: UInt8[Array, "B H W C"], data: Data, augment: Augment, key: Array | None
 ) -> Float[Array, "B H W C"]:
-    """Mean 0 and standard deviation 1 in each channel of the training data; augmented where a key is given."""
-    x = (images.astype(jnp.float32) - data.mean) / data.std
+    """Mean 0 and standard deviation 1 in each channel of the training data, or in each image where ``augment`` whitens;
+    augmented where a key is given.
+    """
+    x = images.astype(jnp.float32)
+    x = whitened(x) if augment.whiten else (x - data.mean) / data.std
     return x if key is None else augment(x, key)
 
 

@@ -23,8 +23,14 @@ def written(trained: Trained) -> Written:
     """What there is to write of a trained network.
 
     Raises:
-        ValueError: the architecture's type has no writer, or the range of the images was not recorded.
+        ValueError: the architecture's type has no writer, the range of the images was not recorded, or they were
+            whitened, which no writer knows.
     """
+    if trained.data["whiten"]:
+        raise ValueError(
+            "the network was trained on whitened images (augment.whiten), which export does not write: train it again "
+            "with --final.augment.no-whiten"
+        )
     seen = seen_of(trained.data)
     children, description = trained.children, trained.children.describe(trained.architecture)
     classes, norm, shape = trained.data["classes"], children.norm, tuple(children.input_shape)
