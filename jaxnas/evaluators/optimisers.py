@@ -1,5 +1,6 @@
 """Optimisers of children as settings: what each becomes in optax, for a training of known length."""
 
+import math
 from itertools import pairwise
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
