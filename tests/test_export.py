@@ -83,7 +83,7 @@ def test_the_files_of_an_export(exported, name):
     assert sorted(path.name for path in folder.iterdir()) == FILES
     description = json.loads((folder / "architecture.json").read_text())
     assert description == trained.children.describe(trained.architecture) | {
-        "images": {"range": [0, 250], "dtype": "uint8", "layout": "NHWC", "class_names": None}
+        "images": {"range": [0, 255], "dtype": "uint8", "layout": "NHWC", "class_names": None}
     }
     weights = load_file(folder / "weights.safetensors")
     assert {str(array.dtype) for array in weights.values()} == {"float32"}

@@ -31,7 +31,8 @@ def check(images):
         turned = len(shape) == 4 and shape[2:] + shape[1:2] == SHAPE
         hint = "images.transpose(0, 2, 3, 1) puts the channels last" if turned else ""
         hint = "images[None] makes a batch of one image" if shape == SHAPE else hint
-        hint = "images[..., None] adds the axis of the one channel" if shape[-2:] + (1,) == SHAPE else hint
+        flat = len(shape) == 3 and shape[1:] + (1,) == SHAPE
+        hint = "images[..., None] adds the axis of the one channel" if flat else hint
         raise ValueError(f"images of shape {list(shape)}: {expected}" + (f"; {hint}" if hint else ""))
     if isinstance(images, jax.core.Tracer) or not shape[0]:
         return
