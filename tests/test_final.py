@@ -11,7 +11,8 @@ from flax import nnx
 
 from jaxnas.evaluators import SGD, Train
 from jaxnas.evaluators.train import Trainer
-from jaxnas.export.images import moments, written
+from jaxnas.export import export
+from jaxnas.export.images import moments
 from jaxnas.final import Final, checkpoints, finished, train_final
 from jaxnas.report import final_lines
 from jaxnas.settings import describe
@@ -205,10 +206,15 @@ def test_the_network_on_disk_has_the_recorded_score_of_the_first_seed(three):
     assert finished(final(seeds=3), workdir, TRIAL) == result
 
 
-def test_a_network_of_whitened_images_says_so_and_is_not_exported_as_another(tmp_path):
-    train, augment = Train(epochs=1, batch_size=128), Augment(whiten=True)
-    train_final(final(train=train, augment=augment), tmp_path, TRIAL)
+def test_a_network_of_whitened_images_is_exported_as_such(tmp_path):
+    """The module and the program whiten by themselves; without that they would give other logits."""
+    train, augment = Train(epochs=2, batch_size=128), Augment(whiten=True)
+    result = train_final(final(train=train, augment=augment), tmp_path, TRIAL)
     trained = load_trained(EXPERIMENT, tmp_path, TRIAL)
-    assert trained.data["whiten"]
-    with pytest.raises(ValueError, match="trained on whitened images"):
-        written(trained)
+    assert export(trained, tmp_path / "out").difference < 1e-5
+    text, data = (tmp_path / "out" / "network.py").read_text(), Digits().final_data(0)
+    names = {"__name__": "network", "__file__": str(tmp_path / "out" / "network.py")}
+    exec(text, names)
+    logits = np.asarray(names["load"]()(data.held_out.images))
+    assert (logits.argmax(-1) == data.held_out.labels).mean() == pytest.approx(result["test_scores"][0], abs=0.003)
+    assert "whiten images by themselves" in (tmp_path / "out" / "README.md").read_text()

@@ -5,6 +5,7 @@ Letters: B images, H height, W width, C channels, K classes.
 
 import jax
 import jax.export
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from jaxnas.export.images.module import module
 from jaxnas.export.images.readme import readme
 from jaxnas.export.images.seen import seen_of
 from jaxnas.export.written import Written
+from jaxnas.tasks.augment import whitened
 from jaxnas.trained import Trained
 
 PROBES = 16
@@ -23,14 +25,8 @@ def written(trained: Trained) -> Written:
     """What there is to write of a trained network.
 
     Raises:
-        ValueError: the architecture's type has no writer, the range of the images was not recorded, or they were
-            whitened, which no writer knows.
+        ValueError: the architecture's type has no writer, or the range of the images was not recorded.
     """
-    if trained.data["whiten"]:
-        raise ValueError(
-            "the network was trained on whitened images (augment.whiten), which export does not write: train it again "
-            "with --final.augment.no-whiten"
-        )
     seen = seen_of(trained.data)
     children, description = trained.children, trained.children.describe(trained.architecture)
     classes, norm, shape = trained.data["classes"], children.norm, tuple(children.input_shape)
@@ -44,7 +40,7 @@ def written(trained: Trained) -> Written:
         page=readme(description, trained.facts, classes, seen),
         inputs=jax.ShapeDtypeStruct((*jax.export.symbolic_shape("b"), *shape), np.float32),
         probes=probes,
-        wanted=_logits(trained, (probes - mean) / std),
+        wanted=_logits(trained, np.asarray(whitened(jnp.asarray(probes))) if seen.whiten else (probes - mean) / std),
     )
 
 

@@ -62,7 +62,8 @@ def module(
     shape = f"[b, {height}, {width}, {channels}]"
     norm = f"momentum={momentum!r}, epsilon={epsilon!r}"
     factors = "" if dtype == "float32" else f'form |= {{"dtype": jnp.{dtype}, "preferred_element_type": jnp.float32}}'
-    pieces = [text for name, text in source.PIECES.items() if name in code.pieces]
+    used = code.pieces | ({"whitened"} if seen.whiten else set())
+    pieces = [text for name, text in source.PIECES.items() if name in used]
     text = "\n\n\n".join([source.HEAD, *pieces, source.NETWORK, source.LOAD]) + "\n"
     changes = (
         code.more
@@ -93,6 +94,7 @@ def _expected(seen: Seen, sizes: Sequence[int]) -> dict[str, str]:
     """What the module says of images."""
     sides = ", ".join(map(str, sizes))
     marks = {"@SIZES@": f"({sides})", "@COMMAS@": sides}
+    marks["@NORMALISED@"] = "whitened(images)" if seen.whiten else "(images - self.mean[...]) / self.std[...]"
     marks |= {"@LOWEST@": seen.lowest, "@GREATEST@": seen.greatest, "@MOST@": seen.most}
     return {mark: str(value) for mark, value in marks.items()} | {"@RANGE@": seen.range, "@DTYPE@": seen.dtype}
 

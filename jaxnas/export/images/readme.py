@@ -13,7 +13,7 @@ PAGE = """# A network found by jaxnas
 
 Images are `[b, {height}, {width}, {channels}]`: batch, height, width and channels ({layout}). Their values are
 {range}, as in the {dtype} images that this network has learnt from; other scales, such as 0..1, give other
-answers. Both programs normalise images by themselves. Logits are float32 `[b, {classes}]`. {names}
+answers. Both programs {normal} images by themselves. Logits are float32 `[b, {classes}]`. {names}
 
 ```python
 import numpy as np
@@ -73,5 +73,6 @@ def readme(description: dict, facts: dict, classes: int, seen: Seen) -> str:
     """
     height, width, channels = description["input"]
     sizes = {"height": height, "width": width, "channels": channels, "classes": classes}
-    about = {"range": seen.range, "dtype": seen.dtype, "layout": seen.layout, "names": seen.names}
+    normal = "whiten" if seen.whiten else "normalise"
+    about = {"normal": normal, "range": seen.range, "dtype": seen.dtype, "layout": seen.layout, "names": seen.names}
     return filled(PAGE, description, facts, **sizes, **about)

@@ -19,6 +19,7 @@ class Seen:
         dtype: as which they were stored, of whole numbers.
         layout: of a batch, "NHWC".
         class_names: in the order of the labels; none where they have no names.
+        whiten: each image was given mean 0 and standard deviation 1, in place of each channel over all of them.
     """
 
     least: int
@@ -26,6 +27,7 @@ class Seen:
     dtype: str = "uint8"
     layout: str = "NHWC"
     class_names: tuple[str, ...] = ()
+    whiten: bool = False
 
     @property
     def range(self) -> str:
@@ -71,4 +73,5 @@ def seen_of(data: dict) -> Seen:
             "say what they must be like: move the training away and run `python -m jaxnas final` again"
         )
     least, greatest = data["range"]
-    return Seen(least, greatest, data["dtype"], data["layout"], tuple(data["class_names"] or ()))
+    names = tuple(data["class_names"] or ())
+    return Seen(least, greatest, data["dtype"], data["layout"], names, data["whiten"])

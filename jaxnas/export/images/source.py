@@ -8,6 +8,7 @@ HEAD = '''"""A convolutional network of @COUNT@ and @PARAMETERS@ parameters, fou
     logits = network(images)  # float32 @SHAPE@, values @RANGE@ -> [b, @CLASSES@]
 """
 
+import math
 from pathlib import Path
 
 import jax
@@ -47,6 +48,11 @@ def check(images):
         raise ValueError(f"images with values {least:.4g} to {greatest:.4g}: {expected}; {remedy}")'''
 
 PIECES = {
+    "whitened": '''def whitened(images):
+    """Each image with mean 0 and standard deviation 1 over its pixels and channels, as in training."""
+    images = jnp.asarray(images, jnp.float32)
+    mean, std = images.mean((1, 2, 3), keepdims=True), images.std((1, 2, 3), keepdims=True)
+    return (images - mean) / jnp.maximum(std, 1 / math.sqrt(math.prod(SHAPE)))''',
     "around": '''def around(kernel):
     """Zero padding that puts the middle of a kernel on cells 0, s, 2s, ... of the map, s being the stride."""
     return [((side - 1) // 2, side // 2) for side in kernel]''',
@@ -177,7 +183,7 @@ NETWORK = '''class Network(nnx.Module):
 
     def __call__(self, images):
         check(images)
-        @IMAGES@ = (images - self.mean[...]) / self.std[...]
+        @IMAGES@ = @NORMALISED@
         @CALLS@
         return self.classifier(@LAST@.mean((1, 2)))'''
 
