@@ -114,6 +114,8 @@ class Checkpoints:
         about = self._read(about=ocp.args.JsonRestore())["about"]
         if not isinstance(about, dict) or not {"facts", "arrays", "crc32"} <= about.keys():
             raise self._damaged("it says nothing of itself")
+        if not isinstance(about["facts"], dict) or not _all_described(about["arrays"]):
+            raise self._damaged("what it says of itself has another form")
         return about
 
     def _read(self, **wanted):
@@ -131,6 +133,15 @@ class Checkpoints:
         for path in list(self.folder.iterdir()) if self.folder.is_dir() else []:
             if OURS.fullmatch(path.name) and path.name != but:
                 shutil.rmtree(path)
+
+
+def _all_described(arrays) -> bool:
+    """Whether each array has its dtype and its shape: {name: [dtype, [sizes]]}."""
+    try:
+        sizes = [(np.dtype(dtype), [size >= 0 for size in shape]) for dtype, shape in arrays.values()]
+    except (AttributeError, TypeError, ValueError):
+        return False
+    return all(dtype.itemsize for dtype, _ in sizes) and all(all(good) for _, good in sizes)
 
 
 def named(tree) -> dict[str, Any]:

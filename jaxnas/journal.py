@@ -34,7 +34,7 @@ class Journal:
             file.truncate(0)
             self.append({"about": about})
             lines = [{"about": about}]
-        if set(lines[0]) != {"about"}:
+        if set(lines[0]) != {"about"} or not isinstance(lines[0]["about"], dict):
             raise ValueError(f"{path} does not say what it is of: move it away, or give another place")
         changed = differing(lines[0]["about"], json.loads(json.dumps(about)))
         if changed:
@@ -63,6 +63,10 @@ class Journal:
 
 @contextmanager
 def opened(path: Path, about: dict) -> Iterator[Journal]:
-    """A journal, made where there is none."""
-    with path.open("a+b", buffering=0) as file:
+    """A journal, made where there is none. Raises ValueError where it cannot be."""
+    try:
+        file = path.open("a+b", buffering=0)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written ({error.strerror}): give another place") from error
+    with file:
         yield Journal(path, file, about)

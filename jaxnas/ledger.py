@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from jaxnas.ledger_rows import COLUMNS, CONFIGURATION, check_rounds, row_of, trial_of
+from jaxnas.ledger_rows import COLUMNS, CONFIGURATION, check_fact, check_rounds, row_of, trial_of
 from jaxnas.outcome import RANKED, Measure, Trial
 
 FILE = "ledger.sqlite"
@@ -124,9 +124,12 @@ class Ledger:
 
     def _fact(self, key: str, value: object):
         try:
-            return json.loads(value)
-        except (ValueError, TypeError) as error:
+            known = json.loads(value)
+        except (ValueError, TypeError, RecursionError) as error:
             raise self._damaged(f"is damaged: {key!r} of table run is no JSON ({str(value)[:60]!r})") from error
+        with self._naming():
+            check_fact(key, known)
+        return known
 
     def _select(self, rest: str, values: tuple) -> list[Trial]:
         columns = ", ".join(COLUMNS)
@@ -189,6 +192,7 @@ class Ledger:
 
     def _connected(self, uri: str) -> sqlite3.Connection:
         db = sqlite3.connect(uri, uri=True, timeout=30)
+        db.text_factory = bytes.decode  # what is no UTF-8 is damage, not a failing disk
         db.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # opens the file
         return db
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, fields
 from itertools import pairwise
 
-from jaxnas.outcome import Status, Trial
+from jaxnas.outcome import Measure, Status, Trial
 
 COLUMNS = tuple(f.name for f in fields(Trial))
 AS_JSON = ("tokens", "architecture", "curve")
@@ -26,7 +26,7 @@ def trial_of(row: tuple) -> Trial:
     for name in AS_JSON:
         try:
             values[name] = json.loads(values[name])
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise _wrong(row, name, "JSON", values[name]) from error
     for name, (good, what) in RULES.items():
         if not good(values[name]):
@@ -43,17 +43,29 @@ def check_rounds(trials: Sequence[Trial], configuration: Mapping) -> None:
     children = configuration.get("children") if isinstance(configuration, Mapping) else None
     if not (_whole(children) and children >= 1):
         raise ValueError(f"{CONFIGURATION!r} of table run says no number of children a round")
+    for before, trial in pairwise(trials):
+        if before.trial_id == trial.trial_id:
+            raise ValueError(f"table trials holds trial {trial.trial_id} twice")
     for trial in trials:
         if trial.round != trial.trial_id // children:
             raise ValueError(
                 f"table trials, trial {trial.trial_id} stands in round {trial.round}, and with {children} children a "
                 f"round it is one of round {trial.trial_id // children}"
             )
-    last = trials[-1].round
+    rounds, last = configuration.get("rounds"), trials[-1].round
+    if not (_whole(rounds) and last < rounds):
+        raise ValueError(f"table trials, trial {trials[-1].trial_id} is none of {rounds} rounds of {children} children")
     before = [trial.trial_id for trial in trials if trial.round < last]
     gap = next((b for a, b in pairwise([-1, *before, last * children]) if b != a + 1), None)
     if gap is not None:
         raise ValueError(f"table trials lacks trials before trial {gap}, though a later round has begun")
+
+
+def check_fact(key: str, value: object) -> None:
+    """Raises ValueError where a known fact of the table run has another form than the one it is recorded in."""
+    good, what = FACTS.get(key.partition(":")[0], ANY)
+    if not good(value):
+        raise ValueError(f"table run: {key!r} is {str(value)[:60]!r}, not {what}")
 
 
 def _wrong(row: tuple, column: str, wanted: str, found: object) -> ValueError:
@@ -84,3 +96,31 @@ RULES = {
     "places": COUNT,
 }
 """What each column must be, and how that is called."""
+
+
+def _origin(value: object) -> bool:
+    """As `jaxnas.search` records it: null, or where the config came from."""
+    if not isinstance(value, dict):
+        return value is None
+    texts, typed = [value.get(name) for name in ("config", "directory", "source")], value.get("overrides")
+    return all(isinstance(text, str) for text in (*texts, *(typed if isinstance(typed, list) else [None])))
+
+
+def _about(value: object) -> bool:
+    return isinstance(value, dict) and _number(value.get("unknown", 0.0))
+
+
+OBJECT = (lambda value: isinstance(value, dict), "a JSON object")
+ANY = (lambda value: True, "")
+FACTS = {
+    CONFIGURATION: OBJECT,
+    "data": OBJECT,
+    "about": (_about, "what is said of data"),
+    "measure": (lambda value: value in list(Measure), f"one of {', '.join(Measure)}"),
+    "numerics": COUNT,
+    "finished": COUNT,
+    "origin": (_origin, "a config with its directory, source and overrides"),
+    "most_likely": (lambda v: isinstance(v, dict) and {"rounds", "architecture"} <= v.keys(), "an architecture"),
+    "final": (lambda value: isinstance(value, dict) and "test_score" in value, "the result of a final training"),
+}
+"""What each known fact must be, by the part of its name before a colon, and how that is called."""

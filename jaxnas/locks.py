@@ -23,7 +23,7 @@ def locked(workdir: Path) -> Iterator[None]:
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        file = (workdir / LOCK).open("w")
+        file = (workdir / LOCK).open("a")
     except OSError as error:
         raise ValueError(f"{workdir} cannot be written to ({error.strerror}): give another directory") from error
     with file:

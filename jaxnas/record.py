@@ -56,7 +56,9 @@ def begin(experiment: Experiment, ledger: Ledger, evaluate, origin: dict | None,
     measure = evaluate.measure if isinstance(evaluate, Measured) else measure_of(experiment.task)
     if isinstance(experiment.reward, Checks):
         experiment.reward.check(measure)
-    ledger.record(configuration=describe(experiment), measure=measure)
+    configuration = describe(experiment)
+    configuration["rounds"] = max(experiment.rounds, -(-len(ledger) // experiment.children))  # of all that lie there
+    ledger.record(configuration=configuration, measure=measure)
     if origin is not None or "origin" not in facts:
         ledger.record(origin=origin)
 

@@ -1,5 +1,6 @@
 """Final training on disk: killed and continued, and what is said of checkpoints that do not fit."""
 
+import json
 import os
 import signal
 import subprocess
@@ -128,6 +129,22 @@ def test_what_a_kill_leaves_of_a_checkpoint_is_passed_over_and_cleared(begun):
     (folder / "notes").mkdir()  # the user's
     train_final(EXPERIMENT, begun, TRIAL)
     assert sorted(path.name for path in folder.iterdir()) == ["epoch-3", "notes"]
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("facts", 3), ("facts", None)]
+    + [("arrays", a) for a in (3, [], {"a": 3}, {"a": ["float99", [2]]}, {"a": ["uint8", 3]}, {"a": ["uint8", [-1]]})],
+)
+def test_a_checkpoint_that_describes_itself_otherwise_is_refused_and_stays(tmp_path, part, value):
+    place = Checkpoints(tmp_path)
+    place.save(1, {"a": np.arange(3)}, {"b": 1})
+    about = tmp_path / "epoch-1" / "about" / "metadata"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {part: value}))
+    before = about.read_bytes()
+    with pytest.raises(ValueError, match=r"epoch-1 is damaged \(what it says of itself has another form\): move"):
+        place.arrays()
+    assert about.read_bytes() == before
 
 
 def test_checkpoints_keep_every_kind_of_array(tmp_path):

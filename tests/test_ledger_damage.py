@@ -148,6 +148,8 @@ ROWS = {
     "no beginning": ("DELETE FROM trials WHERE trial_id < 2", "lacks trials before trial 2"),
     "failed with a score": ("UPDATE trials SET status = 'diverged' WHERE trial_id = 3", "trial 3: score is '0.3'"),
     "no experiment": ("DELETE FROM run", "holds 6 trials, but its table run has no 'configuration'"),
+    "a round too many": ('UPDATE run SET value = \'{"children": 2, "rounds": 2}\'', "trial 5 is none of 2 rounds"),
+    "no rounds": ("UPDATE run SET value = '{\"children\": 2}'", "trial 5 is none of None rounds"),
     "no children": ("""UPDATE run SET value = '{"rounds": 3}'""", "says no number of children a round"),
     "a fact that is no JSON": ("UPDATE run SET value = '{'", "'configuration' of table run is no JSON"),
     "a negative number": ("UPDATE trials SET trial_id = -1, round = -1 WHERE trial_id = 0", "trial -1: trial_id"),
@@ -162,6 +164,59 @@ def test_rows_that_belong_to_no_search_are_refused(folder, name):
     with pytest.raises(ValueError, match=message):
         Ledger(folder).check()
     assert content(folder)["ledger.sqlite"] == before["ledger.sqlite"]
+
+
+@pytest.mark.parametrize("row", range(6))
+def test_a_trial_that_is_there_twice_is_named(folder, row):
+    loosened(folder)
+    change(folder, f"INSERT INTO trials SELECT * FROM trials WHERE trial_id = {row}")
+    with pytest.raises(ValueError, match=f"table trials holds trial {row} twice"):
+        Ledger(folder).check()
+
+
+ORIGIN = '{"config": "c.py", "directory": "/", "source": "", "overrides": '
+FACTS = {
+    "configuration": ["3", "[]", "null"],
+    "origin": ["3", "[]", "{}", ORIGIN + "null}", ORIGIN + "[3]}"],
+    "measure": ["3", "null", '"colour"', "[]"],
+    "about": ["[]", "null", '{"unknown": "much"}', '{"unknown": NaN}'],
+    "data": ["[]", "null"],
+    "numerics": ["-1", "1.5", "true", "null", '"1"'],
+    "finished": ["-1", "1.5", "true", "null"],
+    "most_likely": ["{}", "3", "null"],
+    "final:0": ["{}", "3", "null"],
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, v) for key, values in FACTS.items() for v in [*values, "[" * 99_999]])
+def test_a_fact_of_another_form_is_named(folder, key, value):
+    change(folder, "INSERT OR REPLACE INTO run VALUES (?, ?)", key, value)
+    with pytest.raises(ValueError, match=f"{folder}/ledger.sqlite is damaged: .*'{key}'.*nothing was changed"):
+        Ledger(folder).facts()
+
+
+def test_facts_as_they_are_recorded_are_good(folder):
+    ledger = Ledger(folder, write=True)
+    facts = {"origin": None, "about": {}, "measure": "perplexity", "numerics": 2, "finished": 0, "a user's": [1]}
+    ledger.record(**facts)
+    assert ledger.facts() == facts | {"configuration": CONFIGURATION}
+    ledger.record(origin={"config": "c.py", "directory": "/", "source": "", "overrides": ["--seed", "3"]})
+    assert ledger.facts()["origin"]["overrides"] == ["--seed", "3"]
+
+
+@pytest.mark.parametrize("table", ["trials", "run"])
+def test_text_that_is_no_utf8_is_damage(folder, table):
+    change(folder, f"UPDATE {table} SET {'architecture' if table == 'trials' else 'value'} = CAST(x'7bff7d' AS TEXT)")
+    ledger = Ledger(folder)
+    with pytest.raises(ValueError, match=f"{folder}/ledger.sqlite is damaged: .*nothing was changed"):
+        ledger.check()
+
+
+def test_a_file_of_the_user_called_as_our_lock_keeps_its_content(tmp_path):
+    (tmp_path / "lock").write_text("a user's")
+    with locked(tmp_path):
+        pass
+    assert (tmp_path / "lock").read_text() == "a user's"
 
 
 @pytest.mark.parametrize("command", ["trials", "show", "final", "export"])

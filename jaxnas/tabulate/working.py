@@ -7,6 +7,7 @@ Letters: n rows of a group.
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,14 +75,17 @@ class Working:
         lines = [self._parsed(line, number) for number, line in enumerate(whole.splitlines(), 1)]
         if not lines and torn and not torn.startswith(HEAD[: len(torn)]):
             raise self._foreign()
-        if lines and not (isinstance(lines[0], dict) and lines[0].keys() == {"about", "origin"}):
+        first = lines[0] if lines else {"about": about, "origin": origin}
+        if not (isinstance(first, dict) and first.keys() == {"about", "origin"}):
+            raise self._foreign()
+        if not all(isinstance(part, dict) for part in first.values()):
             raise self._foreign()
         if len(lines) < 2:  # nothing has been trained yet
             self.file.truncate(0)
             self._write({"about": about, "origin": origin})
             self.fresh = True
             return
-        first, *groups = lines
+        groups = lines[1:]
         changed = differing(first["about"], about)
         if changed:
             raise ValueError(
@@ -165,12 +169,21 @@ class Working:
     def _check(self, group, number: int, about: dict) -> None:
         """Raises ValueError for a line that says nothing of rows of this table."""
         if isinstance(group, dict) and group.keys() == {"seed", "data"}:
+            if not (_count(group["seed"]) and isinstance(group["data"], dict)):
+                raise self._damaged(number)
             return
         if not isinstance(group, dict) or group.keys() != {"seed", "rows", *COLUMNS}:
             raise self._damaged(number)
-        rows = group["rows"]
-        inside = all(isinstance(row, int) and 0 <= row < about["architectures"] for row in rows)
-        if not inside or any(len(group[name]) != len(rows) for name in COLUMNS):
+        lists = [group["rows"], *(group[name] for name in COLUMNS)]
+        if not all(isinstance(one, list) and len(one) == len(lists[0]) for one in lists):
+            raise self._damaged(number)
+        if not all(_count(row) and row < about["architectures"] for row in group["rows"]):
+            raise self._damaged(number)
+        good = all(check(value) for name, check in CHECKS.items() for value in group[name])
+        if not (_count(group["seed"]) and good):
+            raise self._damaged(number)
+        ended = zip(group["status"], group["curve"], strict=True)
+        if any((status == Status.OK.label) == (curve[-1] is None) for status, curve in ended):
             raise self._damaged(number)
 
     def _damaged(self, number: int) -> ValueError:
@@ -192,6 +205,32 @@ class Working:
         self.fresh = False
         for i, row in enumerate(group["rows"]):
             self.rows(group["seed"])[row] = {name: group[name][i] for name in COLUMNS}
+
+
+def _count(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _known(value) -> bool:
+    """A number, or None: a child that failed has none."""
+    return value is None or _number(value)
+
+
+CHECKS = {
+    "status": lambda value: value in [status.label for status in Status],
+    "curve": lambda value: isinstance(value, list) and len(value) > 0 and all(map(_known, value)),
+    "test": _known,
+    "seconds": lambda value: _number(value) and value >= 0,
+    "places": _count,
+    "parameters": _count,
+    "multiply_adds": _count,
+    "images": _count,
+}
+"""What each value of a group must be, by its name."""
 
 
 def _plain(numbers) -> list[float | None]:
