@@ -1,4 +1,4 @@
-"""The code of the pages runs as it stands: every block of Python, in order, and every `python -m jaxnas` parses."""
+"""The code of the pages runs as it stands: every block of Python, in order."""
 
 import re
 from pathlib import Path

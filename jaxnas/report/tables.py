@@ -9,7 +9,8 @@ from jaxnas.outcome import Status, Trial
 from jaxnas.report.draw import draw, pretty
 from jaxnas.report.words import costs, introduced
 
-CELLS = ("cell201", "recurrent", "standard")
+HEADINGS = {"kernel height x width : filters": {"chain", "skip"}, "cell": {"cell201", "recurrent", "standard"}}
+"""Of the column of architectures, by their types."""
 
 
 def trial_table(trials: list[Trial], title: str) -> Table:
@@ -17,8 +18,10 @@ def trial_table(trials: list[Trial], title: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in ("trial", "round", "score", "reward", "parameters", "mult-adds", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
-    cells = any(t.architecture.get("type") in CELLS for t in trials)
-    table.add_column("cell" if cells else "kernel height x width : filters", overflow="fold")
+    types = {t.architecture.get("type") for t in trials}
+    table.add_column(
+        next((name for name, known in HEADINGS.items() if types <= known), "architecture"), overflow="fold"
+    )
     for t in trials:
         more = "" if t.status == Status.OK.label else f" {t.status}"
         score = t.status if t.score is None else f"{t.score:.4f}{more}"
