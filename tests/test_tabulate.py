@@ -346,8 +346,11 @@ def test_a_sample_of_a_space_that_cannot_be_listed():
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--seeds", "0"), "--seeds 0: give 1 or more"),
-        (("--seed", str(2**31 - 1), "--seeds", "2"), "--seeds 2: give 1 or more, so that"),
+        (("--seeds", "0"), "--seeds 0: give 1 to 10,000"),
+        (("--seeds", "1000000000"), "--seeds 1000000000: give 1 to 10,000"),
+        (("--speed", "inf"), "--speed inf: give multiply-adds a second"),
+        (("--speed", "nan"), "--speed nan: give multiply-adds a second"),
+        (("--seed", str(2**31 - 1), "--seeds", "2"), "--seeds 2: give 1 to 10,000, so that"),
         (("--speed", "0"), "--speed 0.0: give multiply-adds a second"),
         (("--sample", "0"), "--sample 0: give a number from 1 to the 20 architectures of the space"),
         (("--sample", "21"), "--sample 21: give a number from 1 to the 20 architectures"),

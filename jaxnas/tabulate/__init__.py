@@ -29,6 +29,9 @@ from jaxnas.tasks import measure_of
 
 MOST = 200_000
 """Architectures of a table."""
+MOST_SEEDS = 10_000
+FASTEST = 1e21
+"""Multiply-adds a second: no machine has so many."""
 ROUND = 128
 """Architectures that are planned together. Of the plan's groups each is kept when it is done."""
 
@@ -138,10 +141,10 @@ def _drawn(decisions: Decisions, sample: int, seed: int) -> Int[np.ndarray, "N T
 def _check(experiment: Experiment, out: Path, seeds: int, speed: float) -> None:
     """Raises ValueError for what cannot be."""
     check_free(out)
-    if not 1 <= seeds <= 2**31 - experiment.seed:
-        raise ValueError(f"--seeds {seeds}: give 1 or more, so that seed + seeds is at most 2**31")
-    if not speed > 0:
-        raise ValueError(f"--speed {speed}: give multiply-adds a second, more than 0")
+    if not (1 <= seeds <= MOST_SEEDS and experiment.seed + seeds <= 2**31):
+        raise ValueError(f"--seeds {seeds}: give 1 to {MOST_SEEDS:,}, so that seed + seeds is at most 2**31")
+    if not 0 < speed <= FASTEST:
+        raise ValueError(f"--speed {speed}: give multiply-adds a second, more than 0 and {FASTEST:.0e} at most")
     if isinstance(experiment.evaluator, Population) and experiment.evaluator.halving.rungs:
         rungs = experiment.evaluator.halving.rungs
         raise ValueError(f"evaluator.halving.rungs={rungs}: a table holds whole trainings, leave it empty")
