@@ -163,6 +163,10 @@ def _check_values(name: str, outcome: Outcome) -> None:
     for field in COUNTS:
         if not np.issubdtype(np.asarray(getattr(outcome, field)).dtype, np.integer):
             raise ValueError(f"{name}: Outcome.{field} holds {_short(getattr(outcome, field))}: expected integers")
+    for field in (*COUNTS, "seconds"):
+        values = np.asarray(getattr(outcome, field))
+        if not (np.isfinite(values) & (values >= 0)).all():
+            raise ValueError(f"{name}: Outcome.{field} holds {_short(values.tolist())}: expected finite numbers from 0")
     for architecture in outcome.architectures:
         if not isinstance(architecture, dict):
             raise ValueError(

@@ -44,8 +44,9 @@ def print_settings(settings, command: str) -> None:
 
 def _one_line(said: str) -> str:
     """What tyro says in a box."""
-    words = " ".join(re.sub("[^ -~\u00a0-\u024f]+", " ", said).split())
-    return words.removeprefix("Parsing error ").partition(" For full helptext")[0]
+    words = re.sub("[^ -~\u00a0-\u024f]|[-+|](?=[-+|])|^[|+-]|[|+-]$", " ", said, flags=re.MULTILINE)
+    words = " ".join(words.split()).partition(" For full helptext")[0]
+    return re.sub("^(Parsing|Value) error |Error parsing [A-Za-z_.]+: ", "", words)
 
 
 def _parsed(settings: Settings, arguments: list[str], program: str) -> Settings:

@@ -176,7 +176,7 @@ def searched(tmp_path) -> Path:
     workdir.mkdir()
     ledger = Ledger(workdir, write=True)
     origin = {"config": str(config), "directory": str(tmp_path), "source": CONFIG, "overrides": []}
-    begin(EXPERIMENT, ledger, None, origin, print)
+    begin(replace(EXPERIMENT, rounds=2), ledger, None, origin, print)
     ledger.append([trial_of(CHAIN, 0), trial_of(CHAIN, 1), trial_of(CHAIN, 2, "diverged")])
     ledger.close()
     return workdir
@@ -255,8 +255,8 @@ def test_a_result_whose_files_were_moved_away_stays_in_the_ledger(searched, tmp_
     ("arguments", "message"),
     [
         (("--task.validation", "0.5"), "unknown arguments --task.validation"),
-        (("--final.widht", "2"), "did you mean --final.width?"),
-        (("--final.width", "-2"), "width=-2.0: give a number greater than 0"),
+        (("--final.widht", "2"), "did you mean --final.width"),
+        (("--final.width", "-2"), "width=-2.0: give a number above 0"),
         (("--final.train.optimiser.drops", "0.9", "0.1"), "drops=(0.9, 0.1): give ascending shares"),
         (("--trial", "9"), "there is no trial 9"),
         (("--trial", "2"), "trial 2 diverged in the search: choose one that has a score"),

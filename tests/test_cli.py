@@ -118,7 +118,7 @@ def test_trials_and_show(place):
         (("final",), "final needs the directory of a search"),
         (("search", "mine.py", "--rounds", "many"), "invalid literal for int"),
         (("search", "mine.py", "--rounds", "0"), "rounds=0: give a whole number from 1"),
-        (("search", "mine.py", "--seed", "-1"), "seed=-1: give an integer from 0"),
+        (("search", "mine.py", "--seed", "-1"), "seed=-1: give a whole number from 0"),
         (("search", "mine.py", "--space.filters"), "filters=(): give one or more"),
         (("search", "mine.py", "--seed", "5"), "runs/mine holds another experiment:\n  seed: 0 there, 5 now"),
         (("search", "mine.py", "--strategy.units", "5"), "strategy.units: 35 there, 5 now"),
@@ -273,8 +273,7 @@ def test_a_drawing():
         "40",
         "█" * 12,
     ]
-    with pytest.raises(ValueError, match="type 'tree' has no drawing"):
-        draw({"type": "tree"})
+    assert "tree" in draw({"type": "tree"})  # a type without a drawing of its own
 
 
 def test_failed_trials_are_listed_as_such(tmp_path):

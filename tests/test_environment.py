@@ -101,7 +101,7 @@ def test_a_home_that_cannot_be_made_or_written_is_said_once(cache, capsys, tmp_p
     assert jax.config.jax_persistent_cache_min_compile_time_secs == program_cache.NEVER
 
 
-@pytest.mark.parametrize("damage", ["short", "empty", "changed"])
+@pytest.mark.parametrize("damage", ["short", "changed"])
 def test_a_damaged_program_is_removed_once(config, tmp_path, damage):
     environment = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs")}
     assert jaxnas("search", config, "--workdir", tmp_path / "1", "--rounds", 1, **environment).stderr == ""
@@ -110,7 +110,7 @@ def test_a_damaged_program_is_removed_once(config, tmp_path, damage):
     content = largest.read_bytes()
     middle = len(content) // 2
     changed = content[:middle] + bytes(255 - b for b in content[middle : middle + 99]) + content[middle + 99 :]
-    largest.write_bytes({"short": content[:middle], "empty": b"", "changed": changed}[damage])
+    largest.write_bytes({"short": content[:middle], "changed": changed}[damage])
     done = jaxnas("search", config, "--workdir", tmp_path / "2", "--rounds", 1, **environment)
     assert done.returncode == 0
     assert done.stderr.count("a damaged compiled program was removed") == 1

@@ -24,7 +24,7 @@ def config(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(5))
 def test_a_signal_ends_a_command_at_any_moment_with_one_line(config, tmp_path, seed):
     """During imports, compilation and training; sent once or twice."""
     draw = random.Random(seed)
@@ -83,7 +83,7 @@ def test_nobody_reads(config, tmp_path, arguments):
         assert len(Ledger(tmp_path / "run")) == 12
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_an_encoding_that_lacks_characters_gets_others(config, tmp_path, encoding, capsys):
     arguments = ["search", str(config), "--workdir", str(tmp_path / "run é"), "--rounds", "1"]
     environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}

@@ -142,7 +142,7 @@ def test_a_comparison_speaks_in_the_measure_of_its_table(tmp_path, measure):
     assert f"in {measure.value}" in text
     assert "%" not in text
     assert "percent" not in text
-    assert f"{number(standings[0].test).mean():.2f} +- {number(standings[0].test).std():.2f}" in text
+    assert f"{number(standings[0].test).mean():.5g} +- {number(standings[0].test).std():.5g}" in text
     assert f"{number(tables['words'].test.max()):.5g}" in text  # the optimum
     assert "results.csv" in report.write_comparison(tmp_path, standings, {"words": 30.0}, 0, tables)
 

@@ -153,7 +153,7 @@ class Table:
     def __call__(self, tokens, trial_ids, done, on_progress):
         for i in [i for i, trial in enumerate(trial_ids) if trial not in done]:
             score, one = np.array([tokens[i].sum() / 10]), np.ones(1, int)
-            yield np.array([i]), Outcome(one * Status.OK, score, score[:, None], score, one, one, one, ({},))
+            yield np.array([i]), Outcome(one * Status.OK, score, score[:, None], abs(score), one, one, one, ({},))
 
 
 def test_a_search_goes_on_where_it_was(tmp_path):

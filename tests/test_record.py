@@ -161,7 +161,7 @@ class Wild:
         return {"columns": np.zeros(len(decisions)), "rounds": np.int32(0), "value": np.float32(0)}
 
     def propose(self, state, key, n):
-        return np.zeros((n, len(state["columns"])), np.int32)
+        return EXPERIMENT.space.decisions.without_absent(np.zeros((n, len(state["columns"])), np.int32))
 
     def update(self, state, tokens, rewards):
         value = jnp.where(state["rounds"] == self.at, jnp.nan, state["value"])

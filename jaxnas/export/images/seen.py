@@ -74,4 +74,4 @@ def seen_of(data: dict) -> Seen:
         )
     least, greatest = data["range"]
     names = tuple(data["class_names"] or ())
-    return Seen(least, greatest, data["dtype"], data["layout"], names, data["whiten"])
+    return Seen(least, greatest, data["dtype"], data["layout"], names, data.get("whiten", False))
