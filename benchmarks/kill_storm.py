@@ -10,6 +10,7 @@ the files of the comparison but for the seconds. Exit status 1 where one is not.
 """
 
 import argparse
+import contextlib
 import json
 import random
 import shutil
@@ -121,11 +122,16 @@ def started(words: str, config: Path, out: Path) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
+class AlreadyThere(Broken):
+    """What the command makes is there, and it overwrites nothing."""
+
+
 def ended(process: subprocess.Popen) -> None:
     """Wait. Raises Broken for another status than 0."""
     error = process.communicate()[1]
     if process.returncode:
-        raise Broken(f"status {process.returncode}: {error.strip()[-500:]}")
+        there = "exists" in error or "holds a comparison already" in error
+        raise (AlreadyThere if there else Broken)(f"status {process.returncode}: {error.strip()[-500:]}")
 
 
 def whole(command: Command, config: Path, out: Path) -> float:
@@ -152,18 +158,14 @@ def stormed(command: Command, config: Path, out: Path, kills: int, seconds: floa
             process.communicate()
             killed += 1
             continue
-        if process.returncode:
-            raise Broken(f"status {process.returncode}: {process.stderr.read().strip()[-500:]}")
-        process.communicate()
+        with contextlib.suppress(AlreadyThere):  # the kill before came when all was written
+            ended(process)
         for path in out.parent.glob(f"{out.name}*"):  # done, and kills are left: from the start again
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         if command.begins_with:
             ended(started(command.begins_with, config, out))
-    try:
+    with contextlib.suppress(AlreadyThere):
         ended(started(command.words, config, out))
-    except Broken as error:
-        if "exists" not in str(error) and "holds a comparison already" not in str(error):  # it had come to its end
-            raise
     return went_on
 
 

@@ -278,7 +278,7 @@ def test_a_drawing():
 
 def test_failed_trials_are_listed_as_such(tmp_path):
     ledger = Ledger(tmp_path, write=True)
-    ledger.record(configuration={"children": 1})
+    ledger.record(configuration={"children": 1, "rounds": 1})
     ledger.append([Trial(0, 0, (0,), ARCHITECTURE, "diverged", None, 0.0, (None,), 3, 4, 0.5, 1)])
     assert "diverged" in jaxnas("trials", tmp_path).stdout
     assert "diverged" in jaxnas("show", tmp_path, 0).stdout

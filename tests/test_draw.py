@@ -266,7 +266,7 @@ def place(tmp_path, monkeypatch) -> Path:
     """A directory with a ledger of one trial, and a PATH without Graphviz."""
     (tmp_path / "run").mkdir()
     ledger = Ledger(tmp_path / "run", write=True)
-    ledger.record(configuration={"children": 1})
+    ledger.record(configuration={"children": 1, "rounds": 1})
     ledger.append([Trial(0, 0, (0,), DENSE, "ok", 0.5, 0.5, (0.25, 0.5), 33_000, 44_000_000, 1.5, 1)])
     (tmp_path / "there.svg").write_text("mine")
     monkeypatch.chdir(tmp_path)

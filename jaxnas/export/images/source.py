@@ -8,7 +8,6 @@ HEAD = '''"""A convolutional network of @COUNT@ and @PARAMETERS@ parameters, fou
     logits = network(images)  # float32 @SHAPE@, values @RANGE@ -> [b, @CLASSES@]
 """
 
-import math
 from pathlib import Path
 
 import jax
@@ -52,7 +51,7 @@ PIECES = {
     """Each image with mean 0 and standard deviation 1 over its pixels and channels, as in training."""
     images = jnp.asarray(images, jnp.float32)
     mean, std = images.mean((1, 2, 3), keepdims=True), images.std((1, 2, 3), keepdims=True)
-    return (images - mean) / jnp.maximum(std, 1 / math.sqrt(math.prod(SHAPE)))''',
+    return (images - mean) / jnp.maximum(std, 1 / np.sqrt(np.float32(np.prod(SHAPE))))''',
     "around": '''def around(kernel):
     """Zero padding that puts the middle of a kernel on cells 0, s, 2s, ... of the map, s being the stride."""
     return [((side - 1) // 2, side // 2) for side in kernel]''',
