@@ -44,9 +44,9 @@ def print_settings(settings, command: str) -> None:
 
 def _one_line(said: str) -> str:
     """What tyro says in a box."""
-    words = re.sub("[^ -~\u00a0-\u024f]|[-+|](?=[-+|])|^[|+-]|[|+-]$", " ", said, flags=re.MULTILINE)
-    words = " ".join(words.split()).partition(" For full helptext")[0]
-    return re.sub("^(Parsing|Value) error |Error parsing [A-Za-z_.]+: ", "", words)
+    words = re.sub("[^ -~\u00a0-\u024f]|-{3,}|^[|+]|[|+]$", " ", said, flags=re.MULTILINE)
+    words = re.split(" For full helptext| Argument helptext", " ".join(words.split()))[0]
+    return re.sub("^(Parsing|Value) error |Error parsing (?!--)[A-Za-z_.]+: ", "", words)
 
 
 def _parsed(settings: Settings, arguments: list[str], program: str) -> Settings:
