@@ -99,9 +99,9 @@ ORDER = {"lstm": "input, forget, new memory, output", "gru": "reset, update, new
 JOIN = {"characters": "", "words": " "}
 """What stands between two symbols of a text, by its unit."""
 SPLIT = {
-    "characters": 'open("test.txt", encoding="utf-8", newline="").read().replace("\\r\\n", "\\n")',
+    "characters": 'open("test.txt", encoding="utf-8-sig", newline="").read().replace("\\r\\n", "\\n")',
     "words": """[]
-for line in open("test.txt", encoding="utf-8"):
+for line in open("test.txt", encoding="utf-8-sig"):
     text += [*(word for word in line.split() if word != "<eos>"), "<eos>"]""",
 }
 """A text as symbols, by its unit."""
