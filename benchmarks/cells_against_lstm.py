@@ -27,7 +27,7 @@ import numpy as np
 import workloads
 
 from jaxnas import setup
-from jaxnas.children.recurrent import Standard
+from jaxnas.children.recurrent.architecture import Standard
 from jaxnas.evaluators import Population
 from jaxnas.experiment import Experiment
 from jaxnas.final import train_final

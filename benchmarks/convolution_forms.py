@@ -4,7 +4,7 @@
     python benchmarks/convolution_forms.py [--dtype bfloat16]
 
 Each row: N children of one layer of equal shape, SGD steps inside a scan as in training; GFLOP/s (2 x 3 multiply-adds)
-of the best of 3 runs. Children in turn (`jax.lax.map`, on a CPU one core) by `jaxnas.children.engines`, by plain
+of the best of 3 runs. Children in turn (`jax.lax.map`, on a CPU one core) by `jaxnas.children.engines.switch`, by plain
 convolutions with the derivative that JAX gives them; children together (`jax.vmap`) by products of patches, as sums
 over the kernel's taps, as the grouped convolution that vmap makes of a plain one, and, on a GPU, by the ragged kernel.
 """
@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import workloads
 from jax import lax
 
-from jaxnas.children import ragged
-from jaxnas.children.convolution import LAYOUT, around
 from jaxnas.children.engines import Padded
+from jaxnas.children.engines import ragged_kernel as ragged
+from jaxnas.children.engines.convolution import LAYOUT, around
 
 STEPS = 4
 CASES = [(8, 64, 8, 32, 5), (8, 64, 8, 16, 3), (8, 64, 4, 32, 5), (8, 128, 14, 16, 5)]

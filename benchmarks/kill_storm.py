@@ -27,7 +27,7 @@ from pathlib import Path
 from jaxnas.checkpoint import Checkpoints
 
 SPACE = """
-from jaxnas.evaluators import Halving, Population, Table, Train
+from jaxnas.evaluators import SuccessiveHalving, Population, Table, Train
 from jaxnas.experiment import Experiment
 from jaxnas.final import Final
 from jaxnas.spaces import ChainCNN, LanguageModel, RecurrentCell
@@ -45,7 +45,7 @@ experiment = Experiment(
 )
 """
 )
-HALVING = IMAGES.replace("group_size=4)", "group_size=4, halving=Halving((1, 2)))")
+HALVING = IMAGES.replace("group_size=4)", "group_size=4, halving=SuccessiveHalving((1, 2)))")
 TEXT = (
     SPACE
     + """

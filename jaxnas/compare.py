@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import wilcoxon
 
+from jaxnas.compiled_search import CompiledSearch, Searches
 from jaxnas.evaluators import Table
 from jaxnas.fingerprint import digest
 from jaxnas.numerics import NUMERICS, pinned
@@ -25,7 +26,6 @@ from jaxnas.settings import describe, settings
 from jaxnas.spaces import Space
 from jaxnas.strategies import Random, Strategy
 from jaxnas.tables import Records
-from jaxnas.whole import Searches, WholeSearch
 
 POINTS = 201
 CACHE_BYTES = 2**20
@@ -140,7 +140,7 @@ def compare(comparison: Comparison, tables: dict[str, Records], done: Sequence[S
     known_ones = {(standing.contender, standing.problem): standing for standing in done}
     for name in sorted(contenders, key=lambda name: name != CONTROL):
         entry = contenders[name]
-        search = WholeSearch(entry.strategy, entry.children, _block(entry.strategy, comparison.space))
+        search = CompiledSearch(entry.strategy, entry.children, _block(entry.strategy, comparison.space))
         for problem, known in tables.items():
             standing = known_ones.get((name, problem))
             if standing is None:

@@ -21,7 +21,7 @@ from jaxnas.strategies import Prefers, Strategy, finite
 
 
 @runtime_checkable
-class Watch(Protocol):
+class Callback(Protocol):
     """Who is told how the search goes."""
 
     def progress(self, progress: Progress) -> None: ...
@@ -35,7 +35,7 @@ class Watch(Protocol):
 
 @runtime_checkable
 class HearsOfData(Protocol):
-    """A `Watch` that is also told, before the first round, what the ledger says of the data (`Batched.facts`)."""
+    """A `Callback` that is also told, before the first round, what the ledger says of the data (`Batched.facts`)."""
 
     def about(self, facts: dict) -> None: ...
 
@@ -52,7 +52,7 @@ class Silent:
     def note(self, line: str) -> None: ...
 
 
-def search(experiment: Experiment, ledger: Ledger, watch: Watch, origin: dict | None = None) -> None:
+def search(experiment: Experiment, ledger: Ledger, watch: Callback, origin: dict | None = None) -> None:
     """Run the rounds that the ledger does not hold yet, and record whatever they depend on.
 
     The strategy's state is rebuilt by going through the finished rounds, so a resumed search is the unkilled one. The
@@ -89,7 +89,7 @@ def search(experiment: Experiment, ledger: Ledger, watch: Watch, origin: dict | 
         ledger.settle()
 
 
-def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, watch: Watch):
+def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, watch: Callback):
     """Propose, evaluate, update; the strategy's state at the end."""
     strategy, seed, n = experiment.strategy, experiment.seed, experiment.children
     propose, update = _functions(strategy)

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jaxnas.children.chain_net import ChainChildren
-from jaxnas.children.skip_net import SkipChildren
+from jaxnas.children.chain.network import ChainChildren
+from jaxnas.children.skip.network import SkipChildren
 from jaxnas.export.images import moments
 from jaxnas.rng import key_for
 from jaxnas.trained import Trained

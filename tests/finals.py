@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jaxnas.children.chain import Chain, ConvLayer
+from jaxnas.children.chain.architecture import Chain, ConvLayer
 from jaxnas.experiment import Experiment
 from jaxnas.export.images import moments
 from jaxnas.outcome import Trial

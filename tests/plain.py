@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jaxnas.children.chain import Chain, ConvLayer
+from jaxnas.children.chain.architecture import Chain, ConvLayer
 from jaxnas.spaces import ChainCNN
 
 SIDES = ((1, 1), (3, 3), (5, 5), (1, 5), (5, 1), (2, 4), (4, 2))

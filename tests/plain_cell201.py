@@ -6,8 +6,8 @@ import numpy as np
 from flax import nnx
 from plain import ZEROS
 
-from jaxnas.children.cell201 import Cell
-from jaxnas.children.cell201_net import CellChildren
+from jaxnas.children.cell201.architecture import Cell
+from jaxnas.children.cell201.network import CellChildren
 
 CELLS = {
     "all of it": Cell(("nor_conv_3x3", "avg_pool_3x3", "nor_conv_1x1", "skip_connect", "none", "nor_conv_3x3")),

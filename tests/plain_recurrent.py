@@ -1,5 +1,5 @@
 """Language models of recurrent cells in plain loops, from the exported names of their weights: what the network of
-`jaxnas.children.recurrent_net` is held against.
+`jaxnas.children.recurrent.network` is held against.
 """
 
 from dataclasses import asdict

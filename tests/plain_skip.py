@@ -6,7 +6,7 @@ import numpy as np
 from flax import nnx
 from plain import around
 
-from jaxnas.children.skip import Skip, SkipLayer, places
+from jaxnas.children.skip.architecture import Skip, SkipLayer, places
 
 NORM = {"momentum": 0.9, "epsilon": 1e-5, "use_fast_variance": False}
 conv = lambda inputs, kernel, filters, stride=(1, 1), norm=True: SkipLayer(

@@ -16,10 +16,10 @@ from plain import jit, products
 from plain_cell201 import CELLS, PlainCellNet, live_numbers, load, numbers, padding_is_zero
 from steps import CLASSES, Trained, assert_same, backward, train
 
-from jaxnas.children.cell201 import Cell, envelope
-from jaxnas.children.cell201_edges import Form, Values, conv_norm
+from jaxnas.children.cell201.architecture import Cell, envelope
+from jaxnas.children.cell201.edges import Form, Values, conv_norm
 from jaxnas.children.engines import Padded, Ragged
-from jaxnas.children.masked import Statistics
+from jaxnas.children.layers import Statistics
 from jaxnas.rng import key_for
 from jaxnas.spaces import Cell201
 

@@ -8,7 +8,7 @@ from flax import nnx
 from plain_cell201 import CELLS
 from steps import assert_equal
 
-from jaxnas.children.cell201 import Cell
+from jaxnas.children.cell201.architecture import Cell
 from jaxnas.evaluators import Train
 from jaxnas.evaluators.train import Trainer
 from jaxnas.experiment import Experiment

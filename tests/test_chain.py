@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 from plain import CHAINS, SPACE, PlainChain, products
 
-from jaxnas.children.chain import Chain, ChainEnvelope, ConvLayer, envelope, map_sizes, place, stages
+from jaxnas.children.chain.architecture import Chain, ChainEnvelope, ConvLayer, envelope, map_sizes, place, stages
 from jaxnas.rng import key_for
 
 CLASSES = 5

@@ -10,8 +10,8 @@ from flax import nnx
 from plain import CHAINS, SIDES, SPACE, PlainChain, jit, live_numbers, load, numbers, padding_is_zero
 from steps import CLASSES, Trained, assert_same, backward, train
 
-from jaxnas.children.chain import Chain, ConvLayer, envelope
-from jaxnas.children.chain_net import ChainChildren
+from jaxnas.children.chain.architecture import Chain, ConvLayer, envelope
+from jaxnas.children.chain.network import ChainChildren
 from jaxnas.children.engines import Branching, Padded, Ragged
 from jaxnas.rng import key_for
 

@@ -16,7 +16,7 @@ import pytest
 from finals import CHAIN, CONFIG, EXPERIMENT, TRIAL, StoppedError, files, final, stop_after, timeless, trial_of
 
 from jaxnas.checkpoint import Checkpoints
-from jaxnas.children.chain import Chain, ConvLayer
+from jaxnas.children.chain.architecture import Chain, ConvLayer
 from jaxnas.cli import main
 from jaxnas.evaluators import Train
 from jaxnas.final import checkpoints, train_final

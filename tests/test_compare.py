@@ -15,10 +15,10 @@ from scipy.stats import wilcoxon
 
 from jaxnas.cli import main
 from jaxnas.compare import POINTS, Comparison, Contender, Problem, _block, compare
+from jaxnas.compiled_search import CompiledSearch
 from jaxnas.outcome import Measure
 from jaxnas.report.comparisons import standing_table
 from jaxnas.strategies import Bayes, Random, Reinforce
-from jaxnas.whole import WholeSearch
 from tests.toy_table import SPACE, columns, write_csv
 
 LEARNER = Reinforce(learning_rate=0.1, policy="table", baseline="present", baseline_decay=0.5)
@@ -58,7 +58,7 @@ def test_random_search_is_always_among_them_and_comes_first(standings):
 
 def test_the_winner_has_the_best_search_score_and_its_final_scores_are_reported(comparison, standings):
     known = comparison.tables()["long"]
-    for standing, search in ((standings[1], WholeSearch(Random())), (standings[3], WholeSearch(LEARNER, 2))):
+    for standing, search in ((standings[1], CompiledSearch(Random())), (standings[3], CompiledSearch(LEARNER, 2))):
         found = search.run(known, 200.0, range(5, 45))
         for i, rows in enumerate(found.rows.tolist()):
             seen = [row for row in rows if row >= 0]
@@ -71,7 +71,7 @@ def test_the_winner_has_the_best_search_score_and_its_final_scores_are_reported(
 
 def test_the_curve_is_the_mean_incumbent_and_its_band(comparison, standings):
     known = comparison.tables()["long"]
-    found = WholeSearch(Random()).run(known, 200.0, range(5, 45))
+    found = CompiledSearch(Random()).run(known, 200.0, range(5, 45))
     for point in (0, 3, 10, 77, 200):
         cost, values = point * 200.0 / (POINTS - 1), []
         for rows, spent in zip(found.rows, found.spent, strict=True):
@@ -88,7 +88,7 @@ def test_the_first_of_equals_wins_and_a_trial_counts_from_its_end_on(tmp_path):
     comparison = Comparison(SPACE, {"flat": problem}, {}, seeds=8)
     known = comparison.tables()["flat"]
     [standing] = compare(comparison, {"flat": known})
-    first = WholeSearch(Random()).run(known, 1.0, range(8)).rows[:, 0]
+    first = CompiledSearch(Random()).run(known, 1.0, range(8)).rows[:, 0]
     np.testing.assert_array_equal(standing.test, known.test[first])
     assert np.isnan(standing.curve[0])
     np.testing.assert_allclose(standing.curve[1:], known.test[first].mean())

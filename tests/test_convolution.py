@@ -10,8 +10,8 @@ import pytest
 from jax import lax
 from plain import jit, products
 
-from jaxnas.children import convolution
-from jaxnas.children.convolution import LAYOUT, around, correlate, mirrored
+from jaxnas.children.engines import convolution
+from jaxnas.children.engines.convolution import LAYOUT, around, correlate, mirrored
 
 
 class Case(NamedTuple):

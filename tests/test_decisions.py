@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxnas.children.chain import Chain, ConvLayer
+from jaxnas.children.chain.architecture import Chain, ConvLayer
 from jaxnas.decisions import Choice, Decisions
 from jaxnas.rng import key_for
 from jaxnas.spaces import SPACES, Cell201, ChainCNN, RecurrentCell, SkipCNN, StandardCell

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxnas.children.cell201 import OPERATIONS, Cell
+from jaxnas.children.cell201.architecture import OPERATIONS, Cell
 from jaxnas.cli import main
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Trial

@@ -9,9 +9,9 @@ import pytest
 from jax import lax
 from plain import around, jit
 
-from jaxnas.children.chain import Chain, ChainEnvelope, ConvLayer, executed
-from jaxnas.children.convolution import LAYOUT
+from jaxnas.children.chain.architecture import Chain, ChainEnvelope, ConvLayer, executed
 from jaxnas.children.engines import Branching, Padded, Ragged, Shape
+from jaxnas.children.engines.convolution import LAYOUT
 
 BATCH, MAP, OUTER = 2, (3, 4), Shape((4, 5), 6, 6)
 OWN = [

@@ -12,8 +12,8 @@ from plain import CHAINS, SPACE, live_numbers
 from plain_cell201 import CELLS
 from safetensors.numpy import load_file
 
-from jaxnas.children.chain_net import BatchNorm
-from jaxnas.children.skip import Skip, SkipLayer
+from jaxnas.children.layers import BatchNorm
+from jaxnas.children.skip.architecture import Skip, SkipLayer
 from jaxnas.export import export
 from jaxnas.export.bundle import appears
 from jaxnas.spaces import Cell201, SkipCNN

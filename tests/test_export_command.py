@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from exported import distance, logits, without_jaxnas
 
-from jaxnas.children.chain import Chain, ConvLayer
+from jaxnas.children.chain.architecture import Chain, ConvLayer
 from jaxnas.cli import main
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Trial

@@ -14,8 +14,8 @@ FLOORS = {
     "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2, "checkpoint": 2, "tables": 2,
     "evaluators": 3, "strategies": 3, "report": 3,
     "named_trial": 3, "contracts": 3,
-    "experiment": 4, "export": 4, "final": 4, "final_data": 4, "trained": 4, "record": 4, "search": 4, "whole": 4,
-    "compare": 4, "tabulate": 4,
+    "experiment": 4, "export": 4, "final": 4, "final_data": 4, "trained": 4, "record": 4, "search": 4,
+    "compiled_search": 4, "compare": 4, "tabulate": 4,
     "program_cache": 5, "overrides": 5, "setup": 5, "shipped": 5, "commands": 6, "cli": 7, "__main__": 8,
 }  # fmt: skip
 ONLY = {"strategies": {"decisions", "ranges", "settings"}, "report": {"ledger", "outcome"}}
@@ -30,7 +30,7 @@ SAME_FLOOR = {
     ("experiment", "final"),
     ("trained", "final"),
     ("export", "trained"),
-    ("compare", "whole"),
+    ("compare", "compiled_search"),
     ("tabulate", "experiment"),
     ("setup", "overrides"),
     ("setup", "program_cache"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_search import EXPERIMENT, Recorder, Silent
 
-from jaxnas.evaluators import Halving, Population, Train
+from jaxnas.evaluators import Population, SuccessiveHalving, Train
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Status
 from jaxnas.rewards import INFEASIBLE
@@ -32,13 +32,13 @@ def evaluate(halving, engine="branching"):
 
 @pytest.fixture(scope="module")
 def whole():
-    return evaluate(Halving())
+    return evaluate(SuccessiveHalving())
 
 
 def test_survivors_end_as_they_would_have_without(whole):
     expected, status, *_ = whole
     assert (status == Status.OK).all()
-    curve, status, score, order, bound = evaluate(Halving((1, 2), 0.5))
+    curve, status, score, order, bound = evaluate(SuccessiveHalving((1, 2), 0.5))
     first, second = expected[:, 0].argsort(kind="stable")[::-1], expected[:, 1]
     going = set(first[:3])  # ceil(6 / 2)
     last = sorted(going, key=lambda row: -second[row])[:2]  # ceil(6 / 4)
@@ -58,15 +58,17 @@ def test_ranks_and_ties():
     scores = {0: (0.5, 0.2), 2: (0.7, 0.0), 3: (0.5, 0.2), 4: (0.1, 0.9), 5: (0.5, 0.3)}
     order = [2, 5, 0, 3, 4]
     for count in range(1, 6):
-        assert Halving((1,), count / 10).survivors(0, 10, scores) == set(order[:count])
-    assert Halving((1,), 0.9).survivors(0, 6, scores) == set(order)  # one failed before the rung
+        assert SuccessiveHalving((1,), count / 10).survivors(0, 10, scores) == set(order[:count])
+    assert SuccessiveHalving((1,), 0.9).survivors(0, 6, scores) == set(order)  # one failed before the rung
 
 
 @pytest.mark.parametrize("kept", [0, 1, 3, 5])
 def test_a_resumed_round_stops_the_same_ones(tmp_path, kept):
     """Whatever part of the round the ledger had at the kill."""
     experiment = replace(
-        EXPERIMENT, evaluator=Population(TRAIN, halving=Halving((1, 2)), engine="branching", group_size=4), rounds=2
+        EXPERIMENT,
+        evaluator=Population(TRAIN, halving=SuccessiveHalving((1, 2)), engine="branching", group_size=4),
+        rounds=2,
     )
     plain = lambda ledger: [astuple(replace(t, seconds=0.0)) for t in ledger.trials()]
     (tmp_path / "whole").mkdir()
@@ -106,7 +108,7 @@ def test_a_rung_ranks_by_the_reward(whole):
 
 def going_on(reward) -> set[int]:
     """The rows that a rung leaves."""
-    bound = Population(TRAIN, engine="branching", halving=Halving((1,))).bind(SPACE, TASK, 3, N)
+    bound = Population(TRAIN, engine="branching", halving=SuccessiveHalving((1,))).bind(SPACE, TASK, 3, N)
     bound.rank_by(reward)
     status = np.zeros(N, int)
     for rows, outcome in bound(TOKENS, np.arange(N)):
@@ -120,6 +122,6 @@ def going_on(reward) -> set[int]:
 )
 def test_impossible_settings_are_refused(rungs, keep, message):
     with pytest.raises(ValueError, match=message):
-        Halving(rungs, keep)
+        SuccessiveHalving(rungs, keep)
     with pytest.raises(ValueError, match=r"rungs=\(3,\): each must be less than the 3 epochs"):
-        Population(TRAIN, halving=Halving((3,)))
+        Population(TRAIN, halving=SuccessiveHalving((3,)))

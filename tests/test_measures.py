@@ -14,6 +14,7 @@ from rich.console import Console
 from jaxnas import report
 from jaxnas.cli import main
 from jaxnas.compare import Comparison, Contender, Problem, as_json, compare, of_json
+from jaxnas.compiled_search import CompiledSearch
 from jaxnas.evaluators import Table
 from jaxnas.experiment import Experiment
 from jaxnas.ledger import Ledger
@@ -22,7 +23,6 @@ from jaxnas.rewards import Accuracy
 from jaxnas.search import Silent, search
 from jaxnas.strategies import Evolution, LocalSearch, Random, Reinforce
 from jaxnas.tasks import Digits
-from jaxnas.whole import WholeSearch
 from tests.toy_table import SPACE, columns, everything, write_csv
 
 SCORED = ("early", "valid", "test")
@@ -102,7 +102,7 @@ STRATEGIES = {
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_a_strategy_learns_to_avoid_failed_children_of_any_measure(tmp_path, name):
     known = write_csv(tmp_path / "t.csv", logs(failed=True)).read(SPACE)
-    late = lambda s: np.isnan(known.score[WholeSearch(s, 1, 20).run(known, 140.0, range(20)).rows[:, 30:50]]).mean()
+    late = lambda s: np.isnan(known.score[CompiledSearch(s, 1, 20).run(known, 140.0, range(20)).rows[:, 30:50]]).mean()
     assert late(STRATEGIES[name]) < late(Random()) - 0.1
 
 
@@ -110,7 +110,7 @@ def test_a_strategy_learns_to_avoid_failed_children_of_any_measure(tmp_path, nam
 def test_a_whole_search_over_log_probabilities_makes_the_trials_of_search(tmp_path, failed):
     table = write_csv(tmp_path / "t.csv", logs(failed))
     known, strategy = table.read(SPACE), Reinforce(0.1, policy="table")
-    [whole] = WholeSearch(strategy, 4).run(known, 60.0, [3]).rows
+    [whole] = CompiledSearch(strategy, 4).run(known, 60.0, [3]).rows
     rounds = int((whole >= 0).sum()) // 4
     reward = Accuracy(floor=known.floor)
     ledger = Ledger(tmp_path, write=True)
@@ -209,7 +209,7 @@ def place(tmp_path, monkeypatch):
 @pytest.mark.parametrize("after", [1, 2])
 def test_a_killed_comparison_goes_on_to_the_same_files(place, monkeypatch, capsys, after):
     assert main(["compare", "mine.py", "--out", "whole"]) == 0
-    run, left = WholeSearch.run, [after]
+    run, left = CompiledSearch.run, [after]
 
     def stops(self, *arguments):
         left[0] -= 1
@@ -217,7 +217,7 @@ def test_a_killed_comparison_goes_on_to_the_same_files(place, monkeypatch, capsy
             raise StoppedError
         return run(self, *arguments)
 
-    monkeypatch.setattr(WholeSearch, "run", stops)
+    monkeypatch.setattr(CompiledSearch, "run", stops)
     with pytest.raises(StoppedError):
         main(["compare", "mine.py", "--out", "killed"])
     with (place / "killed" / "standings.jsonl").open("ab") as file:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from finals import EXPERIMENT, TRIAL, final
 
-from jaxnas.children.chain import Chain, ConvLayer
+from jaxnas.children.chain.architecture import Chain, ConvLayer
 from jaxnas.children.normalised import check_normalised
-from jaxnas.children.skip import Skip, SkipLayer
+from jaxnas.children.skip.architecture import Skip, SkipLayer
 from jaxnas.evaluators import Population, Train
 from jaxnas.final import train_final
 from jaxnas.spaces import SPACES, Cell201, ChainCNN, RecurrentCell, SkipCNN

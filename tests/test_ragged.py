@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxnas.children import ragged
-from jaxnas.children.convolution import LAYOUT, around, reach
+from jaxnas.children.engines import ragged_kernel as ragged
+from jaxnas.children.engines.convolution import LAYOUT, around, reach
 
 BATCH, MAP, KERNEL, CHANNELS, FILTERS = 2, (19, 4), (5, 6), 40, 72  # in float32: 2 tiles of cells, channels and filters
 LIVE = {

@@ -10,10 +10,10 @@ import pytest
 from flax import nnx
 from plain_recurrent import step
 
-from jaxnas.children import recurrent
 from jaxnas.children.engines import Branching, Padded, Ragged
-from jaxnas.children.recurrent import ACTIVATIONS, COMBINATIONS, CellEnvelope, Standard, Tree, TreeEnvelope
-from jaxnas.children.recurrent_steps import step_of
+from jaxnas.children.recurrent import architecture as recurrent
+from jaxnas.children.recurrent.architecture import ACTIVATIONS, COMBINATIONS, CellEnvelope, Standard, Tree, TreeEnvelope
+from jaxnas.children.recurrent.steps import step_of
 from jaxnas.spaces import Cell201, ChainCNN, LanguageModel, RecurrentCell, SkipCNN, StandardCell
 
 PAPER = Tree((("add", "tanh"), ("multiply", "relu"), ("multiply", "sigmoid")), ("add", "relu"), 0, 1)

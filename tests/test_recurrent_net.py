@@ -11,7 +11,7 @@ from flax import nnx
 from plain_recurrent import logits
 
 from jaxnas.children.engines import Branching, Padded
-from jaxnas.children.recurrent_net import Dropout, Kept
+from jaxnas.children.recurrent.network import Dropout, Kept
 from jaxnas.rng import key_for
 from jaxnas.spaces import LanguageModel, RecurrentCell, StandardCell
 

@@ -16,6 +16,7 @@ from refusals import refused
 
 import jaxnas
 from jaxnas.compare import Comparison, Contender, Problem
+from jaxnas.compiled_search import CompiledSearch
 from jaxnas.evaluators import SGD, Adam, Evaluator, Optimiser, Population, Table, Train
 from jaxnas.experiment import Experiment
 from jaxnas.final import Final
@@ -30,7 +31,6 @@ from jaxnas.spaces import SPACES, ChainCNN, SkipCNN, Space
 from jaxnas.strategies import STRATEGIES, Bayes, Evolution, QLearning, QTuner, Random, Reinforce, Strategy
 from jaxnas.tasks import TASKS, Digits, Images, Task
 from jaxnas.tasks.classification import Augment
-from jaxnas.whole import WholeSearch
 
 MEMBERS = {
     Space: SPACES.values(),
@@ -335,5 +335,5 @@ def test_tables_that_would_not_fit_are_refused_before_they_are_made():
     bayes = Bayes()
     refused(lambda: bayes.propose(bayes.init(decisions, key), key, 10_000), "children=10000: Bayes", "1,000 a round")
     known = Table("digits").read(SHIPPED)
-    search = lambda: WholeSearch(Random()).run(known, 1e12, range(500))
+    search = lambda: CompiledSearch(Random()).run(known, 1e12, range(500))
     refused(search, "budget=1e+12: 500 seeds with", "trials each")

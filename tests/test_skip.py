@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxnas.children.skip import Skip, SkipLayer, cost, describe, places
+from jaxnas.children.skip.architecture import Skip, SkipLayer, cost, describe, places
 from jaxnas.decisions import ABSENT
 from jaxnas.rng import key_for
 from jaxnas.spaces import Growth, SkipCNN

@@ -13,8 +13,8 @@ from plain_skip import NETWORKS, PlainSkip, live_numbers, load, numbers, padding
 from steps import CLASSES, Trained, assert_same, backward, train
 
 from jaxnas.children.engines import Branching, Padded, Ragged
-from jaxnas.children.skip import Skip, SkipLayer, places
-from jaxnas.children.skip_net import SkipChildren
+from jaxnas.children.skip.architecture import Skip, SkipLayer, places
+from jaxnas.children.skip.network import SkipChildren
 from jaxnas.rng import key_for
 from jaxnas.spaces import SkipCNN
 from jaxnas.strategies import Random

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from steps import assert_equal
 
-from jaxnas.children.skip import Skip, SkipLayer
+from jaxnas.children.skip.architecture import Skip, SkipLayer
 from jaxnas.evaluators.population import Population
 from jaxnas.evaluators.train import SGD, Train, Trainer
 from jaxnas.experiment import Experiment

@@ -12,7 +12,7 @@ from flax import nnx
 from plain import PlainChain, live_numbers, load, numbers
 from steps import assert_equal
 
-from jaxnas.children.chain import envelope
+from jaxnas.children.chain.architecture import envelope
 from jaxnas.children.engines import Padded
 from jaxnas.evaluators import SGD, Train, programs
 from jaxnas.evaluators.train import Trainer

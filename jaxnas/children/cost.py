@@ -19,3 +19,8 @@ class Cost:
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+def more(filters: int, factor: float) -> int:
+    """So many times the filters, rounded, at least 1."""
+    return max(1, round(filters * factor))

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int
 
-from jaxnas.evaluators.halving import Halving
+from jaxnas.evaluators.halving import SuccessiveHalving
 from jaxnas.evaluators.optimisers import SGD, Adam, Optimiser
 from jaxnas.evaluators.population import Population
 from jaxnas.evaluators.table import Table
@@ -85,7 +85,7 @@ __all__ = [
     "Adam",
     "Evaluate",
     "Evaluator",
-    "Halving",
+    "SuccessiveHalving",
     "Measured",
     "Optimiser",
     "Plans",

@@ -9,7 +9,7 @@ from jaxnas.settings import settings
 
 
 @settings
-class Halving:
+class SuccessiveHalving:
     """Successive halving within a round. Survivors end as they would have without it.
 
     Attributes:

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from jaxnas.children.normalised import check_normalised
 from jaxnas.evaluators import mesh
-from jaxnas.evaluators.halving import Halving
+from jaxnas.evaluators.halving import SuccessiveHalving
 from jaxnas.evaluators.plan import EngineName, Group, Plan, Planner, Workload
 from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.fingerprint import of_data
@@ -47,7 +47,7 @@ class Population:
     train: Train = field(default_factory=Train)
     group_size: Children | None = None
     engine: EngineName = "auto"
-    halving: Halving = field(default_factory=Halving)
+    halving: SuccessiveHalving = field(default_factory=SuccessiveHalving)
     memory: Annotated[float, Range(0, 1e6, "(]")] | None = None
 
     def __post_init__(self):

@@ -5,7 +5,7 @@ Letters: T decisions.
 
 from typing import Protocol, runtime_checkable
 
-from jaxnas.children.recurrent_net import Dropout
+from jaxnas.children.recurrent.network import Dropout
 from jaxnas.spaces.cell201 import Cell201
 from jaxnas.spaces.chain import ChainCNN
 from jaxnas.spaces.recurrent import LanguageModel, RecurrentCell, StandardCell

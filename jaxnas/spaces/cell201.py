@@ -13,9 +13,9 @@ from typing import Annotated
 import numpy as np
 from jaxtyping import Int
 
-from jaxnas.children import cell201
-from jaxnas.children.cell201 import EDGES, OPERATIONS, Cell
-from jaxnas.children.cell201_net import CellChildren
+from jaxnas.children.cell201 import architecture as cell201
+from jaxnas.children.cell201.architecture import EDGES, OPERATIONS, Cell
+from jaxnas.children.cell201.network import CellChildren
 from jaxnas.decisions import Choice, Decisions
 from jaxnas.ranges import Range
 from jaxnas.settings import settings

@@ -14,8 +14,8 @@ from itertools import pairwise, product
 import numpy as np
 from jaxtyping import Int
 
-from jaxnas.children.chain import Chain, ChainEnvelope, ConvLayer
-from jaxnas.children.chain_net import ChainChildren
+from jaxnas.children.chain.architecture import Chain, ChainEnvelope, ConvLayer
+from jaxnas.children.chain.network import ChainChildren
 from jaxnas.decisions import ABSENT, Choice, Decisions
 from jaxnas.plain import shown
 from jaxnas.ranges import Filters, Layers, Pixels

@@ -14,8 +14,16 @@ from typing import Annotated
 import numpy as np
 from jaxtyping import Int
 
-from jaxnas.children.recurrent import ACTIVATIONS, COMBINATIONS, GATES, CellEnvelope, Standard, Tree, TreeEnvelope
-from jaxnas.children.recurrent_net import Dropout, RecurrentChildren
+from jaxnas.children.recurrent.architecture import (
+    ACTIVATIONS,
+    COMBINATIONS,
+    GATES,
+    CellEnvelope,
+    Standard,
+    Tree,
+    TreeEnvelope,
+)
+from jaxnas.children.recurrent.network import Dropout, RecurrentChildren
 from jaxnas.decisions import ABSENT, Choice, Decisions
 from jaxnas.ranges import Range
 from jaxnas.settings import settings

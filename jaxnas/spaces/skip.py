@@ -14,8 +14,8 @@ from typing import Annotated
 import numpy as np
 from jaxtyping import Bool, Int
 
-from jaxnas.children.skip import Kind, Skip, SkipLayer
-from jaxnas.children.skip_net import SkipChildren
+from jaxnas.children.skip.architecture import Kind, Skip, SkipLayer
+from jaxnas.children.skip.network import SkipChildren
 from jaxnas.decisions import ABSENT, Anchor, Choice, Decisions
 from jaxnas.ranges import Filters, LearningRate, Pixels, Range
 from jaxnas.settings import settings

@@ -37,7 +37,7 @@ ROUND = 128
 
 
 @runtime_checkable
-class Watch(Protocol):
+class Callback(Protocol):
     """Who is told how it goes."""
 
     def begin(self, trainings: int, done: int) -> None: ...
@@ -52,7 +52,7 @@ class Watch(Protocol):
 def tabulate(
     experiment: Experiment,
     out: Path,
-    watch: Watch,
+    watch: Callback,
     seeds: int = 1,
     sample: int | None = None,
     speed: float = SPEED,
@@ -150,7 +150,7 @@ def _check(experiment: Experiment, out: Path, seeds: int, speed: float) -> None:
         raise ValueError(f"evaluator.halving.rungs={rungs}: a table holds whole trainings, leave it empty")
 
 
-def _train(experiment: Experiment, tokens, seed: int, working: Working, watch: Watch) -> None:
+def _train(experiment: Experiment, tokens, seed: int, working: Working, watch: Callback) -> None:
     """Train what is missing of one seed. Finished rounds are gone through too: plans depend on those before."""
     if len(working.rows(seed)) == len(tokens):
         return
@@ -168,4 +168,4 @@ def _train(experiment: Experiment, tokens, seed: int, working: Working, watch: W
             watch.trained(len(rows))
 
 
-__all__ = ["MOST", "ROUND", "SPEED", "Watch", "architectures", "tabulate"]
+__all__ = ["MOST", "ROUND", "SPEED", "Callback", "architectures", "tabulate"]

@@ -4,7 +4,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from jaxnas.children.recurrent import GATES
+from jaxnas.children.recurrent.architecture import GATES
 from jaxnas.export.language import source
 from jaxnas.report.cells import Node, tree
 

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnas.children import tiles
-from jaxnas.children.masked import Statistics
-from jaxnas.children.skip_genes import AVERAGE, CONVOLUTION, IMAGE, TILE
+from jaxnas.children.layers import Statistics
+from jaxnas.children.skip import tiles
+from jaxnas.children.skip.genes import AVERAGE, CONVOLUTION, IMAGE, TILE
 
 
 class Values(NamedTuple):

@@ -21,12 +21,11 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxnas.children import recurrent
-from jaxnas.children.chain import more
-from jaxnas.children.cost import Cost
+from jaxnas.children.cost import Cost, more
 from jaxnas.children.engines import Branching, Engine, Padded, Ragged
-from jaxnas.children.recurrent import CellEnvelope, Envelope, Standard, Tree, TreeGenes
-from jaxnas.children.recurrent_steps import step_of
+from jaxnas.children.recurrent import architecture as recurrent
+from jaxnas.children.recurrent.architecture import CellEnvelope, Envelope, Standard, Tree, TreeGenes
+from jaxnas.children.recurrent.steps import step_of
 from jaxnas.ranges import Share
 from jaxnas.rng import key_for
 from jaxnas.settings import settings

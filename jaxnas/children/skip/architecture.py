@@ -1,6 +1,6 @@
 """Networks with skip connections as facts: architecture, sizes of maps, cost, description.
 
-How they compute is in `skip_net`. Layers are numbered from 1, 0 is the image. Letters: KH KW kernel height and width.
+How they compute is in `network`. Layers are numbered from 1, 0 is the image. Letters: KH KW kernel height and width.
 """
 
 from dataclasses import dataclass

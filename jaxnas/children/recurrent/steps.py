@@ -17,7 +17,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxnas.children.engines import Branching
-from jaxnas.children.recurrent import CellEnvelope, Envelope, Standard, Tree, TreeEnvelope, TreeGenes
+from jaxnas.children.recurrent.architecture import CellEnvelope, Envelope, Standard, Tree, TreeEnvelope, TreeGenes
 
 Products = Float[Array, "B G H"]
 State = Float[Array, "B H"]

@@ -12,10 +12,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from jaxnas.children.cell201 import EDGES, OPERATIONS, SIDES, STAGES, Cell, CellEnvelope, CellGenes
-from jaxnas.children.cell201_edges import Form, Values, cell, conv_norm
+from jaxnas.children.cell201.architecture import EDGES, OPERATIONS, SIDES, STAGES, Cell, CellEnvelope, CellGenes
+from jaxnas.children.cell201.edges import Form, Values, cell, conv_norm
 from jaxnas.children.engines import Padded
-from jaxnas.children.masked import Statistics
+from jaxnas.children.layers import Statistics
 from jaxnas.rng import key_for
 
 FIXED = 3

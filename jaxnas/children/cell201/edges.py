@@ -19,10 +19,11 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxnas.children import convolution, masked
-from jaxnas.children.cell201 import EDGES, OPERATIONS, SIDES, CellEnvelope
-from jaxnas.children.convolution import around, correlate
-from jaxnas.children.masked import Statistics
+from jaxnas.children import layers as masked
+from jaxnas.children.cell201.architecture import EDGES, OPERATIONS, SIDES, CellEnvelope
+from jaxnas.children.engines import convolution
+from jaxnas.children.engines.convolution import around, correlate
+from jaxnas.children.layers import Statistics
 
 NONE, SKIP, ONE, THREE, POOL = range(len(OPERATIONS))
 

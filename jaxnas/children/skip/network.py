@@ -18,17 +18,17 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from jaxnas.children import skip, skip_genes, skip_weights
-from jaxnas.children.backward import network
-from jaxnas.children.chain import more
-from jaxnas.children.chain_net import BatchNorm
-from jaxnas.children.cost import Cost
+from jaxnas.children.cost import Cost, more
 from jaxnas.children.engines import Branching, Engine
-from jaxnas.children.forward import Values
-from jaxnas.children.masked import Statistics
+from jaxnas.children.layers import BatchNorm, Statistics
 from jaxnas.children.normalised import Normalised
-from jaxnas.children.skip import Skip, SkipLayer, places
-from jaxnas.children.skip_genes import QUAD, TILE, SkipEnvelope, SkipGenes
+from jaxnas.children.skip import architecture as skip
+from jaxnas.children.skip import genes as skip_genes
+from jaxnas.children.skip import weights as skip_weights
+from jaxnas.children.skip.architecture import Skip, SkipLayer, places
+from jaxnas.children.skip.backward import network
+from jaxnas.children.skip.forward import Values
+from jaxnas.children.skip.genes import QUAD, TILE, SkipEnvelope, SkipGenes
 from jaxnas.rng import key_for
 
 COMPILED_LOOPS, COMPILED_PAIR = 70, 25

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
+from jaxnas.compiled_search import CompiledSearch
 from jaxnas.experiment import Experiment
 from jaxnas.ledger import Ledger
 from jaxnas.search import Silent, search
 from jaxnas.strategies import Random, Reinforce
 from jaxnas.tasks import Digits
-from jaxnas.whole import WholeSearch
 from tests.toy_table import SPACE, columns, write_csv
 
 LEARNER = Reinforce(learning_rate=0.1, policy="table", baseline="present", baseline_decay=0.5)
@@ -35,7 +35,7 @@ def known(table):
 @pytest.mark.parametrize("children", [1, 3])
 @pytest.mark.parametrize("strategy", [Random(), LEARNER], ids=["random", "learner"])
 def test_they_are_the_searches_of_the_loop(table, known, strategy, children, tmp_path):
-    found = WholeSearch(strategy, children).run(known, 30.0, range(4))
+    found = CompiledSearch(strategy, children).run(known, 30.0, range(4))
     for seed in range(4):
         (tmp_path / str(seed)).mkdir()
         ledger = Ledger(tmp_path / str(seed), write=True)
@@ -50,7 +50,7 @@ def test_they_are_the_searches_of_the_loop(table, known, strategy, children, tmp
 
 
 def test_the_trial_that_reaches_the_budget_counts(known):
-    found = WholeSearch(Random()).run(known, 20.0, range(50))
+    found = CompiledSearch(Random()).run(known, 20.0, range(50))
     for rows, trials, spent in zip(found.rows, found.trials, found.spent, strict=True):
         costs = np.cumsum(known.seconds[rows[:trials]])
         assert costs[-1] >= 20.0
@@ -61,21 +61,21 @@ def test_the_trial_that_reaches_the_budget_counts(known):
 
 
 def test_a_seed_does_not_depend_on_its_company(known):
-    together = WholeSearch(LEARNER, block=4).run(known, 25.0, range(11))
+    together = CompiledSearch(LEARNER, block=4).run(known, 25.0, range(11))
     for block, seeds in ((1, [7]), (1, range(6, 9)), (16, range(5, 10))):
-        apart = WholeSearch(LEARNER, block=block).run(known, 25.0, seeds)
+        apart = CompiledSearch(LEARNER, block=block).run(known, 25.0, seeds)
         for at, seed in enumerate(seeds):
             np.testing.assert_array_equal(apart.rows[at], together.rows[seed])
 
 
 def test_what_cannot_be_compiled_runs_on_the_host(known):
-    a, b = (WholeSearch(strategy, 2).run(known, 25.0, range(3, 6)) for strategy in (OnHost(), Random()))
+    a, b = (CompiledSearch(strategy, 2).run(known, 25.0, range(3, 6)) for strategy in (OnHost(), Random()))
     np.testing.assert_array_equal(a.trials, b.trials)
     np.testing.assert_array_equal(a.rows[:, : a.trials.max()], b.rows[:, : a.trials.max()])
 
 
 def test_one_program_serves_all_budgets_and_tables(known, tmp_path):
-    other, whole = write_csv(tmp_path / "t.csv", columns(seed=1)).read(SPACE), WholeSearch(Random())
+    other, whole = write_csv(tmp_path / "t.csv", columns(seed=1)).read(SPACE), CompiledSearch(Random())
     first = whole.run(known, 25.0, range(8))
     size = whole._program._cache_size()
     second = whole.run(other, 28.0, range(8))
@@ -95,7 +95,7 @@ def test_the_strategy_is_told_the_scores_and_0_for_a_failure(tmp_path):
     scores = columns()["early"].astype(object)
     scores[::2] = ""
     known = write_csv(tmp_path / "t.csv", columns() | {"early": scores}).read(SPACE)
-    WholeSearch(Listening()).run(known, 30.0, [0])
+    CompiledSearch(Listening()).run(known, 30.0, [0])
     jax.effects_barrier()
     assert {reward == 0 for _, reward in heard} == {True, False}
     for tokens, reward in heard:
@@ -106,4 +106,4 @@ def test_the_strategy_is_told_the_scores_and_0_for_a_failure(tmp_path):
 def test_a_table_with_gaps_is_refused(strategy, tmp_path):
     short = {name: column[:40] for name, column in columns().items()}
     with pytest.raises(ValueError, match="the table holds 40 architectures, but a strategy proposed one"):
-        WholeSearch(strategy).run(write_csv(tmp_path / "t.csv", short).read(SPACE), 30.0, range(3))
+        CompiledSearch(strategy).run(write_csv(tmp_path / "t.csv", short).read(SPACE), 30.0, range(3))

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxnas.children.convolution import reach
 from jaxnas.children.engines import Branching, Engine, Padded, Ragged
-from jaxnas.children.skip import Place, Skip, SkipLayer, places
+from jaxnas.children.engines.convolution import reach
+from jaxnas.children.skip.architecture import Place, Skip, SkipLayer, places
 
 TILE = 16
 """Pixels that are worked on at a time, each with a whole batch."""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from jaxnas.children.convolution import reach
-from jaxnas.children.skip import Place, Skip, places
-from jaxnas.children.skip_genes import SkipGenes
+from jaxnas.children.engines.convolution import reach
+from jaxnas.children.skip.architecture import Place, Skip, places
+from jaxnas.children.skip.genes import SkipGenes
 
 
 def weights(network, architecture: Skip, genes: SkipGenes, input_shape: tuple[int, int, int]) -> dict[str, np.ndarray]:

@@ -17,14 +17,22 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from jaxnas.children import cell201, convolution, masked
-from jaxnas.children.cell201 import EDGES, OPERATIONS, SIDES, STAGES, Cell, CellEnvelope, CellGenes, Skeleton
-from jaxnas.children.cell201_layers import ConvNorm, Drawn, Reduction, Stage, form_of
-from jaxnas.children.chain import more
-from jaxnas.children.chain_net import BatchNorm
-from jaxnas.children.cost import Cost
-from jaxnas.children.engines import Branching, Engine, Padded, Ragged
-from jaxnas.children.masked import Statistics
+from jaxnas.children import layers as masked
+from jaxnas.children.cell201 import architecture as cell201
+from jaxnas.children.cell201.architecture import (
+    EDGES,
+    OPERATIONS,
+    SIDES,
+    STAGES,
+    Cell,
+    CellEnvelope,
+    CellGenes,
+    Skeleton,
+)
+from jaxnas.children.cell201.layers import ConvNorm, Drawn, Reduction, Stage, form_of
+from jaxnas.children.cost import Cost, more
+from jaxnas.children.engines import Branching, Engine, Padded, Ragged, convolution
+from jaxnas.children.layers import BatchNorm, Statistics
 from jaxnas.children.normalised import Normalised
 from jaxnas.rng import key_for
 

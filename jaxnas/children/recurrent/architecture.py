@@ -2,7 +2,7 @@
 
 A cell is a binary tree. Each leaf combines a product of x_t with one of h_{t-1}, each inner node the values of the two
 nodes below it, by a combination and an activation; the value of one node takes in c_{t-1}, and what another one has
-before its activation becomes c_t. The network is in `recurrent_net`, the arithmetic of a step in `recurrent_steps`.
+before its activation becomes c_t. The network is in `network`, the arithmetic of a step in `steps`.
 
 References:
     Zoph & Le, Neural Architecture Search with Reinforcement Learning, 2017, section 3.4

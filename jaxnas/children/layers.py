@@ -6,6 +6,7 @@ stays zero. A kernel lies in the middle of its padded block. How a convolution r
 Letters: B batch, H W height and width of the map, F filters.
 """
 
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -13,6 +14,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """momentum: how much of the old running statistics is kept at a step; epsilon: added to the variance."""
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
 
 
 def stride_over(y: Float[Array, "B H W F"], step: Int[Array, "2"]) -> Float[Array, "B H W F"]:

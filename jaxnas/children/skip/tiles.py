@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnas.children.skip_genes import QUAD, TILE
+from jaxnas.children.skip.genes import QUAD, TILE
 
 
 def layers(inside, genes):

@@ -53,7 +53,7 @@ class Searches:
     spent: Float[np.ndarray, "S M"]
 
 
-class WholeSearch:
+class CompiledSearch:
     """Searches of one strategy; tables of one space with as many rows share what is compiled.
 
     Args:

@@ -9,8 +9,8 @@ import pytest
 from flax import nnx
 from plain import jit
 
-from jaxnas.children import masked
-from jaxnas.children.masked import Statistics, normalise
+from jaxnas.children import layers as masked
+from jaxnas.children.layers import Statistics, normalise
 
 BATCH, MAP = 3, (7, 5)
 SCALE = np.array([1.5, -0.7, 0.3, 0.0], np.float32)  # the last filter is one that the child lacks

@@ -2,7 +2,7 @@
 
 All children's arrays are padded to one shape, but the loops of the kernels run over each child's own taps and channels
 alone (Pallas, Triton backend for CUDA; the interpreter elsewhere, which is for tests, not for speed). A child that
-lacks the layer has sizes 0: it costs the writing of its zeros. Arrays hold a child as `masked` says.
+lacks the layer has sizes 0: it costs the writing of its zeros. Arrays hold a child as `layers` says.
 
 The axis that is summed must hold zeros where a child ends (channels of x and w; filters of dy, for the gradient of x),
 up to the next multiple of `PIECE`; what lies further, at dead taps or in dead outputs alone does not count. Products of
@@ -24,7 +24,7 @@ from jax.experimental.pallas import triton
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Int, Int32
 
-from jaxnas.children.convolution import Pads, around, dilate, reach
+from jaxnas.children.engines.convolution import Pads, around, dilate, reach
 
 Pair = tuple[int, int]
 

@@ -13,22 +13,15 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from jaxnas.children import chain, masked
-from jaxnas.children.chain import Chain, ChainEnvelope, ChainGenes, ConvLayer, LayerGenes
-from jaxnas.children.convolution import reach
-from jaxnas.children.cost import Cost
+from jaxnas.children import layers as masked
+from jaxnas.children.chain import architecture as chain
+from jaxnas.children.chain.architecture import Chain, ChainEnvelope, ChainGenes, ConvLayer, LayerGenes
+from jaxnas.children.cost import Cost, more
 from jaxnas.children.engines import Branching, Engine, Padded
-from jaxnas.children.masked import Statistics
+from jaxnas.children.engines.convolution import reach
+from jaxnas.children.layers import BatchNorm, Statistics
 from jaxnas.children.normalised import Normalised
 from jaxnas.rng import key_for
-
-
-@dataclass(frozen=True)
-class BatchNorm:
-    """momentum: how much of the old running statistics is kept at a step; epsilon: added to the variance."""
-
-    momentum: float = 0.9
-    epsilon: float = 1e-5
 
 
 @dataclass(frozen=True)
@@ -111,7 +104,7 @@ class ChainChildren:
     def widened(self, factor: float) -> "ChainChildren":
         """The chains of the space with so many times the filters, and other initial weights: what `widen` gives."""
         full = replace(self.full, layers=self.widen(Chain(self.full.layers), factor).layers)
-        return replace(self, full=full, filters=tuple(sorted({chain.more(count, factor) for count in self.filters})))
+        return replace(self, full=full, filters=tuple(sorted({more(count, factor) for count in self.filters})))
 
     def widen(self, architecture: Chain, factor: float) -> Chain:
         """One chain with so many times the filters in every layer; it is one of ``widened(factor)``."""

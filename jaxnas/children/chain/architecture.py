@@ -1,6 +1,6 @@
 """Chains of convolutions as facts: architecture, envelope of several, genes that place one, cost.
 
-The network itself is in `chain_net`. Letters: F filters, KH KW kernel height and width.
+The network itself is in `network`. Letters: F filters, KH KW kernel height and width.
 """
 
 import math
@@ -13,9 +13,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxnas.children.convolution import reach
-from jaxnas.children.cost import Cost
+from jaxnas.children.cost import Cost, more
 from jaxnas.children.engines import Engine, Padded, Shape
+from jaxnas.children.engines.convolution import reach
 
 
 @dataclass(frozen=True)
@@ -135,11 +135,6 @@ def map_sizes(
 def envelope(architectures: Sequence[Chain]) -> ChainEnvelope:
     """The smallest envelope that holds them all. That of a single chain has no padding: it is the ordinary network."""
     return reduce(or_, (ChainEnvelope(a.layers, (len(a.layers),)) for a in architectures))
-
-
-def more(filters: int, factor: float) -> int:
-    """So many times the filters, rounded, at least 1."""
-    return max(1, round(filters * factor))
 
 
 def widen(architecture: Chain, factor: float) -> Chain:

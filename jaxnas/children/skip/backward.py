@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnas.children import tiles
-from jaxnas.children.forward import Values, Walked, walk
-from jaxnas.children.skip_genes import AVERAGE, CONVOLUTION, TILE, SkipEnvelope, SkipGenes
+from jaxnas.children.skip import tiles
+from jaxnas.children.skip.forward import Values, Walked, walk
+from jaxnas.children.skip.genes import AVERAGE, CONVOLUTION, TILE, SkipEnvelope, SkipGenes
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))

@@ -1,0 +1,66 @@
+"""The *branching* engine: a program with an exact convolution for each shape of the space."""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import ClassVar
+
+from jaxnas.children.engines import convolution
+from jaxnas.children.engines.engine import Shape, Sides
+from jaxnas.children.engines.padded import Padded
+from jaxnas.children.engines.switch import Table, conv
+
+
+@dataclass(frozen=True)
+class Branching:
+    """A program with an exact convolution for each shape of the space; each child takes its own branch.
+
+    For children that run in turn: under `jax.vmap` every branch would run for every child.
+
+    Attributes:
+        kernels: all pairs of kernel sides.
+        filters: classes of filters, ascending; a child's channels are rounded up to the next class.
+    """
+
+    in_turn: ClassVar[bool] = True
+    skips_absent: ClassVar[bool] = True
+
+    kernels: tuple[Sides, ...]
+    filters: tuple[int, ...]
+
+    def pairs(self, channels: int, first: bool) -> tuple[Sides, ...]:
+        """The classes of (channels in, filters) of a layer; the first layer's channels are those of the image."""
+        return tuple(product((channels,) if first else self.filters, self.filters))
+
+    def branch(self, padded: Shape, own: Shape | None, first: bool) -> int:
+        pairs = self.pairs(padded.channels, first)
+        if own is None:
+            return len(pairs) * len(self.kernels)
+        rounded = own.channels if first else self._class(own.channels), self._class(own.filters)
+        if own.kernel not in self.kernels or rounded not in pairs:
+            raise ValueError(f"no branch for {own}: there are {self.kernels} of {pairs} channels")
+        return pairs.index(rounded) * len(self.kernels) + self.kernels.index(own.kernel)
+
+    def conv(self, x, w, branch, stride: Sides, first: bool, dtype):
+        table = self._exact(w.shape[2], x.shape[2], first)
+        return conv(x, w, branch, stride, table, dtype, first)
+
+    def executed(self, size: Sides, padded: Shape, own: Shape | None, stride: Sides, first: bool) -> int:
+        if self._exact(padded.channels, size[1], first) is None:
+            return Padded().executed(size, padded, own, stride, first)
+        if own is None:
+            return 0
+        channels = own.channels if first else self._class(own.channels)
+        return convolution.multiply_adds(size, (*own.kernel, channels, self._class(own.filters)), stride)
+
+    def branches(self, width: int, padded: Shape, first: bool) -> int:
+        table = self._exact(padded.channels, width, first)
+        return 1 if table is None else len(table.kernels) * len(table.pairs)
+
+    def _exact(self, channels: int, width: int, first: bool) -> Table | None:
+        """None where the form of the convolution is so large that its branches would not pay."""
+        if convolution.by_bands(width, channels):
+            return None
+        return Table(self.kernels, self.pairs(channels, first))
+
+    def _class(self, filters: int) -> int | None:
+        return next((c for c in self.filters if c >= filters), None)

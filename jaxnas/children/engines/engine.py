@@ -1,0 +1,41 @@
+"""What an engine is: how the convolution of a padded layer runs inside its envelope. The same numbers, different work.
+
+Letters: B batch, H W height and width of the map, C channels in, F filters, KH KW kernel height and width.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+
+import jax
+
+Sides = tuple[int, int]
+
+
+class Shape(NamedTuple):
+    """A convolution's kernel sides, channels in and filters."""
+
+    kernel: Sides
+    channels: int
+    filters: int
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """A frozen dataclass. It is part of an envelope, and so of the key of a compiled program."""
+
+    in_turn: ClassVar[bool]
+    """Whether children must run one after the other."""
+    skips_absent: ClassVar[bool]
+    """Whether a layer that a child lacks costs no work."""
+
+    def branch(self, padded: Shape, own: Shape | None, first: bool) -> int | Sequence[int]:
+        """Which branch serves a child's layer, None where the child lacks it. Raises ValueError where none does."""
+
+    def conv(self, x, w, branch, stride: Sides, first: bool, dtype) -> jax.Array:
+        """x ``[B, H, W, C]``, w ``[KH, KW, C, F]`` -> ``[B, ceil(H / stride), ceil(W / stride), F]`` in float32."""
+
+    def executed(self, size: Sides, padded: Shape, own: Shape | None, stride: Sides, first: bool) -> int:
+        """Multiply-adds that run forward for one example of a child on a map of ``size``."""
+
+    def branches(self, width: int, padded: Shape, first: bool) -> int:
+        """How many convolutions a layer on maps of this width compiles."""

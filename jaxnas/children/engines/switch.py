@@ -1,0 +1,114 @@
+"""The convolution of one branch among many, and its gradients, which are taken around the switch.
+
+Letters: B batch, H W height and width of the map, C channels in, F filters, KH KW kernel height and width.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxnas.children.engines import convolution
+from jaxnas.children.engines.convolution import around, correlate, reach
+from jaxnas.children.engines.engine import Sides
+
+
+class Table(NamedTuple):
+    """A layer's branches: each kernel for each pair of (channels in, filters), and one more for an absent layer."""
+
+    kernels: tuple[Sides, ...]
+    pairs: tuple[Sides, ...]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5, 6))
+def conv(x, w, branch, stride, table, dtype, first):
+    """The convolution of one branch. Gradients are taken around the switch, so what is kept for them is (x, w) alone,
+    not one copy for each branch."""
+    x, w = x.astype(dtype), w.astype(dtype)
+    if table is None:
+        return correlate(x, w, stride, around(w.shape[:2]))
+
+    def run(pair, kernel):
+        operand, own = x[..., : pair[0]], w[:, :, : pair[0], : pair[1]]
+        exact = lambda k: correlate(operand, _middle(own, k), stride, around(k))
+        return _widen(lax.switch(kernel, [partial(exact, k) for k in table.kernels]), w.shape[3])
+
+    return _switch(branch, table, run)
+
+
+def _conv_forward(x, w, branch, stride, table, dtype, first):
+    return conv(x, w, branch, stride, table, dtype, first), (x.astype(dtype), w.astype(dtype), branch)
+
+
+def _conv_backward(stride, table, dtype, first, residuals, dy):
+    x, w, branch = residuals
+    dy = convolution.dilate(dy.astype(dtype), stride, x.shape[1:3])
+    if table is None:
+        dw = convolution.weight_gradient(x, dy, w.shape[:2])
+        dx = None if first else convolution.input_gradient(dy, w)
+    else:
+        dw = _weight_gradient(x, dy, w.shape, branch, table)
+        dx = None if first else _input_gradient(dy, w, branch, table)
+    return jnp.zeros(x.shape) if first else dx, dw, None  # nobody asks for the gradient of an image
+
+
+conv.defvjp(_conv_forward, _conv_backward)
+
+
+def _input_gradient(dy, w, branch, table: Table):
+    turned = convolution.flipped(w)
+
+    def run(pair, kernel):
+        operand, own = dy[..., : pair[1]], turned[:, :, : pair[1], : pair[0]]
+        exact = lambda k: correlate(operand, _middle(own, k, mirrored=True), (1, 1), convolution.mirrored(k))
+        return _widen(lax.switch(kernel, [partial(exact, k) for k in table.kernels]), w.shape[2])
+
+    return _switch(branch, table, run)
+
+
+def _weight_gradient(x, dy, shape, branch, table: Table):
+    """A branch for each kernel width; the kernel's rows are a loop of so many turns."""
+    widths = sorted({k[1] for k in table.kernels})
+    width_of = np.array([widths.index(k[1]) for k in table.kernels], np.int32)
+    rows_of = np.array([(_first(shape[0], k[0]), k[0]) for k in table.kernels], np.int32)
+
+    def run(pair, kernel):
+        def exact(width):
+            rows = jnp.asarray(rows_of)[kernel]
+            dw = convolution.weight_gradient_by_rows(x[..., : pair[0]], dy[..., : pair[1]], rows, shape[0], width)
+            left = _first(shape[1], width)
+            ends = (shape[1] - width - left, shape[2] - pair[0], shape[3] - pair[1])
+            return jnp.pad(dw, [(0, 0), (left, ends[0]), (0, ends[1]), (0, ends[2])])
+
+        return lax.switch(jnp.asarray(width_of)[kernel], [partial(exact, width) for width in widths])
+
+    return _switch(branch, table, run)
+
+
+def _switch(branch, table: Table, run: Callable):
+    """``run(pair, number of the kernel)`` of the branch's pair; zeros where the layer is absent."""
+    pair, kernel = branch // len(table.kernels), branch % len(table.kernels)
+    result = jax.eval_shape(lambda: run(table.pairs[0], kernel))
+    absent = lambda kernel: jnp.zeros(result.shape, result.dtype)
+    return lax.switch(pair, [*(partial(run, p) for p in table.pairs), absent], kernel)
+
+
+def _widen(x, channels: int):
+    return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, channels - x.shape[-1])])
+
+
+def _middle(w, kernel: Sides, mirrored: bool = False):
+    """The live part of a padded kernel, or of one that was flipped."""
+    top, left = (_first(w.shape[i], kernel[i]) for i in (0, 1))
+    if mirrored:
+        top, left = w.shape[0] - top - kernel[0], w.shape[1] - left - kernel[1]
+    return w[top : top + kernel[0], left : left + kernel[1]]
+
+
+def _first(padded: int, side: int) -> int:
+    """Where a kernel side begins in its padded block."""
+    return reach(padded)[0] - reach(side)[0]
