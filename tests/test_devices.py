@@ -35,7 +35,7 @@ def ledgers(tmp_path_factory):
 
     def begin(devices, rounds):
         folder = tmp_path_factory.mktemp(f"on-{devices}")
-        environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)}
+        environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices), "NPROC": "4"}  # more devices than cores
         command = [sys.executable, "-c", SEARCH, str(folder), *rounds]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
