@@ -38,6 +38,7 @@ import numpy as np
 import workloads
 
 from jaxnas import setup
+from jaxnas.children import alone, unpadded
 from jaxnas.children.engines import Branching, Padded
 from jaxnas.evaluators.train import Trainer
 
@@ -63,7 +64,7 @@ def run_alone(found, options) -> dict:
     trainer, cells = _trainer(found), _cells(found, options.children)
     began = _ready()
     for number in options.cells:
-        inside = trainer.children.envelope([cells[number]])
+        inside = unpadded(trainer.children, cells[number])
         trainer.run(inside, [trainer.children.place(cells[number], inside)], [number])
     return _answer(began, trainer, len(options.cells))
 
@@ -78,7 +79,8 @@ def run_forms(found, options) -> dict:
     _ready()
     for _ in range(options.repeats):
         for number, cell in enumerate(cells):
-            insides = children.envelope([cell]), children.whole(Branching((), ())), children.whole(Padded())
+            common = [children.envelope([], engine, ()) for engine in (Branching((), ()), Padded())]
+            insides = unpadded(children, cell), *common
             for form, inside in zip(FORMS, insides, strict=True):
                 programs, before = len(trainer.programs), trainer.compile_seconds
                 result = trainer.run(inside, [children.place(cell, inside)], [number], scored=())
@@ -285,7 +287,7 @@ def main() -> None:
         return
     train, (spec, data) = found.evaluator.train, cell_workloads.spec_and_data(found)
     symbols = data.seen(train.batch_size) * train.epochs
-    work = 6 * spec.cost(_cells(found, 1)[0]).multiply_adds  # of all cells alike
+    work = 6 * alone(spec, _cells(found, 1)[0]).multiply_adds  # of all cells alike
     print(
         f"{workloads.machine()}\n{options.config}: {options.children} cells x {symbols:,} symbols, {train}", flush=True
     )

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from flax import nnx
 
+from jaxnas.children import unpadded
 from jaxnas.evaluators import Adam
 from jaxnas.experiment import Experiment
 from jaxnas.rng import key_for
@@ -46,7 +47,7 @@ def write(found: Experiment, cells: list, path: Path) -> list[list[float]]:
     settings["architectures"] = [spec.describe(cell) for cell in cells]
     arrays, losses, root = _chunks(data, train.batch_size), [], key_for(found.seed, "training")
     for number, cell in enumerate(cells):
-        network = spec.build(spec.envelope([cell]), (), key_for(root, "child", number))
+        network = spec.build(unpadded(spec, cell), (), key_for(root, "child", number))
         arrays |= {f"{number}:{name}": value for name, value in spec.weights(network, cell).items()}
         losses.append(first_losses(found, spec, data, network))
     np.savez(path, settings=json.dumps(settings), **arrays)
@@ -59,7 +60,7 @@ def first_losses(found: Experiment, spec, data, network) -> list[float]:
     constant = dataclasses.replace(train.optimiser, schedule="constant")
     optimiser = constant.transformation(data.steps(train.batch_size), train.epochs)
     graph, parameters = nnx.split(network)
-    state, memory, losses = optimiser.init(parameters), spec.memory(train.batch_size), []
+    state, memory, losses = optimiser.init(parameters), spec.nothing(train.batch_size), []
     order = data.order(key_for(found.seed, "order"), train.batch_size)
 
     @jax.jit
@@ -67,7 +68,7 @@ def first_losses(found: Experiment, spec, data, network) -> list[float]:
         batch = data.training(order, number)
 
         def loss(parameters):
-            logits, after = nnx.merge(graph, parameters)(task.inputs(batch.examples, data), (), True, memory)
+            logits, after = nnx.merge(graph, parameters)(task.inputs(batch.examples, data), (), True, memory, root)
             return task.loss(logits, batch.labels).mean(), after
 
         (value, memory), gradient = jax.value_and_grad(loss, has_aux=True)(parameters)

@@ -27,6 +27,7 @@ import numpy as np
 import workloads
 
 from jaxnas import setup
+from jaxnas.children import alone
 from jaxnas.children.recurrent.architecture import Standard
 from jaxnas.evaluators import Population
 from jaxnas.experiment import Experiment
@@ -108,14 +109,14 @@ def _kinds(experiment: Experiment, found: Trial) -> dict[str, tuple[RecurrentCel
         cell = space.decode(np.array(tokens, np.int32))
         unseen = 2**30  # initial weights depend on the trial's number
         facts = children(space).describe(cell), "ok", None, 0.0, ()
-        cost = children(space).cost(cell)
+        cost = alone(children(space), cell)
         return Trial(unseen, 0, tuple(tokens), *facts, cost.parameters, cost.multiply_adds, 0.0, 1)
 
     own = trial(experiment.space, found.tokens)
     spaces = {"found": experiment.space}
     for cell in ("lstm", "gru"):
         of = lambda hidden, cell=cell: StandardCell(cell, replace(model, hidden=hidden))
-        size = lambda hidden, of=of, cell=cell: children(of(hidden)).cost(Standard(cell)).parameters
+        size = lambda hidden, of=of, cell=cell: alone(children(of(hidden)), Standard(cell)).parameters
         above = next(hidden for hidden in count(1) if size(hidden) >= own.parameters)
         spaces[cell] = of(min(range(max(1, above - 1), above + 1), key=lambda h: abs(size(h) - own.parameters)))
     return {name: (space, own if name == "found" else trial(space, (0,))) for name, space in spaces.items()}

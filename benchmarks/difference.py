@@ -16,6 +16,7 @@ import numpy as np
 import workloads
 
 from jaxnas import setup
+from jaxnas.children import unpadded
 from jaxnas.evaluators.plan import Group
 from jaxnas.evaluators.train import Trainer
 
@@ -37,7 +38,7 @@ def price(evaluate, architectures: list, n: int, repeats: int) -> tuple[float, f
     together = sum(seconds(trainer, group, mixed, repeats) for group in groups)
     alone = []
     for architecture in architectures[:KINDS]:
-        copies, inside = [architecture] * n, children.envelope([architecture])
+        copies, inside = [architecture] * n, unpadded(children, architecture)
         alone.append(seconds(trainer, planner.group(range(n), inside, n, copies), copies, repeats))
     return together, statistics.mean(alone)
 
@@ -65,7 +66,7 @@ def main() -> None:
         groups = evaluate.planner.plan(architectures[:n]).groups
         took = sum(seconds(trainer, group, architectures, options.repeats) for group in groups)
         speed = n * trainer.steps * train.batch_size * train.epochs / took
-        work = 6 * np.mean([evaluate.children.cost(a).multiply_adds for a in architectures[:n]])
+        work = 6 * np.mean([alone(evaluate.children, a).multiply_adds for a in architectures[:n]])
         print(f"{n:8} {speed:9,.0f} {speed * work / 1e9:15.1f}", flush=True)
         n *= 4
 

@@ -15,6 +15,7 @@ import numpy as np
 import workloads
 
 from jaxnas import setup
+from jaxnas.children import alone
 from jaxnas.evaluators.plan import TRAINING
 from jaxnas.evaluators.train import Trainer
 
@@ -37,13 +38,14 @@ def main() -> None:
     for engine in evaluate.planner.engines:
         if not engine.in_turn:
             continue
-        trainer, inside = Trainer(children, found.task, data, train, found.seed), children.roof(networks, engine)
+        trainer = Trainer(children, found.task, data, train, found.seed)
+        inside = children.envelope(networks, engine, ())
         group = evaluate.planner.group(range(len(networks)), inside, len(networks), networks)
         genes = [children.place(networks[row], inside) for row in group.filled]
         result = trainer.run(inside, genes, group.filled, live=group.live)
         images = len(networks) * trainer.steps * train.batch_size * train.epochs
-        useful = np.mean([children.cost(a).multiply_adds for a in networks])
-        executed = np.mean([children.executed(a, inside) for a in networks])
+        useful = np.mean([alone(children, a).multiply_adds for a in networks])
+        executed = np.mean([children.work(inside, a).executed for a in networks])
         speed, devices = images / result.seconds, trainer.mesh.devices.size
         numbers = f"{trainer.compile_seconds:.1f}", f"{executed / useful:.2f}", f"{speed:,.0f}"
         rates = f"{6 * useful * speed / 1e9:.1f}", f"{TRAINING * executed * speed / devices / 1e9:.2f}"

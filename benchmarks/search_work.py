@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxnas import setup
+from jaxnas.children import alone
 from jaxnas.decisions import ABSENT
 from jaxnas.rng import key_for
 from jaxnas.strategies import Random
@@ -37,7 +38,7 @@ def main() -> None:
     images, total = len(data.train) // train.batch_size * train.batch_size * train.epochs, 0.0
     print(f"{'trials':>8} {'M multiply-adds':>16} {'M parameters':>13}")
     for columns, count in rounds.values():
-        costs = [children.cost(space.decode(np.where(columns, row, ABSENT))) for row in tokens]
+        costs = [alone(children, space.decode(np.where(columns, row, ABSENT))) for row in tokens]
         work, size = (np.mean([getattr(c, name) for c in costs]) for name in ("multiply_adds", "parameters"))
         print(f"{count * found.children:8,} {work / 1e6:16,.1f} {size / 1e6:13,.2f}")
         total += 6 * work * images * count * found.children

@@ -33,6 +33,7 @@ import numpy as np
 import workloads
 
 from jaxnas import setup
+from jaxnas.children import alone, unpadded
 from jaxnas.evaluators.train import Trainer
 
 HERE = Path(__file__).parent
@@ -73,7 +74,7 @@ def run_jax(options) -> dict:
     began = time.perf_counter()
     for i, row in enumerate(workloads.sample(found, min(options.few, options.children))):
         architecture = found.space.decode(row)
-        inside = spec.envelope([architecture])
+        inside = unpadded(spec, architecture)
         trainer.run(inside, [spec.place(architecture, inside)], [i])
     facts = {"seconds": time.perf_counter() - began, "compile": trainer.compile_seconds, "memory": _memory()}
     return facts | {"programs": len(trainer.programs), "children": i + 1, "executed": 1.0}
@@ -111,7 +112,7 @@ def _costs(options) -> list[int]:
     found = workloads.experiment(options)
     data = found.task.search_data(found.seed)
     spec = found.space.children(data.input_shape, data.classes)
-    return [spec.cost(found.space.decode(row)).multiply_adds for row in workloads.sample(found, options.children)]
+    return [alone(spec, found.space.decode(row)).multiply_adds for row in workloads.sample(found, options.children)]
 
 
 def _apart(options, contender: str, environment: dict[str, str]) -> dict:

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxnas import fingerprint
 from jaxnas.checkpoint import MOVE, Checkpoints
+from jaxnas.children import Widens, alone, unpadded
 from jaxnas.children.normalised import check_normalised
 from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.final_data import check_final_data
@@ -185,7 +186,7 @@ def widened(children, architecture, factor: float):
     """
     if factor == 1:
         return children, architecture
-    if not hasattr(children, "widened"):
+    if not isinstance(children, Widens):
         raise ValueError(f"final.width={factor}: {type(children).__name__} has no `widened`: leave width at 1")
     return children.widened(factor), children.widen(architecture, factor)
 
@@ -204,7 +205,7 @@ class _Training:
         architecture = experiment.space.decode(np.array(trial.tokens, np.int32))
         self.children, self.architecture = widened(children, architecture, self.final.width)
         check_normalised(self.children, train.batch_size, self.architecture)
-        self.inside = self.children.envelope([self.architecture])
+        self.inside = unpadded(self.children, self.architecture, jax.local_devices()[0].platform)
         devices = min(seeds, len(jax.local_devices()))
         self.trainer = Trainer(self.children, task, self.data, train, experiment.seed, devices, own_batches=True)
         self.live = [seed < seeds for seed in range(-(-seeds // devices) * devices)]
@@ -236,7 +237,7 @@ class _Training:
             return self._result([None] * self.final.seeds)
         scores = [float(row[-1]) if good else None for row, good in zip(result.curve, alive, strict=True)]
         self.facts["result"] = self._result(scores[: self.final.seeds])
-        self._save(total, result.states._replace(optimiser=()))
+        self._save(total, result.states._replace(learnt=result.states.learnt._replace(optimiser=())))
         return self.facts["result"]
 
     def _train(self, epochs: range, since: Sequence[Result] | None, alive) -> Result:
@@ -248,7 +249,7 @@ class _Training:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
             raise ValueError(
-                f"{self.final.seeds} networks of {self.children.cost(self.architecture).parameters:,} parameters do "
+                f"{self.final.seeds} networks of {alone(self.children, self.architecture).parameters:,} parameters do "
                 "not fit into memory together: lower --final.seeds or --final.train.batch-size"
             ) from error
 
@@ -275,7 +276,7 @@ class _Training:
         self.on_progress(Progress(doing, int(np.sum(alive)), epoch, epochs, programs, trainer.compile_seconds))
 
     def _result(self, scores: list[float | None]) -> dict:
-        cost, known = self.children.cost(self.architecture), [score for score in scores if score is not None]
+        cost, known = alone(self.children, self.architecture), [score for score in scores if score is not None]
         result = FinalResult(
             trial_id=self.trial.trial_id,
             status=(Status.OK if known else Status.DIVERGED).label,

@@ -7,10 +7,13 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
-from jax.flatten_util import ravel_pytree
 
-from jaxnas.checkpoint import MOVE
+from jaxnas.checkpoint import MOVE, Checkpoints
+from jaxnas.children import Children, Network, unpadded
+from jaxnas.evaluators.programs import ChildState
 from jaxnas.final import checkpoints, widened
+from jaxnas.learners import Learnt
+from jaxnas.learners.variables import Variables
 from jaxnas.named_trial import named_trial
 from jaxnas.outcome import Trial
 from jaxnas.rng import key_for
@@ -24,11 +27,9 @@ class Trained:
 
     Attributes:
         architecture: as it was trained, widened.
-        children: of the space, likewise; with ``input_shape``, ``classes``, ``envelope``, ``place``, ``describe``,
-            ``cost``.
+        children: of the space, likewise.
         network: in the architecture's own envelope, its trained parameters and statistics in it.
-        genes: what it is called with: ``network(x, genes)`` gives logits of normalised images x; see
-            `jaxnas.export.language` for text.
+        genes: what it is called with, see `Network`.
         data: what is recorded of the data it was trained on, as JSON values: "classes", and of images the "mean" and
             "std" of each channel in the units of the images, their "range", "dtype", "layout" and "class_names", and
             whether to "whiten" each image instead; of text its "vocabulary" and "unit".
@@ -36,8 +37,8 @@ class Trained:
     """
 
     architecture: Any
-    children: Any
-    network: nnx.Module
+    children: Children
+    network: Network
     genes: Any
     data: dict
     facts: dict
@@ -69,27 +70,23 @@ def load_trained(experiment, workdir: Path, trial: Trial | int) -> Trained:
     known = stored["settings"]
     if (known["architecture"], known["space"]) != (trial.architecture, describe(experiment.space)):
         raise ValueError(f"{place.folder} holds a training of another architecture: {MOVE}")
-    settings, first = result["settings"], [score is not None for score in result["test_scores"]].index(True)
+    settings, first = result["settings"], [score is not None for score in result["test_scores"]]
     children = experiment.space.children(tuple(data["input_shape"]), data["classes"], settings["train"]["dtype"])
     architecture = experiment.space.decode(np.array(trial.tokens, np.int32))
     children, architecture = widened(children, architecture, settings["width"])
     data = data | {"whiten": bool((known["task"].get("augment") or {}).get("whiten"))}
-    inside = children.envelope([architecture])
-    genes, arrays = children.place(architecture, inside), place.arrays()
-    network = _network(children, inside, genes, arrays["parameters"][first], arrays["statistics"][first])
+    inside = unpadded(children, architecture)
+    genes = children.place(architecture, inside)
+    network = _network(children, inside, genes, place, len(first), first.index(True))
     return Trained(architecture, children, network, genes, data, result)
 
 
-def _network(children, inside, genes, parameters, statistics) -> nnx.Module:
-    """The network with these rows of parameters and statistics in it."""
-    abstract = nnx.eval_shape(lambda key: children.build(inside, genes, key), key_for(0, "shapes alone"))
-    graph, *states = nnx.split(abstract, nnx.Param, nnx.BatchStat)
-    filled = []
-    for shapes, row in zip(states, (parameters, statistics), strict=True):
-        zeros, unravel = ravel_pytree(jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes))
-        if zeros.shape != row.shape:
-            raise ValueError(
-                f"{row.size:,} numbers are stored, {zeros.size:,} make the network of this version: {MOVE}"
-            )
-        filled.append(unravel(jax.numpy.asarray(row)))
-    return nnx.merge(graph, *filled)
+def _network(children: Children, inside, genes, place: Checkpoints, seeds: int, one: int) -> Network:
+    """The network of one of the seeds, as the checkpoint has it. Raises ValueError where it has another."""
+    build = lambda genes, key: children.build(inside, genes, key)
+    variables = Variables(nnx.eval_shape(build, genes, jax.random.key(0)))
+    kept = jax.eval_shape(lambda *given: variables.apart(build(*given)), genes, jax.random.key(0))
+    each = ChildState(Learnt(kept, ()), jax.ShapeDtypeStruct((), bool))
+    found = place.restore(jax.tree.map(lambda a: jax.ShapeDtypeStruct((seeds, *a.shape), a.dtype), each))
+    own = jax.tree.map(lambda a: jax.numpy.asarray(a[one]), found.learnt.network)
+    return variables.together(own, key_for(0, "nothing is drawn"))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from jaxnas.children import alone, unpadded
 from jaxnas.children.chain.network import ChainChildren
 from jaxnas.children.skip.network import SkipChildren
 from jaxnas.export.images import moments
@@ -112,8 +113,8 @@ def skip_network_of(children: SkipChildren, inside, genes, seed: int) -> nnx.Mod
 
 def made_up(children: ChainChildren | SkipChildren, architecture, seed: int = 0) -> Trained:
     """What a final training could have left."""
-    inside = children.envelope([architecture])
-    genes, channels, cost = children.place(architecture, inside), children.input_shape[2], children.cost(architecture)
+    inside = unpadded(children, architecture)
+    genes, channels, cost = children.place(architecture, inside), children.input_shape[2], alone(children, architecture)
     facts = {"trial_id": 3, "train_examples": 10, "test_examples": 5, "epochs": 2, "seconds": 1.0}
     facts |= {"test_score": 0.5, "test_std": None, "test_scores": [0.5]}
     facts |= {"parameters": cost.parameters, "multiply_adds": cost.multiply_adds}
@@ -129,7 +130,7 @@ def logits(trained: Trained, images) -> np.ndarray:
     """Of the trained network itself."""
     mean, std = moments(trained.data)
     x = (np.float32(images) - mean) / std
-    return np.asarray(nnx.jit(lambda network, x: network(x, trained.genes))(trained.network, x))
+    return np.asarray(nnx.jit(lambda network, x: network(x, trained.genes, False)[0])(trained.network, x))
 
 
 def distance(found, wanted) -> float:

@@ -73,7 +73,7 @@ def accuracy(trained) -> float:
     test = Digits().final_data(0).held_out
     mean, std = moments(trained.data)
     x = (test.images.astype(np.float32) - mean) / std
-    logits = nnx.jit(lambda network, x: network(x, trained.genes))(trained.network, jnp.asarray(x))
+    logits = nnx.jit(lambda network, x: network(x, trained.genes, False)[0])(trained.network, jnp.asarray(x))
     return float((np.asarray(logits).argmax(1) == test.labels).mean())
 
 

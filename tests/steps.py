@@ -34,7 +34,8 @@ def backward(graph, parameters, statistics, genes, x, y, training):
 
     def loss(parameters):
         net = nnx.merge(graph, parameters, statistics, copy=True)
-        logits = net(x, *genes, training)
+        found = net(x, *genes, training)
+        logits = found[0] if isinstance(found, tuple) else found  # a plain network remembers nothing
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
         return losses.mean(), (logits, nnx.state(net, nnx.BatchStat))
 
@@ -75,3 +76,9 @@ def assert_equal(found, i, expected, j):
     leaves = (jax.tree.leaves(r._replace(seconds=0.0)) for r in (found.one(i), expected.one(j)))
     for a, b in zip(*leaves, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def trained_network(trainer, inside, genes, result):
+    """The network of one child, with what it has learnt in it."""
+    learner = trainer.learner(inside, genes)
+    return learner.variables.together(jax.tree.map(jnp.asarray, result.states.learnt.network), jax.random.key(0))

@@ -16,6 +16,7 @@ from plain import jit, products
 from plain_cell201 import CELLS, PlainCellNet, live_numbers, load, numbers, padding_is_zero
 from steps import CLASSES, Trained, assert_same, backward, train
 
+from jaxnas.children import alone
 from jaxnas.children.cell201.architecture import Cell, envelope
 from jaxnas.children.cell201.edges import Form, Values, conv_norm
 from jaxnas.children.engines import Padded, Ragged
@@ -25,7 +26,7 @@ from jaxnas.spaces import Cell201
 
 KEY = key_for(7, "child")
 CHILDREN = Cell201(channels=4, cells=1).children((8, 12, 3), CLASSES)
-BRANCHING = CHILDREN.branching((4,))
+BRANCHING = CHILDREN.engines[1]
 in_turn = lambda fn: lambda *stacked: jax.lax.map(lambda one: fn(*one), stacked)
 stack = lambda trees: jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 BACKWARD = jit(backward, static_argnums=0)  # whether it trains is traced
@@ -76,7 +77,7 @@ TWICE = Cell201(channels=4, cells=2).children((8, 8, 1), CLASSES)
 def test_the_tight_envelope_is_the_ordinary_network(children, name):
     right = plain(children, CELLS[name])
     learnt = [v for n, v in right.numbers.items() if n.split()[0] not in ("mean", "variance")]
-    assert sum(v.size for v in learnt) == children.cost(CELLS[name]).parameters
+    assert sum(v.size for v in learnt) == alone(children, CELLS[name]).parameters
     assert right.losses[0] != right.losses[-1]
     assert_same(tight(children, CELLS[name]), right)
 
@@ -88,7 +89,7 @@ def test_a_cell_of_nothing_learns_the_bias_alone():
 
 
 WAYS = {
-    "padded": (CHILDREN.whole(Padded()), jax.vmap),
+    "padded": (CHILDREN.envelope([], Padded(), ()), jax.vmap),
     "branching": (replace(envelope(CELLS.values()), engine=BRANCHING), in_turn),
 }
 
@@ -137,7 +138,7 @@ def test_bfloat16_rounds_the_factors_alone():
 
 def test_counts_by_hand():
     children = Cell201().children((32, 32, 3), 10)
-    nothing, full = children.cost(Cell(("none",) * 6)), children.cost(Cell(("nor_conv_3x3",) * 6))
+    nothing, full = alone(children, Cell(("none",) * 6)), alone(children, Cell(("nor_conv_3x3",) * 6))
     stem, blocks = 32 * 32 * 27 * 16, (9 * 16 * 32 + 9 * 32 * 32 + 16 * 32) * 256 + (9 * 32 + 9 * 64 + 32) * 64 * 64
     assert nothing.multiply_adds == stem + blocks + 640
     assert nothing.parameters == 73_306
@@ -155,7 +156,7 @@ def test_counts_are_those_of_the_table():
     """
     with gzip.open(TABLE, "rt") as file:
         rows = list(csv.DictReader(file))
-    space, others, cost = Cell201(), set(), cache(lambda children, cell: children.cost(cell))
+    space, others, cost = Cell201(), set(), cache(lambda children, cell: alone(children, cell))
     cells = [Cell(tuple(sorted(space.parse(row["arch"]).operations))) for row in rows]  # the order does not count
     for side, classes, name in ((32, 10, "c10"), (32, 100, "c100"), (16, 120, "in16")):
         children = space.children((side, side, 3), classes)
@@ -187,15 +188,16 @@ def rest(cell: Cell, side: int) -> int:
 def test_executed_work_is_that_of_the_program(name):
     cell, space = CELLS[name], Cell201(channels=4, cells=2)
     children = space.children((12, 16, 3), CLASSES)
-    for inside in (envelope([cell]), children.whole(Padded())):
+    for inside in (envelope([cell]), children.envelope([], Padded(), ())):
         genes = children.place(cell, inside)
         graph, state = nnx.split(nnx.eval_shape(lambda g, i=inside: children.build(i, g, KEY), genes))
-        program = jax.make_jaxpr(lambda state, x, g=graph, own=genes: nnx.merge(g, state)(x, own))
+        program = jax.make_jaxpr(lambda state, x, g=graph, own=genes: nnx.merge(g, state)(x, own, False)[0])
         x = jax.ShapeDtypeStruct((1, *children.input_shape), np.float32)
-        assert children.executed(cell, inside) == products(program(state, x).jaxpr)
-    exact = children.cost(cell).multiply_adds
-    assert children.executed(cell, envelope([cell])) == children.executed(cell, children.whole(BRANCHING)) == exact
-    assert children.executed(cell, children.whole(Padded())) > exact
+        assert children.work(inside, cell).executed == products(program(state, x).jaxpr)
+    exact = alone(children, cell).multiply_adds
+    for inside in (envelope([cell]), children.envelope([], BRANCHING, ())):
+        assert children.work(inside, cell).executed == exact
+    assert children.work(children.envelope([], Padded(), ()), cell).executed > exact
 
 
 # What is refused.
@@ -211,6 +213,6 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="does not fit"):
         CHILDREN.place(CELLS["all of it"], envelope([CELLS["nothing"]]))
     with pytest.raises(ValueError, match="'ragged' has no kernel for"):
-        CHILDREN.roof(list(CELLS.values()), Ragged())
+        CHILDREN.envelope(list(CELLS.values()), Ragged(), ())
     with pytest.raises(ValueError, match="images of 8 x 6 pixels: .* multiples of 4"):
         Cell201().children((8, 6, 3), 10)

@@ -8,6 +8,8 @@ from flax import nnx
 from plain_cell201 import CELLS
 from steps import assert_equal
 
+from jaxnas.children import alone as work_of
+from jaxnas.children import unpadded
 from jaxnas.children.cell201.architecture import Cell
 from jaxnas.evaluators import Train
 from jaxnas.evaluators.train import Trainer
@@ -22,7 +24,7 @@ SEED, TASK = 3, Digits()
 SPACE, DATA = Cell201(channels=4, cells=1), TASK.search_data(SEED)
 CHILDREN = SPACE.children(DATA.input_shape, DATA.classes)
 TRAIN = Train(epochs=3, batch_size=64)
-INSIDE = CHILDREN.whole(CHILDREN.branching((4,)))
+INSIDE = CHILDREN.envelope([], CHILDREN.engines[1], ())
 OTHER = Cell(("nor_conv_3x3", "nor_conv_3x3", "skip_connect", "nor_conv_1x1", "avg_pool_3x3", "none"))
 NETWORKS = [CELLS["all of it"], CELLS["nothing"], CELLS["a dead end"], OTHER]
 
@@ -63,7 +65,7 @@ def test_neither_order_nor_neighbours_count_and_nothing_is_compiled_again(traine
 def test_the_envelope_does_not_count(together):
     """Alone in its own envelope, one device: the same curve, within a held-out example."""
     alone = Trainer(CHILDREN, TASK, DATA, TRAIN, SEED, devices=1)
-    found = run(alone, NETWORKS[2:3], [2], CHILDREN.envelope(NETWORKS[2:3]), epochs=range(2))
+    found = run(alone, NETWORKS[2:3], [2], unpadded(CHILDREN, NETWORKS[2]), epochs=range(2))
     np.testing.assert_allclose(found.curve[0, :2], together.curve[2, :2], atol=1.01 / len(DATA.held_out))
 
 
@@ -85,11 +87,11 @@ def test_final_training_of_a_wider_network_is_read_back(tmp_path):
     result = train_final(experiment, tmp_path, trial)
     read = load_trained(experiment, tmp_path, trial)
     assert read.children.channels == 8
-    assert result["parameters"] == read.children.cost(OTHER).parameters
+    assert result["parameters"] == work_of(read.children, OTHER).parameters
     weights = read.children.weights(read.network, read.architecture)
     learnt = [v for n, v in weights.items() if n.split(".")[-1] not in ("mean", "variance")]
     assert sum(v.size for v in learnt) == result["parameters"]
     data = jax.device_put(TASK.final_data(SEED))
-    logits = nnx.jit(lambda net, x: net(x, read.genes))(read.network, TASK.inputs(data.held_out.images, data))
+    logits = nnx.jit(lambda net, x: net(x, read.genes, False)[0])(read.network, TASK.inputs(data.held_out.images, data))
     score = float(TASK.score(logits, jnp.asarray(data.held_out.labels)).mean())
     np.testing.assert_allclose(score, result["test_scores"][0], atol=1e-6)

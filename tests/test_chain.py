@@ -8,6 +8,7 @@ import pytest
 from flax import nnx
 from plain import CHAINS, SPACE, PlainChain, products
 
+from jaxnas.children import alone
 from jaxnas.children.chain.architecture import Chain, ChainEnvelope, ConvLayer, envelope, map_sizes, place, stages
 from jaxnas.rng import key_for
 
@@ -18,7 +19,7 @@ COLOUR, GREY = SPACE.children((9, 7, 3), CLASSES), SPACE.children((6, 5, 1), CLA
 @pytest.mark.parametrize("name", CHAINS)
 def test_costs_are_those_of_the_ordinary_network(name):
     chain, image = CHAINS[name], jnp.zeros((1, *COLOUR.input_shape))
-    cost, plain = COLOUR.cost(chain), PlainChain(chain, COLOUR.input_shape[2], CLASSES)
+    cost, plain = alone(COLOUR, chain), PlainChain(chain, COLOUR.input_shape[2], CLASSES)
     assert cost.parameters == sum(p.size for p in jax.tree.leaves(nnx.state(plain, nnx.Param)))
     assert cost.multiply_adds == products(jax.make_jaxpr(lambda x: plain(x))(image).jaxpr)
 
@@ -30,9 +31,9 @@ def test_executed_work_is_that_of_the_program(name, children):
     chain = CHAINS[name]
     inside = envelope([chain])
     genes = children.place(chain, inside)
-    run = lambda x, genes: children.build(inside, genes, key_for(0, "child"))(x, genes)
+    run = lambda x, genes: children.build(inside, genes, key_for(0, "child"))(x, genes, False)[0]
     program = jax.make_jaxpr(run)(jnp.zeros((1, *children.input_shape)), genes)
-    assert children.executed(chain, inside) == products(program.jaxpr)
+    assert children.work(inside, chain).executed == products(program.jaxpr)
 
 
 def test_joining_envelopes_by_hand():

@@ -1,5 +1,6 @@
 """Law 1: a padded child is the same child, by any engine; in its tight envelope it is the ordinary network."""
 
+from dataclasses import replace
 from functools import cache, partial
 
 import jax
@@ -74,7 +75,7 @@ def tight(children, chain) -> Trained:
 def program(way):
     """Envelope, graph, and the one compiled program for a group of children of any chains."""
     engine, each = WAYS[way]
-    inside = COLOUR.whole(engine)
+    inside = replace(COLOUR.full, engine=engine)
     graph = graph_of(COLOUR, inside, COLOUR.place(CHAINS["shallow"], inside))
     one = lambda *rest: lambda parameters, statistics, genes: backward(graph, parameters, statistics, (genes,), *rest)
     return inside, graph, jit(lambda *values_and_rest: each(one(*values_and_rest[3:]))(*values_and_rest[:3]))
@@ -82,7 +83,7 @@ def program(way):
 
 def together(chains, way) -> list[Trained]:
     """The chains as one group in the full envelope."""
-    (inside, graph, run), full = program(way), COLOUR.whole(Padded())
+    (inside, graph, run), full = program(way), replace(COLOUR.full, engine=Padded())
     genes = stack([COLOUR.place(chain, inside) for chain in chains])
     untrained = stack([start(COLOUR, full, COLOUR.place(chain, full)) for chain in chains])
     found = train(COLOUR, lambda parameters, statistics, *rest: run(parameters, statistics, genes, *rest), *untrained)
@@ -118,12 +119,12 @@ def test_a_padded_child_is_the_same_child(children, chain):
 
 @pytest.mark.parametrize(("children", "chain"), EACH)
 def test_a_child_whose_filters_are_rounded_up_is_the_same_child(children, chain):
-    assert_same(alone(children, chain, children.whole(Branching(SIDES, (6,)))), tight(children, chain))
+    assert_same(alone(children, chain, replace(children.full, engine=Branching(SIDES, (6,)))), tight(children, chain))
 
 
 def test_a_child_on_images_of_one_channel_is_the_same_child():
     """The first convolution is a product with a band, in one form for all chains; the others branch."""
-    chain, inside = CHAINS["strides"], GREY.whole(Branching(((3, 3), (5, 5)), (6,)))
+    chain, inside = CHAINS["strides"], replace(GREY.full, engine=Branching(((3, 3), (5, 5)), (6,)))
     assert_same(alone(GREY, chain, inside), tight(GREY, chain))
 
 

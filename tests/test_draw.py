@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxnas.children import alone
 from jaxnas.children.cell201.architecture import OPERATIONS, Cell
 from jaxnas.cli import main
 from jaxnas.ledger import Ledger
@@ -130,7 +131,7 @@ def test_a_cell_is_drawn_edge_by_edge():
     assert lines[-1] == pretty(architecture) == architecture["arch"]
     numbers = [int(n.replace(",", "")) for n in re.findall(r"  ([\d,]+)(?:   reads.*)?$", draw(architecture), re.M)]
     children = Cell201(channels=4, cells=2).children((8, 8, 3), 10)
-    assert sum(numbers) + 32 + 170 == children.cost(Cell(tuple(architecture["operations"]))).parameters
+    assert sum(numbers) + 32 + 170 == alone(children, Cell(tuple(architecture["operations"]))).parameters
     assert "node 1, zeros" in draw(cell("none", *[conv] * 5))
 
 

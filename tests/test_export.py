@@ -12,6 +12,7 @@ from plain import CHAINS, SPACE, live_numbers
 from plain_cell201 import CELLS
 from safetensors.numpy import load_file
 
+from jaxnas.children import alone
 from jaxnas.children.layers import BatchNorm
 from jaxnas.children.skip.architecture import Skip, SkipLayer
 from jaxnas.export import export
@@ -89,7 +90,7 @@ def test_the_files_of_an_export(exported, name):
     assert {str(array.dtype) for array in weights.values()} == {"float32"}
     statistics = ("mean", "variance", "std")
     learnt = sum(value.size for name, value in weights.items() if name.split(".")[-1] not in statistics)
-    assert learnt == trained.children.cost(trained.architecture).parameters
+    assert learnt == alone(trained.children, trained.architecture).parameters
     np.testing.assert_array_equal(weights["images.mean"], np.float32(trained.data["mean"]))
     assert b".py" not in (folder / "network.stablehlo").read_bytes()  # no paths of the machine that wrote it
     page = (folder / "README.md").read_text()
@@ -118,7 +119,7 @@ def test_the_module_is_code_that_a_person_would_write(exported, name):
 
 def test_weights_are_cut_out_of_any_envelope():
     chain = CHAINS["strides"]
-    inside = COLOUR.envelope(list(CHAINS.values())[:2] + [chain])
+    inside = COLOUR.envelope(list(CHAINS.values())[:2] + [chain], Padded())
     genes = COLOUR.place(chain, inside)
     network = network_of(COLOUR, inside, genes, 5)
     found, wanted = COLOUR.weights(network, chain), live_numbers(network, chain, 3)

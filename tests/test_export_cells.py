@@ -19,6 +19,7 @@ from flax import nnx
 from plain_cells import EXAMPLE, STANDARD, described, drawn, weights_of
 from safetensors.numpy import load_file, save_file
 
+from jaxnas.children import Network
 from jaxnas.export import cell_module, export
 from jaxnas.trained import Trained
 
@@ -47,21 +48,20 @@ class Children:
     def weights(self, network, architecture: dict) -> dict[str, np.ndarray]:
         return {name: np.asarray(value) for name, value in network.weights.get_value().items()}
 
-    def memory(self, batch: int):
-        return jnp.zeros((batch, 2))
 
-
-class Loops(nnx.Module):
+class Loops(Network):
     """A language model as `plain_cells` reads; what it remembers is counted, not used."""
 
     def __init__(self, architecture: dict, weights: dict[str, np.ndarray]):
         self.architecture, self.weights = nnx.static(architecture), nnx.Param(weights)
 
-    def __call__(self, x, genes, training, memory):
-        symbols, _ = x
+    def carry(self, batch: int):
+        return jnp.zeros((batch, 2))
+
+    def __call__(self, symbols, genes, training, carry, key):
         assert not training
         weights = {name: jnp.asarray(value) for name, value in self.weights.get_value().items()}
-        return plain_cells.read(self.architecture, weights, symbols, jnp), memory + 1
+        return plain_cells.read(self.architecture, weights, symbols, jnp), carry + 1
 
 
 def made_up(architecture: dict, children: Children | None = None, unit: str = "characters") -> Trained:

@@ -6,6 +6,7 @@ import pytest
 from exported import distance, network_of
 from flax import nnx
 
+from jaxnas.children import unpadded
 from jaxnas.export import export
 from jaxnas.spaces import StandardCell
 from jaxnas.spaces.recurrent import LanguageModel
@@ -19,7 +20,7 @@ def trained(cell: str, dtype: str = "float32", tied: bool = False) -> Trained:
     """A network of two layers whose numbers, biases too, are noise."""
     space = StandardCell(cell, LanguageModel(hidden=WIDE, layers=2, tied=tied))
     children, architecture = space.children((5,), len(SYMBOLS), dtype), space.decode(np.zeros(1, np.int32))
-    inside = children.envelope([architecture])
+    inside = unpadded(children, architecture)
     network = network_of(children, inside, (), 3)
     facts = {"trial_id": 0, "train_examples": 10, "test_examples": 5, "epochs": 2, "seconds": 1.0}
     facts |= {"test_score": -2.5, "test_std": 0.1, "test_scores": [None, -2.5, -2.0], "measure": "bits a character"}

@@ -1,7 +1,7 @@
 """Final training: several seeds in one program, wider networks, other augmentation, and the network it leaves."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -9,6 +9,7 @@ import pytest
 from finals import CHAIN, CHILDREN, EXPERIMENT, TRIAL, accuracy, final
 from flax import nnx
 
+from jaxnas.children import unpadded
 from jaxnas.evaluators import SGD, Train
 from jaxnas.evaluators.train import Trainer
 from jaxnas.export import export
@@ -40,10 +41,10 @@ def trainer_of(experiment, own_batches: bool) -> Trainer:
 def alone(experiment, seed: int):
     """One seed by itself: score, parameters, statistics."""
     trainer = trainer_of(experiment, own_batches=seed > 0)
-    inside = CHILDREN.envelope([CHAIN])
+    inside = unpadded(CHILDREN, CHAIN)
     name = TRIAL.trial_id if seed == 0 else (TRIAL.trial_id, seed)
     found = trainer.run(inside, [CHILDREN.place(CHAIN, inside)], [name]).one(0)
-    return found.curve[-1], *(np.asarray(a) for a in (found.states.parameters, found.states.statistics))
+    return found.curve[-1], *(np.asarray(a) for a in found.states.learnt.network[:2])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -60,7 +61,7 @@ def test_seeds_together_are_seeds_alone(three, seed):
 def test_further_seeds_have_batches_of_their_own(three, seed):
     """The same initial weights with the trial's batches give another network."""
     own, shared = (trainer_of(EXPERIMENT, own_batches) for own_batches in (True, False))
-    inside = CHILDREN.envelope([CHAIN])
+    inside = unpadded(CHILDREN, CHAIN)
     genes, names = [CHILDREN.place(CHAIN, inside)], [(TRIAL.trial_id, seed)]
     one, other = (trainer.run(inside, genes, names, epochs=range(1)).states for trainer in (own, shared))
     assert not np.array_equal(one.parameters, other.parameters)
@@ -82,7 +83,7 @@ def test_what_is_recorded_of_several_seeds(three):
     assert result["test_score"] == pytest.approx(np.mean(scores))
     assert result["test_std"] == pytest.approx(np.std(scores, ddof=1))
     assert (result["epochs"], result["test_examples"], result["train_examples"]) == (3, 359, 1438)
-    cost = CHILDREN.cost(CHAIN)
+    cost = alone(CHILDREN, CHAIN)
     assert (result["parameters"], result["multiply_adds"]) == (cost.parameters, cost.multiply_adds)
     assert result["settings"]["seeds"] == 3
     assert result["architecture"] == TRIAL.architecture
@@ -132,11 +133,12 @@ def test_a_wider_network_has_the_parameters_of_the_formula(factor):
     a, b = {0.5: (4, 2), 1.0: (8, 4), 2.0: (16, 8), 2.6: (21, 10)}[factor]
     assert [layer.filters for layer in wide.layers] == [a, b]
     expected = 3 * 3 * 1 * a + 2 * a + 1 * 3 * a * b + 2 * b + (b + 1) * 10
-    assert children.cost(wide).parameters == expected
-    inside = children.envelope([wide])
+    assert alone(children, wide).parameters == expected
+    inside = unpadded(children, wide)
     network = nnx.eval_shape(lambda key: children.build(inside, children.place(wide, inside), key), jax.random.key(0))
     assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(network, nnx.Param))) == expected
-    assert children.whole(inside.engine) | inside == children.whole(inside.engine)  # one of the widened space
+    whole = replace(children.full, engine=inside.engine)
+    assert whole | inside == whole  # one of the widened space
     if factor == 1:
         assert (children, wide) == (CHILDREN, CHAIN)
 
@@ -147,7 +149,7 @@ def test_width_augmentation_smoothing_and_schedule_in_one_training(tmp_path):
     changed = final(train=train, augment=augment, label_smoothing=0.1, width=2.0)
     result = train_final(changed, tmp_path, TRIAL)
     assert result["architecture"]["layers"][0]["filters"] == 16
-    assert result["parameters"] == CHILDREN.widened(2.0).cost(CHILDREN.widen(CHAIN, 2.0)).parameters
+    assert result["parameters"] == alone(CHILDREN.widened(2.0), CHILDREN.widen(CHAIN, 2.0)).parameters
     assert result["settings"]["augment"] == describe(augment)
     trained = load_trained(EXPERIMENT, tmp_path, TRIAL)
     assert trained.architecture == CHILDREN.widen(CHAIN, 2.0)

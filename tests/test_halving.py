@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from test_search import EXPERIMENT, Recorder, Silent
 
+from jaxnas.children import alone
 from jaxnas.evaluators import Population, SuccessiveHalving, Train
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Status
@@ -97,7 +98,7 @@ class FewParameters:
 
 def test_a_rung_ranks_by_the_reward(whole):
     """Not by the score: a reward may want something else, and what it does not allow goes on last."""
-    parameters = [SPACE.children((8, 8, 1), 10).cost(SPACE.decode(row)).parameters for row in TOKENS]
+    parameters = [alone(SPACE.children((8, 8, 1), 10), SPACE.decode(row)).parameters for row in TOKENS]
     by = lambda rows, key: sorted(rows, key=lambda row: (*key(row), -whole[0][row, 0], row))
     assert going_on(FewParameters()) == set(by(range(N), lambda row: (parameters[row],))[:3])
     most = sorted(parameters)[1]

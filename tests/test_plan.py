@@ -40,7 +40,8 @@ def test_each_child_once_in_groups_that_fill_the_devices(n, engine, group_size):
     for group in cut.groups:
         assert len(group.places) % WORK.devices == 0
         assert len(group.places) <= (n if group_size is None else group_size) + 1
-        assert group.inside | DEEP.children((32, 32, 3), 10).roof([chains[r] for r in group.rows], group.inside.engine)
+        whole = DEEP.children((32, 32, 3), 10).envelope([chains[r] for r in group.rows], group.inside.engine, ())
+        assert group.inside | whole == group.inside
     assert len({len(group.places) for group in cut.groups}) == 1
 
 
@@ -75,9 +76,9 @@ def test_the_engine_is_that_of_least_predicted_time(rates, expected, monkeypatch
 
     def seconds(engine):
         """Of 128 children, by the formula."""
-        roof = children.roof(chains, engine)
-        work = 3 * IMAGES * 128 / 4 * sum(children.executed(a, roof) for a in chains)
-        return rates.program + rates.branch * children.branches(roof) + work / rates.work
+        common = children.envelope(chains, engine, ())
+        work = 3 * IMAGES * 128 / 4 * sum(children.work(common, a).executed for a in chains)
+        return rates.program + rates.branch * children.work(common).branches + work / rates.work
 
     every = [seconds(engine) for engine in mine.engines]
     assert seconds(cut.groups[0].inside.engine) == min(every)
@@ -99,7 +100,7 @@ def test_the_engine_does_not_depend_on_devices_memory_or_groups(monkeypatch):
 
 def test_where_nothing_was_measured_all_are_padded():
     cut = planner(work=replace(WORK, platform="gpu")).plan(architectures(DEEP, 8))
-    assert {group.inside.engine for group in cut.groups} == {Padded()}
+    assert {group.inside.engine for group in cut.groups} == {Padded(platform="gpu")}
     assert cut.seconds is None
     ragged = planner(work=replace(WORK, platform="gpu"), engine="ragged").plan(architectures(DEEP, 8))
     assert [group.inside.engine for group in ragged.groups] == [Ragged()]
@@ -128,7 +129,7 @@ def test_devices_get_about_the_same_work():
     [group] = mine.plan(chains).groups
     half = len(group.places) // 2
     loads = [
-        sum(mine.children.executed(chains[row], group.inside) for row in part if row is not None)
+        sum(mine.children.work(group.inside, chains[row]).executed for row in part if row is not None)
         for part in (group.places[:half], group.places[half:])
     ]
     assert max(loads) < 1.05 * min(loads)
@@ -165,5 +166,5 @@ def test_the_memory_model_is_near_what_the_compiler_says():
     list(evaluate(tokens, np.arange(4)))
     [program] = evaluate.trainer.programs.values()
     [(inside, _)] = evaluate.trainer.programs
-    assert in_turn(inside)
+    assert in_turn(inside, "cpu")
     assert 0.5 * program.memory < predicted < 6 * program.memory

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxnas.children import alone
 from jaxnas.evaluators import Population, Train, population
 from jaxnas.outcome import Status, Trial
 from jaxnas.spaces import ChainCNN
@@ -51,7 +52,7 @@ def test_each_child_once_with_its_own_facts(bound, whole):
     assert sorted(whole) == list(range(N))
     for row, values in whole.items():
         chain = SPACE.decode(TOKENS[row])
-        cost = bound.children.cost(chain)
+        cost = alone(bound.children, chain)
         assert (values["parameters"], values["multiply_adds"]) == (cost.parameters, cost.multiply_adds)
         assert values["architectures"] == bound.describe(TOKENS[row])
         assert (values["status"], values["places"]) == (Status.OK, N)

@@ -10,9 +10,10 @@ import pytest
 from flax import nnx
 from plain_recurrent import step
 
+from jaxnas.children import alone
 from jaxnas.children.engines import Branching, Padded, Ragged
 from jaxnas.children.recurrent import architecture as recurrent
-from jaxnas.children.recurrent.architecture import ACTIVATIONS, COMBINATIONS, CellEnvelope, Standard, Tree, TreeEnvelope
+from jaxnas.children.recurrent.architecture import ACTIVATIONS, COMBINATIONS, LoneEnvelope, Standard, Tree, TreeEnvelope
 from jaxnas.children.recurrent.steps import step_of
 from jaxnas.spaces import Cell201, ChainCNN, LanguageModel, RecurrentCell, SkipCNN, StandardCell
 
@@ -108,7 +109,7 @@ def test_the_ordinary_cells_are_those_of_flax(kind):
         flax, carry = nnx.GRUCell(3, 3, rngs=nnx.Rngs(0)), h
         flax.dense_i.kernel[...], flax.dense_i.bias[...] = jnp.concatenate(w, 1), jnp.concatenate(b)
         flax.dense_h.kernel[...] = jnp.concatenate(u, 1)
-    one = step_of(CellEnvelope(Standard(kind)), ())
+    one = step_of(LoneEnvelope(Standard(kind)), ())
     new, memory = one(jnp.einsum("bi,gih->bgh", x, w) + b, jnp.einsum("bi,gih->bgh", h, u), h, c)
     carry, wanted = flax(carry, x)
     np.testing.assert_allclose(new, wanted, rtol=1e-5, atol=1e-6)
@@ -137,7 +138,7 @@ def test_base_8_holds_the_lstm():
     rng = np.random.default_rng(3)
     (x, h), (own_x, own_h) = lstm_as(gates, rng)
     c = jnp.asarray(rng.normal(size=(5, 3)), jnp.float32)
-    wanted = step_of(CellEnvelope(Standard("lstm")), ())(own_x, own_h, c, c)
+    wanted = step_of(LoneEnvelope(Standard("lstm")), ())(own_x, own_h, c, c)
     close(stepped(recurrent.envelope([cell]), cell, x, h, c), wanted)
 
 
@@ -158,7 +159,7 @@ def test_base_4_holds_the_lstm_without_its_input_gate():
     (x, h), (own_x, own_h) = lstm_as(["f", "g", "o", None], rng)
     own_x, own_h = own_x.at[:, 0].set(50.0), own_h.at[:, 0].set(50.0)  # the input gate stands open
     c = jnp.asarray(rng.normal(size=(5, 3)), jnp.float32)
-    wanted = step_of(CellEnvelope(Standard("lstm")), ())(own_x, own_h, c, c)
+    wanted = step_of(LoneEnvelope(Standard("lstm")), ())(own_x, own_h, c, c)
     close(stepped(recurrent.envelope([cell]), cell, x, h, c), wanted)
 
 
@@ -172,13 +173,13 @@ def test_the_number_of_cells_is_the_papers():
 def test_cost_counts_products_and_parameters():
     """Base 4, 8 units, 2 layers, 10 symbols: 2 layers of 8 matrices of 8 x 8, and the softmax's 8 x 10."""
     children = RecurrentCell(4, model=LanguageModel(hidden=8)).children((5,), 10)
-    cost = children.cost(cells(1, RecurrentCell(4))[0])
+    cost = alone(children, cells(1, RecurrentCell(4))[0])
     assert cost.multiply_adds == 2 * 8 * 64 + 80
     assert cost.parameters == 2 * 8 * 64 + 80 + 80 + 10
     tied = RecurrentCell(4, model=LanguageModel(hidden=8, tied=True)).children((5,), 10)
-    assert tied.cost(cells(1, RecurrentCell(4))[0]).parameters == cost.parameters - 80
+    assert alone(tied, cells(1, RecurrentCell(4))[0]).parameters == cost.parameters - 80
     lstm = StandardCell("lstm", LanguageModel(hidden=8)).children((5,), 10)
-    assert lstm.cost(Standard("lstm")).parameters == cost.parameters + 2 * 4 * 8
+    assert alone(lstm, Standard("lstm")).parameters == cost.parameters + 2 * 4 * 8
 
 
 def test_the_envelope_of_several_holds_each_and_no_more():
@@ -188,9 +189,9 @@ def test_the_envelope_of_several_holds_each_and_no_more():
     names = {pair for cell in (one, other) for pair in (*cell.nodes, cell.inject)}
     assert set(joined.combinations) == {c for c, _ in names}
     assert set(joined.activations) == {a for _, a in names}
-    assert recurrent.envelope([one, one]) == CellEnvelope(one)
+    assert recurrent.envelope([one, one]) == LoneEnvelope(one)
     with pytest.raises(ValueError, match="does not fit"):
-        recurrent.place(other, CellEnvelope(one))
+        recurrent.place(other, LoneEnvelope(one))
     with pytest.raises(ValueError, match="equally many leaves"):
         recurrent.envelope([one, PAPER])
 
@@ -216,4 +217,4 @@ def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match="-1 stands nowhere"):
         RecurrentCell(2).decode([-1] * 10)
     with pytest.raises(ValueError, match="ragged"):
-        RecurrentCell(2).children((8,), 10).whole(Ragged())
+        RecurrentCell(2).children((8,), 10).envelope([], Ragged(), ())

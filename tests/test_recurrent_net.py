@@ -10,6 +10,7 @@ import pytest
 from flax import nnx
 from plain_recurrent import logits
 
+from jaxnas.children import alone, unpadded
 from jaxnas.children.engines import Branching, Padded
 from jaxnas.children.recurrent.network import Dropout, Kept
 from jaxnas.rng import key_for
@@ -27,16 +28,16 @@ KEY = key_for(0, "dropped")
 
 def envelope(form):
     engines = {"branching": Branching((), ()), "padded": Padded()}
-    return CHILDREN.envelope([CELL]) if form == "alone" else CHILDREN.whole(engines[form])
+    return unpadded(CHILDREN, CELL) if form == "alone" else CHILDREN.envelope([], engines[form], ())
 
 
 def network(children=CHILDREN, inside=None, cell=CELL):
-    inside = children.envelope([cell]) if inside is None else inside
+    inside = unpadded(children, cell) if inside is None else inside
     return children.build(inside, children.place(cell, inside), key_for(1, "child"))
 
 
-def said(net, symbols, *more, cell=CELL, key=KEY):
-    return net((symbols, key), CHILDREN.place(cell, net.inside), *more)
+def said(net, symbols, training=False, memory=None, cell=CELL, key=KEY):
+    return net(symbols, CHILDREN.place(cell, net.inside), training, memory, key)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -63,7 +64,7 @@ def test_the_network_is_the_plain_one(form, tied):
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     jax.tree.map(close, (value, out), wanted[0])
     named = children.weights(nnx.merge(graph, gradients), CELL)
-    assert sum(w.size for w in named.values()) == children.cost(CELL).parameters
+    assert sum(w.size for w in named.values()) == alone(children, CELL).parameters
     jax.tree.map(close, named, wanted[1])
 
 
@@ -82,12 +83,12 @@ def test_an_ordinary_cell_is_its_step_again_and_again(kind):
     """One layer against flax's own `nnx.RNN` is in test_recurrent step by step; here: biases count, chunks go on."""
     children = StandardCell(kind, LanguageModel(hidden=H, layers=L)).children((U,), V)
     net = children.build(children.full, (), key_for(1, "child"))
-    whole, _ = net((SYMBOLS, KEY), ())
-    first, memory = net((SYMBOLS[:, :3], KEY), ())
-    second, _ = net((SYMBOLS[:, 3:], KEY), (), False, memory)
+    whole, _ = net(SYMBOLS, (), False, None, KEY)
+    first, memory = net(SYMBOLS[:, :3], (), False, None, KEY)
+    second, _ = net(SYMBOLS[:, 3:], (), False, memory, KEY)
     np.testing.assert_allclose(jnp.concatenate([first, second], 1), whole, rtol=1e-5, atol=1e-6)
     weights = children.weights(net, children.full.cell)
-    assert sum(w.size for w in weights.values()) == children.cost(children.full.cell).parameters
+    assert sum(w.size for w in weights.values()) == alone(children, children.full.cell).parameters
     forget = weights["layers.2.bias"].reshape(-1, H)[1]
     assert (forget == (1.0 if kind == "lstm" else 0.0)).all()
 

@@ -12,6 +12,7 @@ from plain import around, jit
 from plain_skip import NETWORKS, PlainSkip, live_numbers, load, numbers, padding_is_zero
 from steps import CLASSES, Trained, assert_same, backward, train
 
+from jaxnas.children import alone, unpadded
 from jaxnas.children.engines import Branching, Padded, Ragged
 from jaxnas.children.skip.architecture import Skip, SkipLayer, places
 from jaxnas.children.skip.network import SkipChildren
@@ -51,7 +52,7 @@ def read(architecture, graph, genes, found) -> Trained:
 
 @cache
 def tight(architecture) -> Trained:
-    inside = CHILDREN.envelope([architecture])
+    inside = unpadded(CHILDREN, architecture)
     genes = CHILDREN.place(architecture, inside)
     graph = graph_of(inside, genes)
     run = lambda parameters, statistics, *rest: BACKWARD(graph, parameters, statistics, (genes,), *rest)
@@ -60,7 +61,7 @@ def tight(architecture) -> Trained:
 
 @pytest.mark.parametrize("architecture", NETWORKS.values(), ids=NETWORKS)
 def test_the_tight_envelope_is_the_ordinary_network(architecture):
-    inside = CHILDREN.envelope([architecture])
+    inside = unpadded(CHILDREN, architecture)
     genes = CHILDREN.place(architecture, inside)
     untrained = nnx.merge(graph_of(inside, genes), *START(inside, genes))
     plain = load(PlainSkip(architecture, SHAPE, CLASSES), live_numbers(untrained, architecture, genes, SHAPE))
@@ -69,7 +70,7 @@ def test_the_tight_envelope_is_the_ordinary_network(architecture):
     parameters, gradients, statistics, *rest = train(CHILDREN, run, *values)
     net, tree = (nnx.merge(graph, p, statistics) for p in (parameters, gradients))
     learnt = [v for n, v in numbers(net).items() if n.split()[0] not in ("mean", "variance")]
-    assert sum(v.size for v in learnt) == CHILDREN.cost(architecture).parameters
+    assert sum(v.size for v in learnt) == alone(CHILDREN, architecture).parameters
     right = Trained(numbers(net), numbers(tree), *rest, True)
     assert right.losses[0] != right.losses[-1]
     assert_same(tight(architecture), right)
@@ -79,7 +80,7 @@ def test_the_tight_envelope_is_the_ordinary_network(architecture):
 def test_the_children_of_a_group_are_what_they_are_alone(way):
     engine, each = WAYS[way]
     networks = list(NETWORKS.values())
-    inside = CHILDREN.roof(networks, engine)
+    inside = CHILDREN.envelope(networks, engine, ())
     genes = [CHILDREN.place(a, inside) for a in networks]
     graph = graph_of(inside, genes[0])
     one = lambda *rest: lambda parameters, statistics, genes: backward(graph, parameters, statistics, (genes,), *rest)
@@ -158,7 +159,7 @@ def test_200_networks_of_the_whole_space():
     tokens = np.asarray(Random().propose(state, key_for(0, "propose"), 200))
     ends = [columns.stop for _, columns in SPACE._slices]
     networks = [SPACE.decode(np.where(np.arange(len(t)) < ends[i % 5], t, -1)) for i, t in enumerate(tokens)]
-    inside = CHILDREN.roof(networks, Branching((), (4, 6)))
+    inside = CHILDREN.envelope(networks, Branching((), (4, 6)), ())
     graph = graph_of(inside, CHILDREN.place(networks[0], inside))
     x, y = rng.normal(size=(6, *SHAPE)), rng.integers(0, CLASSES, 6)
     for architecture in networks:
@@ -183,7 +184,7 @@ def test_a_network_in_the_style_of_figure_7_trains():
     ]
     children = SkipChildren(SHAPE, CLASSES, 15, (7, 7), (4, 6))
     architecture = Skip(tuple(layers))
-    inside = children.envelope([architecture])
+    inside = unpadded(children, architecture)
     genes = children.place(architecture, inside)
     build = jit(lambda g: nnx.split(children.build(inside, g, KEY), nnx.Param, nnx.BatchStat)[1:])
     graph = nnx.graphdef(nnx.eval_shape(lambda g: children.build(inside, g, KEY), genes))
@@ -198,7 +199,7 @@ def test_a_network_in_the_style_of_figure_7_trains():
     assert losses == sorted(losses, reverse=True)
     live = live_numbers(nnx.merge(graph, parameters, statistics), architecture, genes, SHAPE)
     learnt = [v for n, v in live.items() if n.split()[0] not in ("mean", "variance")]
-    assert sum(v.size for v in learnt) == children.cost(architecture).parameters
+    assert sum(v.size for v in learnt) == alone(children, architecture).parameters
 
 
 # What runs, and what is refused.
@@ -211,32 +212,32 @@ def test_the_work_follows_the_child():
     state = Random().init(space.decisions, key_for(0, "strategy"))
     tokens = np.asarray(Random().propose(state, key_for(0, "propose"), 256))
     networks = [space.decode(t) for t in tokens]
-    inside = children.roof(networks, Branching((), (24, 36, 48, 64)))
-    executed = sum(children.executed(a, inside) for a in networks)
-    assert executed <= 1.5 * sum(children.cost(a).multiply_adds for a in networks)
+    inside = children.envelope(networks, Branching((), (24, 36, 48, 64)), ())
+    executed = sum(children.work(inside, a).executed for a in networks)
+    assert executed <= 1.5 * sum(alone(children, a).multiply_adds for a in networks)
 
 
 def test_a_known_roof_is_taken_again_and_a_new_one_holds_all():
     networks, engine = list(NETWORKS.values()), Branching((), (6,))
-    small, large = CHILDREN.roof(networks[:1], engine), CHILDREN.roof(networks, engine)
-    assert CHILDREN.roof(networks[:1], engine, {large}) == large
-    assert CHILDREN.roof(networks[:1], engine, {large, small}) == small
+    small, large = CHILDREN.envelope(networks[:1], engine, ()), CHILDREN.envelope(networks, engine, ())
+    assert CHILDREN.envelope(networks[:1], engine, {large}) == large
+    assert CHILDREN.envelope(networks[:1], engine, {large, small}) == small
     assert large | small == large
-    assert CHILDREN.roof(networks, engine, {small}) | small == CHILDREN.roof(networks, engine, {small})
-    assert CHILDREN.roof(networks[:1], Padded(), {large}).engine == Padded()
+    assert CHILDREN.envelope(networks, engine, {small}) | small == CHILDREN.envelope(networks, engine, {small})
+    assert CHILDREN.envelope(networks[:1], Padded(), {large}).engine == Padded()
 
 
 def test_a_roof_grows_only_where_it_must_and_never_beyond_the_space():
     engine = Branching((), (6,))
     wide = Skip(tuple(SkipLayer("convolution", (i,), (1, 1), filters=6) for i in range(5)))  # many pixels, few blocks
     deep = Skip(tuple(SkipLayer("convolution", (i,), (5, 3), (3, 3), 6) for i in range(3)))  # few pixels, many blocks
-    first = CHILDREN.roof([deep], engine)
-    second = CHILDREN.roof([wide], engine, {first})
+    first = CHILDREN.envelope([deep], engine, ())
+    second = CHILDREN.envelope([wide], engine, {first})
     assert second.blocks == first.blocks
     assert second.pixels > first.pixels
     full = [SkipLayer("convolution", tuple(range(1, i)) or (0,), (5, 3), filters=6) for i in range(1, 6)]
-    assert CHILDREN.roof([Skip(tuple(full))], engine).blocks == 15 * (1 + 10)
-    assert CHILDREN.roof([Skip(tuple(full))], engine).pixels == 16 * (6 * 4 + 2)
+    assert CHILDREN.envelope([Skip(tuple(full))], engine, ()).blocks == 15 * (1 + 10)
+    assert CHILDREN.envelope([Skip(tuple(full))], engine, ()).pixels == 16 * (6 * 4 + 2)
 
 
 @pytest.mark.parametrize("name", ["dense skips", "image pooled"])
@@ -246,7 +247,7 @@ def test_images_with_more_channels_than_filters(name):
     children = SPACE.children(shape, CLASSES)
     rng = np.random.default_rng(2)
     x, y = jnp.float32(rng.normal(size=(8, *shape))), jnp.asarray(rng.integers(0, CLASSES, 8))
-    inside = children.roof([architecture], Branching((), (4, 6)))
+    inside = children.envelope([architecture], Branching((), (4, 6)), ())
     genes = children.place(architecture, inside)
     make = lambda g: children.build(inside, g, KEY)
     graph = nnx.graphdef(nnx.eval_shape(make, genes))
@@ -267,7 +268,7 @@ def test_images_with_more_channels_than_filters(name):
 def test_bfloat16_rounds_the_factors_alone():
     """Logits and gradients are those of float32 to two digits, and are float32."""
     architecture = NETWORKS["strides"]
-    inside = CHILDREN.roof([architecture], Branching((), (6,)))
+    inside = CHILDREN.envelope([architecture], Branching((), (6,)), ())
     genes = CHILDREN.place(architecture, inside)
     parameters, statistics = START(inside, genes)
     found = {}
@@ -285,8 +286,8 @@ def test_bfloat16_rounds_the_factors_alone():
 
 
 def test_what_does_not_fit_is_refused():
-    shallow = CHILDREN.envelope([NETWORKS["stride beyond the kernel"]])
+    shallow = unpadded(CHILDREN, NETWORKS["stride beyond the kernel"])
     with pytest.raises(ValueError, match="does not fit"):
         CHILDREN.place(NETWORKS["dense skips"], shallow)
     with pytest.raises(ValueError, match="ragged"):
-        CHILDREN.roof(list(NETWORKS.values()), Ragged())
+        CHILDREN.envelope(list(NETWORKS.values()), Ragged(), ())

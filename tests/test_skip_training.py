@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from steps import assert_equal
 
+from jaxnas.children import alone as work_of
+from jaxnas.children import unpadded
+from jaxnas.children.engines import Branching
 from jaxnas.children.skip.architecture import Skip, SkipLayer
 from jaxnas.evaluators.population import Population
 from jaxnas.evaluators.train import SGD, Train, Trainer
@@ -29,7 +32,7 @@ SPACE = SkipCNN(
 TASK = Digits()
 DATA = TASK.search_data(SEED)
 CHILDREN = SPACE.children(DATA.input_shape, DATA.classes)
-ENGINE = CHILDREN.branching((8,))
+ENGINE = Branching((), (8,))
 TRAIN = Train(epochs=4, batch_size=32)
 conv = lambda inputs, filters, stride=(1, 1), norm=True: SkipLayer("convolution", inputs, (3, 3), stride, filters, norm)
 NETWORKS = [
@@ -38,7 +41,7 @@ NETWORKS = [
     Skip((conv((0,), 4), SkipLayer("average_pool", (1,), (3, 1), (2, 2)), conv((2,), 8), conv((1, 2, 3), 8)), 0.02),
     Skip((conv((0,), 8, (2, 1)),), 0.1),
 ]
-INSIDE = CHILDREN.roof(NETWORKS, ENGINE)
+INSIDE = CHILDREN.envelope(NETWORKS, ENGINE, ())
 
 
 def run(trainer, networks=NETWORKS, trials=range(4), inside=INSIDE, **more):
@@ -71,7 +74,7 @@ def test_neither_order_nor_neighbours_count(trainer, together):
 def test_the_envelope_does_not_count(together):
     """Alone in its own envelope, one device: the same curve, within a held-out example."""
     alone = Trainer(CHILDREN, TASK, DATA, TRAIN, SEED, devices=1)
-    found = run(alone, NETWORKS[1:2], [1], CHILDREN.envelope(NETWORKS[1:2]))
+    found = run(alone, NETWORKS[1:2], [1], unpadded(CHILDREN, NETWORKS[1]))
     np.testing.assert_allclose(found.curve[0], together.curve[1], atol=1.01 / len(DATA.held_out))
 
 
@@ -104,12 +107,12 @@ def test_final_training_of_a_wider_network_is_read_back(tmp_path):
     result = train_final(experiment, tmp_path, trial)
     read = load_trained(experiment, tmp_path, trial)
     assert [layer.filters for layer in read.architecture.layers] == [16, 0, 8]
-    assert result["parameters"] == read.children.cost(read.architecture).parameters
+    assert result["parameters"] == work_of(read.children, read.architecture).parameters
     weights = read.children.weights(read.network, read.architecture)
     learnt = [v for n, v in weights.items() if n.split(".")[-1] not in ("mean", "variance")]
     assert sum(v.size for v in learnt) == result["parameters"]
     data = jax.device_put(TASK.final_data(SEED))
-    logits = read.network(TASK.inputs(data.held_out.images, data), read.genes)
+    logits = read.network(TASK.inputs(data.held_out.images, data), read.genes, False)[0]
     score = float(TASK.score(logits, jnp.asarray(data.held_out.labels)).mean())
     np.testing.assert_allclose(score, result["test_scores"][0], atol=1e-6)
 

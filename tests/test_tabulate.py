@@ -18,6 +18,7 @@ from rich.console import Console
 from test_search import kill
 
 import jaxnas.tabulate
+from jaxnas.children import alone
 from jaxnas.cli import main
 from jaxnas.decisions import Choice, Decisions
 from jaxnas.evaluators import SGD, Population, Train
@@ -127,7 +128,7 @@ def test_each_row_is_the_training_of_its_network(place, two_devices):
             found[some] = outcome.curve
         np.testing.assert_allclose(column(rows, f"{name}_s{seed}"), found[:, -1], atol=5.1e-5)
     first = rows[0]
-    cost = evaluate.children.cost(EXPERIMENT.space.decode(tokens[0]))
+    cost = alone(evaluate.children, EXPERIMENT.space.decode(tokens[0]))
     assert (int(first["parameters"]), int(first["multiply_adds"])) == (cost.parameters, cost.multiply_adds)
     assert float(first["seconds"]) == pytest.approx(3 * cost.multiply_adds * IMAGES / jaxnas.tabulate.SPEED, abs=5e-5)
 

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from plain_recurrent import logits, nats
-from steps import assert_equal
+from steps import assert_equal, trained_network
 
+from jaxnas.children import alone, unpadded
 from jaxnas.evaluators import SGD, Adam, Population, Train
-from jaxnas.evaluators.programs import Functions
 from jaxnas.evaluators.train import Trainer
 from jaxnas.experiment import Experiment
 from jaxnas.final import Final, train_final
@@ -26,7 +26,7 @@ MODEL = LanguageModel(hidden=8, layers=2)
 SPACE, DATA = RecurrentCell(base=4, model=MODEL), TASK.search_data(SEED)
 CHILDREN = SPACE.children(DATA.input_shape, DATA.classes)
 TRAIN = Train(epochs=2, batch_size=4, optimiser=Adam(learning_rate=0.01, clip=1.0))
-INSIDE = CHILDREN.whole(CHILDREN.branching(()))
+INSIDE = CHILDREN.envelope([], CHILDREN.engines[1], ())
 # none that lets rounding grow from step to step, as some do whose memory has no bound
 CELLS = [SPACE.decode(np.random.default_rng(seed).integers(0, SPACE.decisions.sizes)) for seed in (0, 1, 2, 6)]
 
@@ -48,7 +48,7 @@ def together(trainer):
 def weights_of(children, inside, cell, result, place):
     """Of a trained child, by name."""
     genes = children.place(cell, inside)
-    net = Functions(Trainer(children, TASK, DATA, TRAIN, SEED, 1), inside, genes).network(result.one(place).states)
+    net = trained_network(Trainer(children, TASK, DATA, TRAIN, SEED, 1), inside, genes, result.one(place))
     return {name: jnp.asarray(value) for name, value in children.weights(net, cell).items()}
 
 
@@ -87,7 +87,7 @@ def test_training_is_the_plain_one(each, left):
     cell, rate = CELLS[1], 0.5
     train = replace(TRAIN, epochs=1, optimiser=SGD(rate, momentum=0.0, weight_decay=0.0, schedule="constant"))
     data = replace(DATA, train=replace(DATA.train, symbols=DATA.train.symbols[: 4 * each + left + 1]))
-    trainer, alone = Trainer(CHILDREN, TASK, data, train, SEED, 1), CHILDREN.envelope([cell])
+    trainer, alone = Trainer(CHILDREN, TASK, data, train, SEED, 1), unpadded(CHILDREN, cell)
     assert trainer.steps == 4
     found = weights_of(CHILDREN, alone, cell, run(trainer, [cell], [7], alone, scored=()), 0)
     net = CHILDREN.build(alone, (), key_for(key_for(SEED, "training"), "child", 7))
@@ -101,7 +101,7 @@ def test_training_is_the_plain_one(each, left):
         return -picked.mean(), memory
 
     step = jax.jit(jax.value_and_grad(loss, has_aux=True))
-    memory = CHILDREN.memory(4)
+    memory = CHILDREN.nothing(4)
     for at in range(0, each, 8):
         (_, memory), gradients = step(
             weights, jnp.asarray(streams[:, at : at + 8]), jnp.asarray(labels[:, at : at + 8]), memory
@@ -126,7 +126,7 @@ def test_neither_order_nor_neighbours_count_and_nothing_is_compiled_again(traine
 @pytest.mark.parametrize("engine", ["alone", "padded"])
 def test_the_envelope_does_not_count(together, engine):
     """Laws 1 and 2: the cell alone on one device, and among others by selection: the curve of the group."""
-    inside = CHILDREN.envelope(CELLS[2:3]) if engine == "alone" else CHILDREN.whole(CHILDREN.unmeasured)
+    inside = unpadded(CHILDREN, CELLS[2]) if engine == "alone" else CHILDREN.envelope([], CHILDREN.engines[0], ())
     found = run(Trainer(CHILDREN, TASK, DATA, TRAIN, SEED, devices=1), CELLS[2:3], [2], inside)
     np.testing.assert_allclose(found.curve[0], together.curve[2], rtol=1e-4)
 
@@ -150,7 +150,7 @@ def test_a_search_through_the_evaluator(two_devices):
     np.testing.assert_allclose(Perplexity()(outcome), 80 / np.exp(-outcome.score) ** 2)
     assert evaluate.images == 2 * (1499 // 4) * 4
     assert evaluate.about()["unknown"] == DATA.unknown
-    assert (outcome.parameters == CHILDREN.cost(CELLS[0]).parameters).all()
+    assert (outcome.parameters == alone(CHILDREN, CELLS[0]).parameters).all()
 
 
 def test_a_table_has_the_scores_of_the_test_text(trainer, together):

@@ -2,6 +2,7 @@
 
 import math
 from contextlib import ExitStack
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +11,10 @@ import optax
 import pytest
 from flax import nnx
 from plain import PlainChain, live_numbers, load, numbers
-from steps import assert_equal
+from steps import assert_equal, trained_network
 
 from jaxnas.children.chain.architecture import envelope
-from jaxnas.children.engines import Padded
+from jaxnas.children.engines import Branching, Padded
 from jaxnas.evaluators import SGD, Train, programs
 from jaxnas.evaluators.train import Trainer
 from jaxnas.rng import key_for
@@ -34,7 +35,8 @@ SPACE = ChainCNN(
 TASK = Digits(augment=Augment(pad=1, flip=True))
 DATA = TASK.search_data(SEED)
 CHILDREN = SPACE.children(DATA.input_shape, DATA.classes)
-BRANCHING, PADDED = CHILDREN.whole(CHILDREN.branching((4, 8))), CHILDREN.whole(Padded())
+BRANCHING = replace(CHILDREN.full, engine=Branching(CHILDREN.kernels, (4, 8)))
+PADDED = replace(CHILDREN.full, engine=Padded())
 TRAIN = Train(epochs=6, batch_size=32)
 STEPS = 1078 // 32
 rng = np.random.default_rng(0)
@@ -48,8 +50,8 @@ def run(trainer, inside=BRANCHING, chains=CHAINS[:N], trials=range(N), **more):
 
 def read(trainer, inside, chain, result, i):
     """The live numbers of child i."""
-    functions = programs.Functions(trainer, inside, CHILDREN.place(chain, inside))
-    return live_numbers(functions.network(result.one(i).states), chain, 1)
+    network = trained_network(trainer, inside, CHILDREN.place(chain, inside), result.one(i))
+    return live_numbers(network, chain, 1)
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +102,11 @@ def test_alone_as_in_company(trainer, begun, monkeypatch):
 
 def test_children_under_vmap_as_in_turn(trainer, begun, monkeypatch):
     """As on other devices than CPU; what is not live is computed there, but for nothing."""
-    monkeypatch.setattr(programs, "in_turn", lambda inside: False)
+    monkeypatch.setattr(programs, "in_turn", lambda inside, platform: False)
     mapped, alive = Trainer(CHILDREN, TASK, DATA, TRAIN, SEED), [True, True, False, True]
     found = run(mapped, PADDED, epochs=range(2), live=alive)
     assert found.alive.tolist() == alive
-    assert found.states.optimiser[1][1].count.tolist() == [2 * STEPS * a for a in alive]
+    assert found.states.learnt.optimiser[1][1].count.tolist() == [2 * STEPS * a for a in alive]
     for i in (0, 1, 3):
         np.testing.assert_allclose(found.curve[i], begun.curve[i], atol=0.003)
         assert_close(read(mapped, PADDED, CHAINS[i], found, i), read(trainer, BRANCHING, CHAINS[i], begun, i))
@@ -128,7 +130,7 @@ def test_places_that_are_not_live_are_not_trained_and_change_nothing(trainer, to
     found = run(trainer, live=[True, False, True, True])
     assert found.alive.tolist() == [True, False, True, True]
     assert np.isnan(found.curve[1]).all()
-    np.testing.assert_array_equal(found.one(1).states.optimiser[1][1].count, 0)
+    np.testing.assert_array_equal(found.one(1).states.learnt.optimiser[1][1].count, 0)
     for i in (0, 2, 3):
         assert_equal(found, i, together, i)
 
@@ -189,7 +191,7 @@ def test_a_child_that_begins_with_bad_numbers_is_frozen_and_its_neighbours_do_no
     found = trainer.run(BRANCHING, genes, list(range(N)))
     assert found.alive.tolist() == [True, False, True, True]
     assert np.isnan(found.curve[1]).all()
-    np.testing.assert_array_equal(found.one(1).states.optimiser[1][1].count, 0)
+    np.testing.assert_array_equal(found.one(1).states.learnt.optimiser[1][1].count, 0)
     for i in (0, 2, 3):
         assert_equal(found, i, together, i)
 
@@ -198,14 +200,15 @@ def test_a_child_that_diverges_on_the_way_keeps_its_last_finite_numbers(trainer,
     """A momentum of 1e30 throws the third epoch's first step far away, whence the second step finds no way."""
     since, huge = [begun.one(i) for i in range(N)], lambda a: np.full_like(a, 1e30) if a.dtype == np.float32 else a
     states = since[1].states
-    since[1] = since[1]._replace(states=states._replace(optimiser=jax.tree.map(huge, states.optimiser)))
+    far = states.learnt._replace(optimiser=jax.tree.map(huge, states.learnt.optimiser))
+    since[1] = since[1]._replace(states=states._replace(learnt=far))
     found = run(trainer, epochs=range(2, 6), since=since)
     assert found.alive.tolist() == [True, False, True, True]
     np.testing.assert_array_equal(np.isnan(found.curve[1]), [False] * 2 + [True] * 4)
-    last = found.one(1).states
-    assert np.isfinite(last.parameters).all()
-    assert np.isfinite(last.statistics).all()
-    assert np.abs(last.parameters).max() > 1e28
+    last = found.one(1).states.learnt
+    assert np.isfinite(last.network.parameters).all()
+    assert np.isfinite(last.network.statistics).all()
+    assert np.abs(last.network.parameters).max() > 1e28
     assert last.optimiser[1][1].count == 2 * STEPS + 1
     for i in (0, 2, 3):
         assert_equal(found, i, together, i)

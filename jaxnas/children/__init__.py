@@ -1,0 +1,147 @@
+"""Children: the networks of one kind on one task. What a trainer, a planner and a report ask of them stands here.
+
+    architecture -> envelope (of several, the key of a program) -> genes (the place of one in it) -> network
+
+What only some families can do is a protocol of its own: `Widens`, `Exports`, `jaxnas.children.normalised`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import jax
+import numpy as np
+from flax import nnx
+
+from jaxnas.children.engines import Engine
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a network in an envelope takes, for one example (of text: one symbol), forward.
+
+    Attributes:
+        multiply_adds: of the network itself; of an envelope alone: of a network that fills it.
+        executed: that run in the envelope.
+        parameters: trainable numbers, those of the network itself.
+        activation_bytes: of the maps, float32; of an envelope alone: a quarter of what training holds of them.
+        branches: how long its program compiles, counted in convolutions.
+        speed: multiply-adds a second, as a share of those of a chain of convolutions.
+    """
+
+    multiply_adds: int
+    executed: int
+    parameters: int
+    activation_bytes: int
+    branches: int = 1
+    speed: float = 1.0
+
+
+class Network(nnx.Module):
+    """The network of ONE child in its envelope, with what a network need not say.
+
+    Any NNX variable that it makes in its beginning is carried from step to step. Streams of random numbers
+    (`nnx.Rngs`) are seeded anew at each step from (seed, trial, epoch, step), so stock layers such as `nnx.Dropout` do
+    in any company what they do alone.
+    """
+
+    traced_training: ClassVar[bool] = False
+    """Whether ``training`` may be a traced bool: then, on CPU, training and scoring are one program, which compiles
+    faster. Elsewhere, and for all others, it is a Python bool."""
+
+    def __call__(self, x: Any, genes: Any, training: bool, carry: Any, key: jax.Array) -> tuple[Any, Any]:
+        """Outputs, and what is to be remembered in the next batch.
+
+        Args:
+            x: a batch, as the task's ``inputs`` gives it.
+            genes: the child's place in the envelope.
+            training: whether this is a training step, or a batch is scored.
+            carry: what was remembered of the batch before.
+            key: of what is random in this step; it is consumed.
+        """
+        raise NotImplementedError
+
+    def carry(self, batch: int) -> Any:
+        """What is remembered before the first batch, of so many examples: a pytree of arrays; nothing."""
+        return ()
+
+
+@runtime_checkable
+class Children(Protocol):
+    """A frozen dataclass: the networks of one space on one task. Six members, no more."""
+
+    @property
+    def engines(self) -> Sequence[Engine]:
+        """How they can run in one program. The first is taken where nothing has been measured."""
+
+    def envelope(self, architectures: Sequence, engine: Engine, known: Collection | None = None) -> Any:
+        """The padded shape in which some of them run, hashable: the key of a compiled program. It has ``engine``.
+
+        Args:
+            architectures: one or more.
+            engine: how.
+            known: the envelopes that a search has used before: this one should serve its later rounds, too. None:
+                these architectures alone, as tight as can be; that of a single one is the ordinary network.
+
+        Returns:
+            The envelope; None: these cannot share a program.
+
+        Raises:
+            ValueError: an engine that cannot run them.
+        """
+
+    def place(self, architecture: Any, envelope: Any) -> Any:
+        """The genes of one of them: a pytree of arrays, of the same shapes for all in an envelope.
+
+        Raises:
+            ValueError: the envelope does not hold it.
+        """
+
+    def build(self, envelope: Any, genes: Any, key: jax.Array) -> Network:
+        """The padded network of one child with its initial weights; ``key`` is consumed."""
+
+    def work(self, envelope: Any, architecture: Any = None) -> Work:
+        """What a network takes in an envelope; None: what the envelope can take."""
+
+    def describe(self, architecture: Any) -> dict:
+        """An architecture as JSON values; "type" says of which kind it is."""
+
+
+@runtime_checkable
+class Widens(Protocol):
+    """`Children` that final training can make wider."""
+
+    def widened(self, factor: float) -> Children:
+        """The children with so many times the filters or hidden units, and other initial weights."""
+
+    def widen(self, architecture: Any, factor: float) -> Any:
+        """One architecture likewise; it is one of ``widened(factor)``."""
+
+
+@runtime_checkable
+class Exports(Protocol):
+    """`Children` whose networks can be written as files."""
+
+    def weights(self, network: Network, architecture: Any) -> dict[str, np.ndarray]:
+        """Parameters and statistics of the unpadded network by name, float32; its arrays are concrete."""
+
+
+@runtime_checkable
+class OwnHyperparameters(Protocol):
+    """Genes of a child that decides settings of its optimiser itself."""
+
+    hyperparameters: Mapping[str, Any]
+    """By the setting's name (``learning_rate``): a number ``[]``; NaN: that of the settings."""
+
+
+def unpadded(children: Children, architecture: Any, platform: str = "cpu") -> Any:
+    """The envelope of an architecture by itself: the ordinary network."""
+    return children.envelope([architecture], replace(children.engines[0], platform=platform))
+
+
+def alone(children: Children, architecture: Any) -> Work:
+    """What an architecture takes by itself."""
+    return children.work(unpadded(children, architecture), architecture)
+
+
+__all__ = ["Children", "Engine", "Exports", "Network", "OwnHyperparameters", "Widens", "Work", "alone", "unpadded"]

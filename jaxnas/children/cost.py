@@ -1,4 +1,4 @@
-"""What a child costs, counted from its architecture."""
+"""What a child costs, counted from its architecture; and what families say alike."""
 
 from dataclasses import astuple, dataclass
 
@@ -24,3 +24,8 @@ class Cost:
 def more(filters: int, factor: float) -> int:
     """So many times the filters, rounded, at least 1."""
     return max(1, round(filters * factor))
+
+
+def does_not_fit(architecture, envelope) -> ValueError:
+    """What is raised where an envelope does not hold an architecture."""
+    return ValueError(f"{architecture} does not fit into {envelope}: join its own envelope to it first")

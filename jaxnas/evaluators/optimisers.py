@@ -1,11 +1,14 @@
 """Optimisers of children as settings: what each becomes in optax, for a training of known length."""
 
 import math
+from collections.abc import Callable, Collection, Mapping
 from itertools import pairwise
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
+import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
 
 from jaxnas.ranges import LearningRate, Norm, Part, Range, Share, Weight
 from jaxnas.settings import settings
@@ -13,12 +16,53 @@ from jaxnas.settings import settings
 
 @runtime_checkable
 class Optimiser(Protocol):
-    """A frozen dataclass of settings with this function; see `SGD`. Where it has a ``learning_rate``, a child that
-    decides its own rate is trained with that.
+    """A frozen dataclass of settings with this function; see `SGD`. For children that decide settings themselves it
+    takes a third argument, ``own``.
     """
 
     def transformation(self, steps: int, epochs: int) -> optax.GradientTransformation:
         """The optax optimiser for so many steps an epoch and so many epochs."""
+
+
+@runtime_checkable
+class Adjusts(Protocol):
+    """An `Optimiser` that a child can adjust."""
+
+    def own(self) -> Collection[str]:
+        """Names of the settings that a child may decide itself."""
+
+    def transformation(
+        self, steps: int, epochs: int, own: Mapping[str, ArrayLike] = {}
+    ) -> optax.GradientTransformation:
+        """As that of `Optimiser`; ``own``: a child's settings ``[]``, which may be traced, NaN where it has none."""
+
+
+def of_child(optimiser: Optimiser, steps: int, epochs: int) -> Callable[[Mapping], optax.GradientTransformation]:
+    """The function of a child's own settings that gives its optimiser; it may be called while it is traced.
+
+    `optax.inject_hyperparams` would do it too, with a copy of each number in the state.
+    """
+
+    def transformation(own: Mapping[str, ArrayLike]) -> optax.GradientTransformation:
+        if not own:
+            return optimiser.transformation(steps, epochs)
+        known = optimiser.own() if isinstance(optimiser, Adjusts) else ()
+        for name in own:
+            if name not in known:
+                raise ValueError(
+                    f"the children decide {name!r} themselves, but {type(optimiser).__name__} cannot be told: it "
+                    f"can be {', '.join(known) or 'nothing'}. Give the optimiser `own` and a third argument of "
+                    "`transformation` (see jaxnas.evaluators.Adjusts), or take SGD or Adam"
+                )
+        return optimiser.transformation(steps, epochs, own)
+
+    return transformation
+
+
+def _decided(own: Mapping[str, ArrayLike], **settings: float) -> list[ArrayLike]:
+    """These settings in their order; a child's own where it has one."""
+    mine = lambda name, value: jnp.where(jnp.isnan(own[name]), value, own[name]) if name in own else value
+    return [mine(name, value) for name, value in settings.items()]
 
 
 @settings
@@ -54,24 +98,33 @@ class SGD:
         if not all(a < b for a, b in pairwise((0.0, *self.drops, 1.0))):
             raise ValueError(f"drops={self.drops}: give ascending shares of the training between 0 and 1")
 
-    def transformation(self, steps: int, epochs: int) -> optax.GradientTransformation:
-        """The optax optimiser for so many steps an epoch and so many epochs."""
-        sgd = optax.sgd(self._rate(steps, epochs), self.momentum or None, nesterov=self.momentum > 0)
-        return optax.chain(*_clipped(self.clip), optax.add_decayed_weights(self.weight_decay), sgd)
+    def own(self) -> tuple[str, ...]:
+        """What a child may decide itself; a momentum only where the settings have one."""
+        return ("learning_rate", "weight_decay", *(["momentum"] if self.momentum else []))
 
-    def _rate(self, steps: int, epochs: int):
+    def transformation(
+        self, steps: int, epochs: int, own: Mapping[str, ArrayLike] = {}
+    ) -> optax.GradientTransformation:
+        """The optax optimiser for so many steps an epoch and so many epochs; see `Adjusts`."""
+        rate, momentum, decay = _decided(
+            own, learning_rate=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+        sgd = optax.sgd(self._rate(rate, steps, epochs), momentum if self.momentum else None, self.momentum > 0)
+        return optax.chain(*_clipped(self.clip), optax.add_decayed_weights(decay), sgd)
+
+    def _rate(self, rate: ArrayLike, steps: int, epochs: int):
         match self.schedule:
             case "cosine":
-                return optax.cosine_decay_schedule(self.learning_rate, steps * epochs)
+                return optax.cosine_decay_schedule(rate, steps * epochs)
             case "step":
                 # rounded first: 0.7 * 10 is a little more than 7
                 starts = np.array([math.ceil(round(share * steps * epochs, 6)) for share in self.drops])
-                return lambda count: self.learning_rate * 0.1 ** (count >= starts).sum()
+                return lambda count: rate * 0.1 ** (count >= starts).sum()
             case "decay":
                 held = (self.hold - 1) * steps  # the first epoch after those that are held is one step down
-                return optax.exponential_decay(self.learning_rate, steps, self.decay, held, staircase=True)
+                return optax.exponential_decay(rate, steps, self.decay, held, staircase=True)
             case "constant":
-                return self.learning_rate
+                return rate
 
 
 @settings
@@ -98,13 +151,17 @@ class Adam:
     schedule: Literal["cosine", "constant"] = "cosine"
     clip: Norm | None = None
 
-    def transformation(self, steps: int, epochs: int) -> optax.GradientTransformation:
-        """The optax optimiser for so many steps an epoch and so many epochs."""
-        falling = optax.cosine_decay_schedule(self.learning_rate, steps * epochs)
-        rate = falling if self.schedule == "cosine" else self.learning_rate
-        return optax.chain(
-            *_clipped(self.clip), optax.adamw(rate, self.beta1, self.beta2, weight_decay=self.weight_decay)
-        )
+    def own(self) -> tuple[str, ...]:
+        """What a child may decide itself."""
+        return "learning_rate", "weight_decay"
+
+    def transformation(
+        self, steps: int, epochs: int, own: Mapping[str, ArrayLike] = {}
+    ) -> optax.GradientTransformation:
+        """The optax optimiser for so many steps an epoch and so many epochs; see `Adjusts`."""
+        rate, decay = _decided(own, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
+        rate = optax.cosine_decay_schedule(rate, steps * epochs) if self.schedule == "cosine" else rate
+        return optax.chain(*_clipped(self.clip), optax.adamw(rate, self.beta1, self.beta2, weight_decay=decay))
 
 
 def _clipped(norm: float | None) -> list[optax.GradientTransformation]:

@@ -5,11 +5,10 @@ Letters: N children.
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from jaxnas.children.engines import Engine, Padded, Ragged
+from jaxnas.children import Children, Engine
 from jaxnas.evaluators.programs import BATCHES_BYTES, in_turn
 
 EngineName = Literal["auto", "padded", "branching", "ragged"]
@@ -20,8 +19,6 @@ SEARCH = 128
 devices and in what groups they run: rounds may be added later, devices too, and a child's numbers are its engine's."""
 BALANCE = 8
 """But so many children a device stay together, or one device would wait for the other."""
-MOST_CLASSES = 6
-"""Of a space with more numbers of filters, so many evenly chosen ones are tried as classes."""
 TRAINING = 3
 """Forward and two gradients: work of a training step over that of a forward pass."""
 MAPS, STATES = 4, 6
@@ -133,13 +130,13 @@ class Planner:
     did: nothing is taken from a clock, a cache or the machine's present state.
 
     Args:
-        children: how the architectures compute (`roof`, `cost`, `executed`, `branching`).
+        children: how the architectures compute.
         work: what a child goes through.
         engine: its name, or "auto" for the one of least predicted time.
         group_size: the greatest number of children in a group; None: as memory and `LONGEST` allow.
     """
 
-    def __init__(self, children, work: Workload, engine: EngineName = "auto", group_size: int | None = None):
+    def __init__(self, children: Children, work: Workload, engine: EngineName = "auto", group_size: int | None = None):
         self.children, self.work, self.group_size = children, work, group_size
         self.engines = self._candidates(engine)
         self.known: set[tuple[Any, int]] = set()
@@ -169,7 +166,7 @@ class Planner:
 
     def group(self, rows: Sequence[int], inside, size: int, architectures: Sequence) -> Group:
         """These rows in a program of ``size`` places, each device with about the same work."""
-        work = {row: self.children.executed(architectures[row], inside) for row in rows}
+        work = {row: self.children.work(inside, architectures[row]).executed for row in rows}
         blocks: list[list[int]] = [[] for _ in range(self.work.devices)]
         for row in sorted(rows, key=lambda row: (-work[row], row)):
             free = [block for block in blocks if len(block) < size // len(blocks)]
@@ -191,61 +188,87 @@ class Planner:
         return 0 if size <= self.work.devices else self._round_up(math.ceil(size / 2))
 
     def _candidates(self, name: EngineName) -> list[Engine]:
-        branching = [self.children.branching(filters) for filters in _classes(self.children.filters)]
+        """Those of a name on this platform; "auto": all that may be taken unasked, where speed has been measured.
+
+        Raises:
+            ValueError: the children have no such engine, or it cannot run here.
+        """
+        own = self.children.engines
         if name == "auto":
-            return [Padded(), *branching] if self.work.platform in RATES else [self.children.unmeasured]
-        return {"padded": [Padded()], "branching": branching, "ragged": [Ragged()]}[name]
+            own = [engine for engine in own if engine.unasked] if self.work.platform in RATES else own[:1]
+        else:
+            own = [engine for engine in own if engine.name == name]
+        if not own:
+            has = ", ".join(dict.fromkeys(engine.name for engine in self.children.engines))
+            raise ValueError(f"engine={name!r}: {type(self.children).__name__} cannot run so, take one of: auto, {has}")
+        return [replace(engine, platform=self.work.platform) for engine in own]
 
     def _searching(self, engine: Engine, architectures: Sequence) -> float:
-        """Predicted seconds of one device for `SEARCH` children like these under one roof, compilation included."""
-        rates, roof = RATES[self.work.platform], self.children.roof(architectures, engine)
-        each = sum(self.children.executed(a, roof) for a in architectures) / len(architectures)
-        return self._compiling(rates, roof) + SEARCH * TRAINING * each * self.work.images / self._rate(rates, engine)
+        """Predicted seconds of one device for `SEARCH` children like these in one envelope each, compilation
+        included."""
+        rates, groups = RATES[self.work.platform], self._alike(engine, architectures, ())
+        total = 0.0
+        for inside, rows in groups:
+            works = [self.children.work(inside, architectures[row]) for row in rows]
+            each = sum(work.executed for work in works) / len(architectures)
+            rate = rates.work * works[0].speed
+            total += self._compiling(rates, inside) + SEARCH * TRAINING * each * self.work.images / rate
+        return total
 
     def _compiling(self, rates: Rates, inside) -> float:
-        return rates.program + rates.branch * self.children.branches(inside)
+        return rates.program + rates.branch * self.children.work(inside).branches
 
     def _by(self, engine: Engine, architectures: Sequence) -> Plan:
         groups = self._cut(engine, architectures)
-        work = lambda count: tuple(sum(count(architectures[r], g.inside) for r in g.rows) for g in groups)
-        executed, new = work(self.children.executed), {g.program for g in groups} - self.known
-        useful = work(lambda architecture, _: self.children.cost(architecture).multiply_adds)
-        rates, seconds, compiling = RATES.get(self.work.platform), None, None
+        works = [[self.children.work(group.inside, architectures[row]) for row in group.rows] for group in groups]
+        executed = tuple(sum(work.executed for work in some) for some in works)
+        useful = tuple(sum(work.multiply_adds for work in some) for some in works)
+        new, rates = {group.program for group in groups} - self.known, RATES.get(self.work.platform)
+        seconds = compiling = None
         if rates:
             compiling = sum((self._compiling(rates, inside) for inside, _ in new), 0.0)
-            seconds = compiling + TRAINING * sum(executed) * self.work.images / (
-                self._rate(rates, engine) * self.work.devices
-            )
+            done = sum(work / some[0].speed for work, some in zip(executed, works, strict=True))
+            seconds = compiling + TRAINING * done * self.work.images / (rates.work * self.work.devices)
         memory = tuple(self._bytes(*group.program) for group in groups)
         return Plan(groups, executed, useful, memory, len(new), seconds, compiling)
 
+    def _alike(self, engine: Engine, architectures: Sequence, known: Collection) -> list[tuple[Any, list[int]]]:
+        """Envelopes, and the rows of those who share each: one, unless they cannot share a program."""
+        rows = list(range(len(architectures)))
+        common = self.children.envelope(architectures, engine, known)
+        if common is not None:
+            return [(common, rows)]
+        found: dict[Any, list[int]] = {}
+        for row in rows:
+            found.setdefault(self.children.envelope([architectures[row]], engine, known), []).append(row)
+        return list(found.items())
+
     def _cut(self, engine: Engine, architectures: Sequence) -> tuple[Group, ...]:
-        """Equal groups, as few as possible. Children of similar depth go together where an absent layer costs work;
-        otherwise all run under one roof, which needs one program.
+        """Equal groups, as few as possible. Children of similar work go together where an absent layer costs work;
+        otherwise all in one envelope, which needs one program.
         """
-        n, depth = len(architectures), self.children.depth
-        roof = lambda some: self.children.roof(some, engine, {inside for inside, _ in self.known})
-        order = range(n) if engine.skips_absent else sorted(range(n), key=lambda row: depth(architectures[row]))
-        common, found = roof(architectures), []
-        size = self._size(common, n)
-        for at in range(0, n, size):
-            rows = order[at : at + size]
-            inside = common if engine.skips_absent else roof([architectures[r] for r in rows])
-            found.append(self.group(rows, inside, size, architectures))
+        known, found = {inside for inside, _ in self.known}, []
+        for common, rows in self._alike(engine, architectures, known):
+            size = self._size(common, len(rows))
+            if not engine.skips_absent:
+                own = {row: self.children.envelope([architectures[row]], engine, known) for row in rows}
+                rows = sorted(rows, key=lambda row: (self.children.work(own[row]).executed, row))
+            for at in range(0, len(rows), size):
+                some = rows[at : at + size]
+                inside = common
+                if not engine.skips_absent:
+                    inside = self.children.envelope([architectures[row] for row in some], engine, known)
+                found.append(self.group(some, inside, size, architectures))
         return tuple(found)
 
     def _size(self, inside, n: int) -> int:
         """Places of each group: all n children, unless time, memory or the user say less. A function of n and the
-        roof, so that rounds under one roof share programs.
+        envelope, so that rounds in one envelope share programs.
         """
         devices, most, rates = self.work.devices, self.group_size or n, RATES.get(self.work.platform)
         if self.group_size is None and rates and self._in_turn(inside):
-            child = (
-                TRAINING
-                * self.children.occupied(inside).multiply_adds
-                * self.work.images
-                / self._rate(rates, inside.engine)
-            )
+            whole = self.children.work(inside)
+            child = TRAINING * whole.multiply_adds * self.work.images / (rates.work * whole.speed)
             most = min(most, devices * max(BALANCE, int(LONGEST / child)))
         most = min(most, self.limits.get(inside.engine, most))
         while most > devices and self._bytes(inside, most) > self.work.budget:
@@ -255,13 +278,9 @@ class Planner:
 
     def _bytes(self, inside, size: int) -> int:
         """Memory on one device: the children's states, the maps of those that run at once, and the batches."""
-        cost, each = self.children.occupied(inside), -(-size // self.work.devices)
+        cost, each = self.children.work(inside), -(-size // self.work.devices)
         maps = MAPS * cost.activation_bytes * self.work.batch_size
         return STATES * 4 * cost.parameters * each + maps * (1 if self._in_turn(inside) else each) + BATCHES_BYTES
-
-    def _rate(self, rates: Rates, engine: Engine) -> float:
-        """Multiply-adds a second and device with these children."""
-        return rates.work * self.children.pace(engine)
 
     def _in_turn(self, inside) -> bool:
         return in_turn(inside, self.work.platform)
@@ -269,12 +288,3 @@ class Planner:
     def _round_up(self, places: int) -> int:
         """As many on each device."""
         return math.ceil(places / self.work.devices) * self.work.devices
-
-
-def _classes(filters: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The sets of filter classes to choose from: each holds the greatest number of filters."""
-    if not filters:
-        return [()]
-    rest, step = filters[:-1], -(-len(filters) // MOST_CLASSES)
-    rest = rest[step - 1 :: step]
-    return [(*some, filters[-1]) for k in range(len(rest) + 1) for some in combinations(rest, k)]

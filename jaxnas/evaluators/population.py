@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxnas.children import alone
 from jaxnas.children.normalised import check_normalised
 from jaxnas.evaluators import mesh
 from jaxnas.evaluators.halving import SuccessiveHalving
@@ -275,7 +276,7 @@ class PopulationEvaluator:
     def _outcome(self, rows: list[int], status, curve, this: Round) -> Outcome:
         """The outcome of some rows, from their status ``[n]`` and curves ``[n, E]``."""
         architectures = [this.architectures[row] for row in rows]
-        costs = [self.children.cost(a) for a in architectures]
+        costs = [alone(self.children, a) for a in architectures]
         failed = np.array([Status(s).failed for s in status])
         return Outcome(
             status=status.astype(np.int32),

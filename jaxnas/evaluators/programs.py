@@ -1,6 +1,9 @@
-"""What is compiled for a group of N children in one envelope: their start, and one epoch with its scores.
+"""What is compiled for a group of N children in one envelope: a learner, mapped over them.
 
-Letters: N children, B batch, K batches made at a time, P parameters of the envelope, S its statistics.
+Children run *together*, under `jax.vmap`, where a single one would not fill the device; or *in turn*, each with a few
+batches at a time, where it does, as on a CPU core, whose caches then hold one child alone.
+
+Letters: N children, K batches made at a time.
 """
 
 import math
@@ -8,19 +11,17 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from flax import nnx
 from jax import lax
-from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool
 
 from jaxnas.evaluators import mesh
 from jaxnas.rng import key_for
+from jaxnas.tasks.batches import Batch
 
 LEVEL = "xla_backend_optimization_level"
 """On CPU code is optimised at LLVM's level 1, unless XLA_FLAGS name another: it compiles a third faster than at XLA's
@@ -32,22 +33,18 @@ BATCHES_BYTES = 2**25
 
 
 class ChildState(NamedTuple):
-    """All that training changes in one child. `alive` turns False for good at the first NaN or Inf.
+    """All that training changes in one child. `alive` turns False for good at the first NaN or Inf."""
 
-    Parameters ``[P]`` and statistics ``[S]`` lie in one row each: an optimiser step is then one operation, not one for
-    each of the network's arrays, which a third of the time of a small child went into, and half of the compilation.
-    """
-
-    parameters: Float[Array, " P"]
-    statistics: Float[Array, " S"]
-    optimiser: optax.OptState
+    learnt: Any
     alive: Bool[Array, ""]
 
 
 @dataclass(frozen=True)
 class Program:
-    """The compiled functions of one (envelope, group size); see the functions of that name in `Functions`.
+    """The compiled functions of one (envelope, group size).
 
+    start: see `Functions`. epoch: the function (states, genes, keys, root, data, epoch, trains, scored) -> states, sums
+    of scores ``[N]``, NaN where a child has failed; states are consumed, ``trains`` and ``scored`` are plain numbers.
     memory: bytes on one device that an epoch takes beside its arguments, as the compiler says.
     """
 
@@ -57,192 +54,210 @@ class Program:
 
 
 class Functions:
-    """The functions of one group, not compiled yet.
-
-    Children run *together*, under `jax.vmap`, where a single one would not fill the device; or *in turn*, each with
-    a few batches at a time, where it does, as on a CPU core, whose caches then hold one child alone.
+    """The functions of one group, not compiled yet. All take the arrays of N children, ``keys`` among them, the keys
+    ``[N]`` from which a child draws all of its own; and ``root``, the key of all batches ``[]``, or of each child's
+    ``[N]`` where each has batches of its own.
 
     Args:
-        trainer: children, task, settings and data.
-        inside: the envelope.
-        genes: of any child in it, for their shapes alone.
+        trainer: settings, data, task, platform.
+        learner: how one child in the envelope learns.
+        in_turn: whether children run one after the other.
     """
 
-    def __init__(self, trainer, inside, genes):
-        self.trainer, self.inside, self.in_turn = trainer, inside, in_turn(inside)
-        abstract = nnx.eval_shape(lambda g, key: trainer.children.build(inside, g, key), genes, trainer.root)
-        self.graph, parameters, statistics = nnx.split(abstract, nnx.Param, nnx.BatchStat)
-        self.parameters, self.statistics = _unravel(parameters), _unravel(statistics)
-
-    def network(self, state: ChildState) -> nnx.Module:
-        """One child's network, with its parameters and statistics in it."""
-        return nnx.merge(self.graph, self.parameters(state.parameters), self.statistics(state.statistics))
+    def __init__(self, trainer, learner, in_turn: bool):
+        self.trainer, self.learner, self.in_turn = trainer, learner, in_turn
+        self.own, self.size, self.steps = trainer.own_batches, trainer.train.batch_size, trainer.steps
 
     def start(self, genes, keys: Array, live: Bool[Array, " N"]) -> ChildState:
-        """N untrained children; ``keys`` ``[N]`` are consumed. Places that are not ``live`` are never computed."""
+        """N untrained children. Places that are not ``live`` are never computed."""
+        one = lambda child: ChildState(self.learner.begin(*child[:2]), child[2])
+        return lax.map(one, (genes, keys, live))  # compiles twice as fast as vmap
 
-        def one(genes, key, live):
-            net = self.trainer.children.build(self.inside, genes, key)
-            _, parameters, statistics = nnx.split(net, nnx.Param, nnx.BatchStat)
-            parameters = ravel_pytree(parameters)[0]
-            optimiser = self.trainer.optimiser.init(parameters)
-            return ChildState(parameters, ravel_pytree(statistics)[0], optimiser, live)
+    def train(self, states: ChildState, genes, keys: Array, root: Array, data, epoch: Array) -> ChildState:
+        """One pass over the training data; ``epoch`` is its number, from 0. ``states`` are consumed."""
 
-        return lax.map(lambda child: one(*child), (genes, keys, live))  # compiles twice as fast as vmap
+        def visit(state, carry, total, genes, key, number, batch):
+            draw = key_for(key, "step", epoch, number)
+            learnt, carry, finite = self.learner.train(state.learnt, carry, genes, batch, draw)
+            return _frozen(state, learnt, finite), carry, total
 
-    def epoch(self, states: ChildState, genes, root: Array, data, epoch: Array, trains: Array, scored: Array):
-        """One pass over the training data and the first of the held-out examples, for N children.
+        make = lambda root: self._training(data, root, epoch)
+        return self._over(visit, make, np.arange(self.steps), None, states, genes, keys, root, data)[0]
 
-        Each batch is made once and shared by all, or made for each child by a key of its own. Training and scoring go
-        through the same lines of the program, because the network is what takes long to compile.
+    def score(self, states: ChildState, genes, keys: Array, root: Array, data, scored: Array) -> Array:
+        """The sum of the scores of the first ``scored`` held-out examples, ``[N]``: NaN where a child has failed."""
 
-        Args:
-            states: of all children; consumed.
-            genes: likewise.
-            root: the key of all batches ``[]``; with the trainer's ``own_batches`` one a child ``[N]``.
-            data: what to learn from, and what is held out.
-            epoch: its number, from 0.
-            trains: False: nothing is trained, the children are only scored.
-            scored: on so many held-out examples.
+        def visit(state, carry, total, genes, key, number, batch):
+            carry, found = self.learner.score(state.learnt, carry, genes, batch, key_for(key, "score", number))
+            return state, carry, total + found
+
+        make = lambda root: self._held_out(data, scored)
+        numbers = np.arange(data.visits(self.size, len(data.held_out)))
+        states, _, totals = self._over(visit, make, numbers, None, states, genes, keys, root, data)
+        return jnp.where(states.alive, totals, jnp.nan)
+
+    def epoch(self, states, genes, keys: Array, root: Array, data, epoch: Array, trains: Array, scored: Array):
+        """`train`, unless ``trains`` is False, and `score` through the same lines of the program, for learners that can
+        be told by a traced flag which of the two to do.
 
         Returns:
-            The states, and the sum of the scores of these examples, ``[N]``: NaN where a child failed.
+            The states, and the sums of the scores.
         """
-        steps, size = self.trainer.steps, self.trainer.train.batch_size
-        make = lambda root: self._batches(data, root, epoch, scored)
-        first, visits = jnp.where(trains, 0, steps), steps + data.visits(size, scored)
+        steps = self.steps
+        first, visits = jnp.where(trains, 0, steps), steps + data.visits(self.size, scored)
 
-        def child(carry, genes, batches):
-            def visit(carry, batch):
-                go = (batch[0] >= first) & (batch[0] < visits)
-                go = go & carry[0].alive if self.in_turn else go
-                return lax.cond(go, lambda c: self._visit(*c, genes, *batch), lambda c: c, carry), None
+        def make(root):
+            train, held_out = self._training(data, root, epoch), self._held_out(data, scored)
+            return lambda number: lax.cond(number < steps, train, lambda n: held_out(n - steps), number)
 
-            return lax.scan(visit, carry, batches)[0]
+        def visit(state, carry, total, genes, key, number, batch):
+            carry = jax.tree.map(lambda m: jnp.where(number == steps, 0, m), carry)  # of training data nothing is known
+            draw = key_for(key, "step", epoch, number)
+            learnt, carry, found, finite = self.learner.either(state.learnt, carry, genes, batch, draw, number < steps)
+            return _frozen(state, learnt, finite), carry, total + found
 
-        def of_its_own(carry, genes, root, numbers):
-            return child(carry, genes, (numbers, *lax.map(make(root), numbers)))
-
-        def some(carry, numbers):
-            if self.trainer.own_batches:
-                return self._each(lambda *one: of_its_own(*one, numbers))(carry, genes, root), None
-            shared = (numbers, *lax.map(make(root), numbers))
-            return self._each(lambda *one: child(*one, shared))(carry, genes), None
-
-        n = states.alive.shape[0]
-        memory = jax.tree.map(lambda m: jnp.zeros((n, *m.shape), m.dtype), self.trainer.children.memory(size))
-        states, _, totals = lax.scan(some, (states, memory, jnp.zeros(n)), self._chunks(data, n))[0]
+        numbers = np.arange(steps + data.visits(self.size, len(data.held_out)))
+        states, _, totals = self._over(visit, make, numbers, (first, visits), states, genes, keys, root, data)
         return states, jnp.where(states.alive, totals, jnp.nan)
 
-    def _batches(self, data, root: Array, epoch: Array, scored: Array) -> Callable:
-        """number -> inputs, labels, weights: first the training steps in the epoch's order, then the held-out examples,
-        of which the first ``scored`` count.
-        """
-        size, steps, inputs = self.trainer.train.batch_size, self.trainer.steps, self.trainer.task.inputs
-        order = data.order(key_for(root, "order", epoch), size)
+    def _training(self, data, root: Array, epoch: Array) -> Callable:
+        """number -> the training batch of that number in the epoch's order."""
+        order, inputs = data.order(key_for(root, "order", epoch), self.size), self.trainer.task.inputs
 
-        def train(number):
-            batch = data.training(order, number)
+        def batch(number) -> Batch:
+            found = data.training(order, number)
             key = key_for(root, "augment", epoch, number)
-            return batch._replace(examples=inputs(batch.examples, data, key))
+            return found._replace(examples=inputs(found.examples, data, key))
 
-        def held_out(number):
-            batch = data.scoring(number - steps, size, scored)
-            return batch._replace(examples=inputs(batch.examples, data))
+        return batch
 
-        return lambda number: lax.cond(number < steps, train, held_out, number)
+    def _held_out(self, data, scored: Array) -> Callable:
+        """number -> the held-out batch of that number; the first ``scored`` examples count."""
 
-    def _visit(self, state: ChildState, memory, total, genes, number, x, labels, weights):
-        """One optimiser step by the mean loss of the labels that count, or the scores of held-out examples. A child
-        that fails keeps its last finite state.
+        def batch(number) -> Batch:
+            found = data.scoring(number, self.size, scored)
+            return found._replace(examples=self.trainer.task.inputs(found.examples, data))
 
-        ``memory`` is what the network remembers of the batch before; it knows nothing before the first one, and of the
-        training data nothing where the held-out data begins.
+        return batch
+
+    def _over(self, visit: Callable, make: Callable, numbers: np.ndarray, ends, states, genes, keys, root, data):
+        """States, what is remembered and the sum of scores after the batches of these numbers; of ``ends`` (None: all)
+        those from the first to before the second.
         """
-        training = number < self.trainer.steps
-        memory = jax.tree.map(lambda m: jnp.where(number == self.trainer.steps, 0, m), memory)
+        n = states.alive.shape[0]
+        carry = jax.tree.map(lambda m: jnp.zeros((n, *m.shape), m.dtype), self.learner.carry(self.size))
+        begun = states, carry, jnp.zeros(n)
+        if self.in_turn:
+            return self._one_by_one(visit, make, numbers, ends, begun, genes, keys, root, data)
 
-        def loss(parameters):
-            net = self.network(state._replace(parameters=parameters))
-            outputs, remembered = net(x, genes, training, memory) if memory else (net(x, genes, training), memory)
-            losses = self.trainer.task.loss(outputs, labels)
-            counts = weights.astype(losses.dtype)
-            mean = jnp.where(counts > 0, losses * counts, 0).sum() / counts.sum()
-            return mean, (outputs, remembered, ravel_pytree(nnx.state(net, nnx.BatchStat))[0])
+        def child(begun, genes, key, root):
+            step = lambda carry, number: (visit(*carry, genes, key, number, make(root)(number)), None)
+            return lax.scan(step, begun, jnp.asarray(numbers))[0]
 
-        value, pull, (outputs, remembered, statistics) = jax.vjp(loss, state.parameters, has_aux=True)
+        return jax.vmap(child, in_axes=(0, 0, 0, 0 if self.own else None))(begun, genes, keys, root)
 
-        def learn():
-            updates, optimiser = self.trainer.optimiser.update(*pull(1.0), state.optimiser, state.parameters)
-            parameters = optax.apply_updates(state.parameters, self._at_own_rate(updates, genes))
-            finite = jnp.isfinite(value) & jnp.isfinite(parameters).all() & jnp.isfinite(statistics).all()
-            alive = state.alive & finite
-            new = ChildState(parameters, statistics, optimiser, alive)
-            return jax.tree.map(lambda a, b: jnp.where(alive, a, b), new, state)._replace(alive=alive), total
+    def _one_by_one(self, visit: Callable, make: Callable, numbers, ends, begun, genes, keys, root, data):
+        """A child after the other, each with as many batches as `BATCHES_BYTES` hold; then the next batches."""
+        first, last = ends or (0, len(numbers))
 
-        def score():
-            finite = jnp.isfinite(outputs).all(-1) | (weights == 0)  # what fills the last batch harms nobody
-            scores = jnp.where(finite.all(), self.trainer.task.score(outputs, labels), jnp.nan)
-            return state, total + jnp.where(weights > 0, scores * weights, 0).sum()
+        def child(carry, genes, key, batches):
+            def step(carry, one):
+                number, batch = one
+                go = (number >= first) & (number < last) & carry[0].alive
+                return lax.cond(go, lambda c: visit(*c, genes, key, number, batch), lambda c: c, carry), None
 
-        state, total = lax.cond(training, learn, score)
-        return state, remembered, total
+            return lax.scan(step, carry, batches)[0]
 
-    def _at_own_rate(self, updates, genes):
-        """Scaled where a child's genes name a learning rate of its own (NaN: that of the settings)."""
-        common = getattr(self.trainer.train.optimiser, "learning_rate", None)  # a user's own optimiser may have none
-        if common is None or not hasattr(genes, "learning_rate"):
-            return updates
-        share = genes.learning_rate / common
-        return jnp.where(jnp.isnan(share), 1.0, share) * updates
+        def some(carry, numbers):
+            if self.own:
+                of_its_own = lambda one: child(*one[:3], (numbers, lax.map(make(one[3]), numbers)))
+                return lax.map(of_its_own, (carry, genes, keys, root)), None
+            shared = numbers, lax.map(make(root), numbers)
+            return lax.map(lambda one: child(*one, shared), (carry, genes, keys)), None
 
-    def _each(self, fn: Callable) -> Callable:
-        """``fn`` of one child over all of them."""
-        return (lambda *stacked: lax.map(lambda one: fn(*one), stacked)) if self.in_turn else jax.vmap(fn)
+        return lax.scan(some, begun, self._chunks(numbers, data))[0]
 
-    def _chunks(self, data, n: int) -> Array:
-        """The numbers of the batches as they are made, a row at a time ``[rows, K]``; the last may be none.
-
-        There are n children here, whose own batches are made at the same time where they run together.
-        """
-        size = self.trainer.train.batch_size
-        steps = self.trainer.steps + data.visits(size, len(data.held_out))
-        copies = n if self.trainer.own_batches and not self.in_turn else 1
-        batch = 4 * size * math.prod(data.input_shape) * copies
-        chunks = -(-steps // max(1, BATCHES_BYTES // batch))
-        each = -(-steps // chunks)
+    def _chunks(self, numbers: np.ndarray, data) -> Array:
+        """The numbers of the batches as they are made, a row at a time ``[rows, K]``; beyond the last there is none."""
+        chunks = -(-len(numbers) // max(1, BATCHES_BYTES // (4 * self.size * math.prod(data.input_shape))))
+        each = -(-len(numbers) // max(1, chunks))
         return jnp.arange(chunks * each).reshape(chunks, each)
 
 
-def in_turn(inside, platform: str | None = None) -> bool:
-    """Whether the children of an envelope run one after the other, not under `jax.vmap`; None: on this platform."""
-    return (platform or jax.default_backend()) == "cpu" or inside.engine.in_turn
+def _frozen(state: ChildState, learnt, finite: Bool[Array, ""]) -> ChildState:
+    """What was learnt, where a child has not failed; where it has, its last finite state."""
+    alive = state.alive & finite
+    return ChildState(jax.tree.map(lambda new, old: jnp.where(alive, new, old), learnt, state.learnt), alive)
 
 
 def build(trainer, inside, genes: Sequence) -> Program:
-    """Compile for an envelope and as many children as there are genes; the two parts at the same time."""
-    functions, n = Functions(trainer, inside, genes[0]), len(genes)
+    """Compile for an envelope and as many children as there are genes; the parts at the same time."""
+    learner, n = trainer.learner(inside, genes[0]), len(genes)
+    functions = Functions(trainer, learner, in_turn(inside, trainer.platform))
     spread, fixed = mesh.along_children(trainer.mesh), mesh.replicated(trainer.mesh)
     keys = jax.eval_shape(lambda: jax.random.split(trainer.root, n))
-    begin = mesh.shapes((stack(genes), keys, np.zeros(n, bool)), spread)
-    states = mesh.shapes(jax.eval_shape(functions.start, *begin), spread)
-    when = mesh.shapes((np.int32(0), np.bool_(True), np.int32(0)), fixed)
-    sharded = lambda fn, by: mesh.sharded(fn, trainer.mesh, spread=by)
-    root = begin[1] if trainer.own_batches else trainer.root
-    epoch = jax.jit(sharded(functions.epoch, 3 if trainer.own_batches else 2), donate_argnums=0, out_shardings=spread)
-    lowered = (
-        epoch.lower(states, begin[0], root, trainer.data, *when),
-        jax.jit(sharded(functions.start, 3), out_shardings=spread).lower(*begin),
-    )
-    options = _options(trainer.threads)
+    genes, keys, live = mesh.shapes((stack(genes), keys, np.zeros(n, bool)), spread)
+    states = mesh.shapes(jax.eval_shape(functions.start, genes, keys, live), spread)
+    number, flag = mesh.shapes((np.int32(0), np.bool_(True)), fixed)
+    root, by = (keys, 4) if trainer.own_batches else (trainer.root, 3)
+    common = states, genes, keys, root, trainer.data
+
+    def lower(fn: Callable, by: int, *shapes, donate: tuple[int, ...] = ()):
+        program = jax.jit(mesh.sharded(fn, trainer.mesh, spread=by), donate_argnums=donate, out_shardings=spread)
+        return program.lower(*shapes)
+
+    start = lower(functions.start, 3, genes, keys, live)
+    if learner.traced and functions.in_turn and trainer.platform == "cpu":
+        parts = [start, lower(functions.epoch, by, *common, number, flag, number, donate=(0,))]
+        start, epoch = _compiled(parts, trainer)
+        return Program(start, _both(epoch, fixed), _memory(epoch))
+    parts = [start, lower(functions.train, by, *common, number, donate=(0,))]
+    start, train, score = _compiled([*parts, lower(functions.score, by, *common, number)], trainer)
+    return Program(start, _one_after_the_other(train, score, fixed), max(_memory(train), _memory(score)))
+
+
+def _both(epoch: Callable, fixed) -> Callable:
+    """`Program.epoch` of one program that does both."""
+
+    def run(states, genes, keys, root, data, number: int, trains: bool, scored: int):
+        when = jax.device_put((np.int32(number), np.bool_(trains), np.int32(scored)), fixed)
+        return epoch(states, genes, keys, root, data, *when)
+
+    return run
+
+
+def _one_after_the_other(train: Callable, score: Callable, fixed) -> Callable:
+    """`Program.epoch` of two programs; the second is left out where nothing is to be scored."""
+
+    def run(states, genes, keys, root, data, number: int, trains: bool, scored: int):
+        number, count = jax.device_put((np.int32(number), np.int32(scored)), fixed)
+        if trains:
+            states = train(states, genes, keys, root, data, number)
+        if not scored:
+            return states, jnp.where(states.alive, 0.0, jnp.nan)
+        return states, score(states, genes, keys, root, data, count)
+
+    return run
+
+
+def _compiled(lowered: Sequence, trainer) -> list:
+    options = _options(trainer.platform, trainer.threads)
     with ThreadPoolExecutor(len(lowered)) as pool:
-        epoch, start = pool.map(lambda part: part.compile(options), lowered)
-    return Program(start, epoch, int(epoch.memory_analysis().temp_size_in_bytes))
+        return list(pool.map(lambda part: part.compile(options), lowered))
 
 
-def _options(threads: bool) -> dict[str, int | bool]:
+def _memory(compiled) -> int:
+    return int(compiled.memory_analysis().temp_size_in_bytes)
+
+
+def in_turn(inside, platform: str) -> bool:
+    """Whether the children of an envelope run one after the other, not under `jax.vmap`."""
+    return platform == "cpu" or inside.engine.in_turn
+
+
+def _options(platform: str, threads: bool) -> dict[str, int | bool]:
     """For the compiler, on CPU."""
-    if jax.default_backend() != "cpu":
+    if platform != "cpu":
         return {}
     level = {} if LEVEL in os.environ.get("XLA_FLAGS", "") else {LEVEL: 1}
     return level if threads else level | {THREADS: False}
@@ -251,16 +266,3 @@ def _options(threads: bool) -> dict[str, int | bool]:
 def stack(trees: Sequence):
     """Many children's arrays as one array each, children in front."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
-
-
-def _unravel(tree) -> Callable:
-    """The function that takes one row of numbers apart into arrays of the tree's shapes."""
-    found = []
-
-    def ravel(tree):
-        row, unravel = ravel_pytree(tree)
-        found.append(unravel)
-        return row
-
-    jax.eval_shape(ravel, tree)
-    return found[0]

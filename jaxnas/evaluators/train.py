@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxnas.evaluators import mesh
-from jaxnas.evaluators.optimisers import SGD, Optimiser
-from jaxnas.evaluators.programs import ChildState, Functions, Program, build, stack
+from jaxnas.evaluators.optimisers import SGD, Optimiser, of_child
+from jaxnas.evaluators.programs import ChildState, Program, build, stack
+from jaxnas.learners import Learner, Supervised
 from jaxnas.ranges import Epochs, Range, Such
 from jaxnas.rng import key_for
 from jaxnas.settings import settings
@@ -92,8 +93,8 @@ class Trainer:
         self.children, self.task, self.train = children, task, train
         self.own_batches, self.threads = own_batches, threads
         self.steps = data.steps(train.batch_size)
-        self.optimiser = train.optimiser.transformation(self.steps, train.epochs)
         self.mesh = mesh.over_children(devices)
+        self.platform = self.mesh.devices.flat[0].platform
         self.data = jax.device_put(data, mesh.replicated(self.mesh))
         self.root = jax.device_put(key_for(seed, "training"), mesh.replicated(self.mesh))
         self.programs: dict[tuple[Any, int], Program] = {}
@@ -127,13 +128,12 @@ class Trainer:
         epochs = range(self.train.epochs) if epochs is None else epochs
         live = np.ones(len(trial_ids), bool) if live is None else np.asarray(live)
         genes, begun = jax.device_put(stack(genes), mesh.along_children(self.mesh)), time.perf_counter()
-        states, curve, alive = self._begin(program, genes, trial_ids, live, since)
-        root = self._batch_keys(trial_ids)
+        keys, root = self._keys(trial_ids), self._batch_keys(trial_ids)
+        states, curve, alive = self._begin(program, genes, keys, live, since)
         for epoch in epochs:
             on_epoch("training", epoch)
             count = len(self.data.held_out) if scored is None or epoch in scored else 0
-            when = self._fixed((np.int32(epoch), np.bool_(True), np.int32(count)))
-            states, totals = program.epoch(states, genes, root, self.data, *when)
+            states, totals = program.epoch(states, genes, keys, root, self.data, epoch, True, count)
             totals = np.asarray(totals, np.float64)
             alive = alive & np.isfinite(totals)
             if count:
@@ -155,40 +155,51 @@ class Trainer:
                 the training data is.
         """
         program, states, sums = self.programs[inside, len(genes)], result.states, np.zeros(len(genes))
-        root, part = self._batch_keys([0] * len(genes)), len(self.data.held_out)  # scoring draws nothing
+        nobody, part = [0] * len(genes), len(self.data.held_out)  # scoring draws nothing
+        keys, root = self._keys(nobody), self._batch_keys(nobody)
         genes = jax.device_put(stack(genes), mesh.along_children(self.mesh))
         for at in range(0, len(examples), part):
             rows = np.arange(at, at + part)
             count = np.count_nonzero(rows < len(examples))
             some = self._fixed(examples[np.minimum(rows, len(examples) - 1)])
-            when = self._fixed((np.int32(0), np.bool_(False), np.int32(count)))
-            states, totals = program.epoch(states, genes, root, replace(self.data, held_out=some), *when)
+            data = replace(self.data, held_out=some)
+            states, totals = program.epoch(states, genes, keys, root, data, 0, False, int(count))
             sums += np.asarray(totals, np.float64)
         return np.where(result.alive & np.isfinite(sums), sums / len(examples), np.nan)
 
-    def _begin(self, program: Program, genes, trial_ids, live, since: Sequence[Result] | None):
+    def _begin(self, program: Program, genes, keys, live, since: Sequence[Result] | None):
         """States, curve and who is alive before the first of the epochs."""
         spread = mesh.along_children(self.mesh)
         if since is None:
-            keys = jnp.stack([self._key(i) for i in trial_ids])
-            states = program.start(genes, *jax.device_put((keys, live), spread))
-            return states, np.full((len(trial_ids), self.train.epochs), np.nan), live
+            states = program.start(genes, keys, jax.device_put(live, spread))
+            return states, np.full((len(live), self.train.epochs), np.nan), live
         states, alive = stack([result.states for result in since]), live & np.array([r.alive for r in since])
         curve = np.stack([result.curve for result in since])
         return jax.device_put(states._replace(alive=alive), spread), curve, alive
 
+    def learner(self, inside, genes) -> Learner:
+        """How a child in an envelope learns; ``genes`` of any in it, for their shapes alone."""
+        return Supervised(
+            self.children, inside, genes, self.task, of_child(self.train.optimiser, self.steps, self.train.epochs)
+        )
+
     def shapes(self, inside, genes: Sequence) -> ChildState:
         """What `Result.states` holds for such a group, as shapes."""
-        keys = jax.eval_shape(lambda: jax.random.split(self.root, len(genes)))
-        start = Functions(self, inside, genes[0]).start
-        return jax.eval_shape(start, stack(genes), keys, np.ones(len(genes), bool))
+        learner = self.learner(inside, genes[0])
+        learnt = jax.eval_shape(lambda g, key: learner.begin(g, key), genes[0], self.root)
+        one = ChildState(learnt, jax.ShapeDtypeStruct((), bool))
+        return jax.tree.map(lambda a: jax.ShapeDtypeStruct((len(genes), *a.shape), a.dtype), one)
 
     def _fixed(self, values):
         """On every device."""
         return jax.device_put(values, mesh.replicated(self.mesh))
 
+    def _keys(self, trial_ids: Sequence[int | tuple[int, int]]) -> jax.Array:
+        """Of each child, ``[N]``: of its initial weights and of all that it draws."""
+        return jax.device_put(jnp.stack([self._key(trial) for trial in trial_ids]), mesh.along_children(self.mesh))
+
     def _key(self, trial: int | tuple[int, int]) -> jax.Array:
-        """Of a child's initial weights."""
+        """Of one child."""
         number, seed = _and_seed(trial)
         return key_for(self.root, "child", number) if seed == 0 else key_for(self.root, "child again", number, seed)
 

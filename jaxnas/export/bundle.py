@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 from safetensors.numpy import save
 
+from jaxnas.children import Exports
 from jaxnas.export import images, language
 from jaxnas.export.artifact import artifact
 from jaxnas.export.written import Written
@@ -88,7 +89,7 @@ def check_free(out: Path) -> None:
 def _written(trained: Trained) -> Written:
     """By the writer for its type of architecture."""
     kind = trained.children.describe(trained.architecture).get("type")
-    if kind not in KINDS:
+    if kind not in KINDS or not isinstance(trained.children, Exports):
         raise ValueError(f"architecture type {kind!r} cannot be exported: only {', '.join(KINDS)} can")
     return KINDS[kind](trained)
 

@@ -18,7 +18,7 @@ from jaxnas.children.recurrent.architecture import (
     ACTIVATIONS,
     COMBINATIONS,
     GATES,
-    CellEnvelope,
+    LoneEnvelope,
     Standard,
     Tree,
     TreeEnvelope,
@@ -164,4 +164,4 @@ class StandardCell:
 
     def children(self, input_shape: tuple[int, ...], classes: int, dtype: str = "float32") -> RecurrentChildren:
         """The language model on chunks of ``(steps,)`` symbols out of so many; dtype: of factors."""
-        return self.model.children(input_shape, classes, CellEnvelope(Standard(self.cell)), dtype)
+        return self.model.children(input_shape, classes, LoneEnvelope(Standard(self.cell)), dtype)

@@ -12,7 +12,6 @@ from jaxtyping import Array, Float, Int
 
 from jaxnas.outcome import Measure
 from jaxnas.ranges import Limit, Range, Share
-from jaxnas.rng import key_for
 from jaxnas.settings import settings
 from jaxnas.tasks.corpus import SHAKESPEARE, Part, Unit, check_shares, check_test, read
 from jaxnas.tasks.streams import Passage, TextData
@@ -91,9 +90,9 @@ class Text:
             raise ValueError(f"{self.source}: {len(held_out)} symbol is held out, and 2 are needed: give more text")
         return TextData(Passage(train), Passage(held_out), self.unroll, vocabulary.symbols, self.unit)
 
-    def inputs(self, examples: Int[Array, "B U"], data: TextData, key: Array | None = None) -> tuple:
-        """The symbols, and the key of what a network drops in training."""
-        return examples, key_for(0, "nothing is dropped") if key is None else key
+    def inputs(self, examples: Int[Array, "B U"], data: TextData, key: Array | None = None) -> Int[Array, "B U"]:
+        """The symbols, as they are."""
+        return examples
 
     def loss(self, logits: Float[Array, "B U V"], labels: Int[Array, "B U"]) -> Float[Array, "B U"]:
         """Cross-entropy of each prediction, in nats."""

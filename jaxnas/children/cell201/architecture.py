@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxnas.children.cost import Cost
+from jaxnas.children.cost import Cost, does_not_fit
 from jaxnas.children.engines import Engine, Padded, Shape
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -102,7 +102,7 @@ def place(cell: Cell, inside: CellEnvelope) -> CellGenes:
         ValueError: the envelope does not hold the cell.
     """
     if inside | envelope([cell]) != inside:
-        raise ValueError(f"{describe(cell)} does not fit into {inside}: join its own envelope to it first")
+        raise does_not_fit(describe(cell), inside)
     spread = [1 / SIDES[operation] if operation in SIDES else 0 for operation in cell.operations]
     operations = [OPERATIONS.index(operation) for operation in cell.operations]
     return CellGenes(np.array(operations, np.int32), np.array(spread, np.float32))

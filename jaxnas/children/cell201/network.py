@@ -17,6 +17,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from jaxnas.children import Network, Work
 from jaxnas.children import layers as masked
 from jaxnas.children.cell201 import architecture as cell201
 from jaxnas.children.cell201.architecture import (
@@ -30,7 +31,7 @@ from jaxnas.children.cell201.architecture import (
     Skeleton,
 )
 from jaxnas.children.cell201.layers import ConvNorm, Drawn, Reduction, Stage, form_of
-from jaxnas.children.cost import Cost, more
+from jaxnas.children.cost import more
 from jaxnas.children.engines import Branching, Engine, Padded, Ragged, convolution
 from jaxnas.children.layers import BatchNorm, Statistics
 from jaxnas.children.normalised import Normalised
@@ -76,56 +77,47 @@ class CellChildren:
         return Skeleton(self.input_shape, self.classes, self.channels, self.cells)
 
     @property
-    def filters(self) -> tuple[int, ...]:
-        """Classes of filters that an engine could choose from: there is nothing to choose."""
-        return (self.channels,)
+    def engines(self) -> tuple[Engine, ...]:
+        """Padded; or with a branch for each operation."""
+        return Padded(), Branching(tuple((side, side) for side in SIDES.values()), (self.channels,))
 
-    def envelope(self, architectures: Sequence[Cell]) -> CellEnvelope:
-        """The smallest envelope that holds them all."""
-        return cell201.envelope(architectures)
+    def envelope(
+        self, architectures: Sequence[Cell], engine: Engine, known: Collection[CellEnvelope] | None = None
+    ) -> CellEnvelope:
+        """The smallest that holds them all; in a search that of the whole space: one program serves it.
 
-    def roof(self, architectures: Sequence[Cell], engine: Engine, known: Collection = ()) -> CellEnvelope:
-        """The envelope of the whole space: one program serves a search, whatever is known."""
-        return self.whole(engine)
-
-    def whole(self, engine: Engine) -> CellEnvelope:
-        """The envelope for every cell. Raises ValueError for an engine that cannot run cells."""
+        Raises:
+            ValueError: an engine that cannot run cells.
+        """
         if isinstance(engine, Ragged):
             raise ValueError(
                 "engine 'ragged' has no kernel for the poolings and identities of cells: take 'branching' or 'padded'"
             )
+        if known is None:
+            return replace(cell201.envelope(architectures), engine=engine)
         return CellEnvelope((OPERATIONS,) * len(EDGES), engine)
 
-    def occupied(self, inside: CellEnvelope) -> Cost:
-        """The cost of an envelope: that of the cell which takes most of it; of maps, what training holds."""
-        cost = self.skeleton.cost([max(edge, key=lambda o: SIDES.get(o, 0)) for edge in inside.operations])
-        maps = (math.prod((*size, channels)) for size, channels in map(self.skeleton.stage, range(STAGES)))
-        return replace(cost, activation_bytes=4 * sum(maps) * (self.cells + WORKING))
+    def work(self, envelope: CellEnvelope, architecture: Cell | None = None) -> Work:
+        """Of a network in an envelope, its stem, residual blocks and dense layer included; of an envelope alone, of the
+        cell that takes most of it, and of maps what training holds.
+        """
+        largest = [max(edge, key=lambda o: SIDES.get(o, 0)) for edge in envelope.operations]
+        own = largest if architecture is None else architecture.operations
+        executed = self._executed(own if envelope.engine.in_turn else largest)
+        cost = self.skeleton.cost(own)
+        maps = sum(math.prod((*size, channels)) for size, channels in map(self.skeleton.stage, range(STAGES)))
+        held = 4 * maps * (self.cells + WORKING) if architecture is None else cost.activation_bytes
+        return Work(cost.multiply_adds, executed, cost.parameters, held, COMPILED)
 
-    def branches(self, inside: CellEnvelope) -> int:
-        """As many of a chain's convolutions as its program takes long to compile: the cells of a stage once."""
-        return COMPILED
-
-    def branching(self, filters: tuple[int, ...]) -> Branching:
-        """The engine with a branch for each operation."""
-        return Branching(tuple((side, side) for side in SIDES.values()), filters)
-
-    def pace(self, engine: Engine) -> float:
-        """Multiply-adds a second, of those of a chain."""
-        return 1.0
-
-    @property
-    def unmeasured(self) -> Engine:
-        """The engine for a device whose speed has not been measured."""
-        return Padded()
+    def _executed(self, operations: Sequence[str]) -> int:
+        count = lambda size, shape, stride: convolution.multiply_adds(size, (*shape.kernel, *shape[1:]), stride)
+        found = self.skeleton.convolutions(operations)
+        dense = self.skeleton.stage(STAGES - 1)[1] * self.classes
+        return dense + sum(times * count(size, shape, stride) for size, shape, stride, times in found)
 
     def least_normalised(self, architecture: Cell | None = None) -> Normalised:
         """That of the residual block before the last stage: every network has it."""
         return Normalised(f"the residual block before stage {STAGES}", self.skeleton.stage(STAGES - 1)[0])
-
-    def memory(self, batch: int) -> tuple:
-        """What a network carries from batch to batch: nothing."""
-        return ()
 
     def widened(self, factor: float) -> "CellChildren":
         """The networks with so many times the channels, and other initial weights: what `widen` gives."""
@@ -135,10 +127,6 @@ class CellChildren:
         """The cell itself, which has no widths of its own."""
         return architecture
 
-    def depth(self, architecture: Cell) -> int:
-        """Of cells: all networks have as many."""
-        return STAGES * self.cells
-
     def place(self, architecture: Cell, inside: CellEnvelope) -> CellGenes:
         """The arrays that place one cell in an envelope. Raises ValueError where it does not fit."""
         return cell201.place(architecture, inside)
@@ -146,20 +134,6 @@ class CellChildren:
     def build(self, inside: CellEnvelope, genes: CellGenes, key: jax.Array) -> "CellNet":
         """The padded network of one cell with its initial weights; ``key`` is consumed."""
         return CellNet(inside, self, genes, key)
-
-    def cost(self, architecture: Cell) -> Cost:
-        """Exact cost of the network, its stem, residual blocks and dense layer included."""
-        return self.skeleton.cost(architecture.operations)
-
-    def executed(self, architecture: Cell, inside: CellEnvelope) -> int:
-        """Multiply-adds that run for one example of a network inside an envelope, forward."""
-        operations = architecture.operations
-        if not inside.engine.in_turn:
-            operations = [max(edge, key=lambda o: SIDES.get(o, 0)) for edge in inside.operations]
-        count = lambda size, shape, stride: convolution.multiply_adds(size, (*shape.kernel, *shape[1:]), stride)
-        found = self.skeleton.convolutions(operations)
-        dense = self.skeleton.stage(STAGES - 1)[1] * self.classes
-        return dense + sum(times * count(size, shape, stride) for size, shape, stride, times in found)
 
     def describe(self, architecture: Cell) -> dict:
         """The network as JSON values, for the ledger and for drawings."""
@@ -190,12 +164,14 @@ class CellChildren:
         return found
 
 
-class CellNet(nnx.Module):
+class CellNet(Network):
     """The padded network of ONE child inside an envelope; in the cell's own envelope, the ordinary network.
 
     ``key`` is consumed: all weights, and the bias of the dense layer, are uniform within sqrt(1 / fan in) of the child
     itself, which is PyTorch's default and so the benchmark's.
     """
+
+    traced_training = True
 
     def __init__(self, inside: CellEnvelope, spec: CellChildren, genes: CellGenes, key: jax.Array):
         drawn, features = Drawn(inside, spec, key), spec.skeleton.stage(STAGES - 1)[1]
@@ -210,9 +186,9 @@ class CellNet(nnx.Module):
         self.stem_form, self.norm = form_of(spec, image=True), spec.norm
 
     def __call__(
-        self, x: Float[Array, "B H W C"], genes: CellGenes, training: bool | Bool[Array, ""] = False
-    ) -> Float[Array, "B L"]:
-        """Logits. In training, batch statistics normalise and the running ones move."""
+        self, x: Float[Array, "B H W C"], genes: CellGenes, training: bool | Bool[Array, ""], carry=(), key=None
+    ) -> tuple[Float[Array, "B L"], tuple]:
+        """Logits; nothing is remembered. In training, batch statistics normalise and the running ones move."""
         genes, training = jax.tree.map(jnp.asarray, genes), jnp.asarray(training)
         x = self.stages[0](self.stem(self.stem_form, x, training), genes, training)
         for reduction, stage in zip(self.reductions, self.stages[1:], strict=True):
@@ -221,4 +197,4 @@ class CellNet(nnx.Module):
         x, used = masked.normalise(x, self.scale[...], self.bias[...], running, training, epsilon=self.norm.epsilon)
         keep = jnp.where(training, self.norm.momentum, 1.0)
         self.mean[...], self.variance[...] = jax.tree.map(lambda a, b: keep * a + (1 - keep) * b, running, used)
-        return x.mean((1, 2)) @ self.dense[...] + self.dense_bias[...]
+        return x.mean((1, 2)) @ self.dense[...] + self.dense_bias[...], carry

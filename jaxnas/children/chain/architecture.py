@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxnas.children.cost import Cost, more
+from jaxnas.children.cost import Cost, does_not_fit, more
 from jaxnas.children.engines import Engine, Padded, Shape
 from jaxnas.children.engines.convolution import reach
 
@@ -149,7 +149,7 @@ def place(architecture: Chain, inside: ChainEnvelope, input_shape: tuple[int, in
         ValueError: the envelope does not hold the architecture.
     """
     if inside | envelope([architecture]) != inside:
-        raise ValueError(f"{architecture} does not fit into {inside}: join its own envelope to it first")
+        raise does_not_fit(architecture, inside)
     sizes, padded = map_sizes(architecture.layers, input_shape), inside.shapes(input_shape[2])
     layers, own = [], convolutions(architecture.layers, input_shape[2])
     for i, layer in enumerate(architecture.layers):

@@ -13,11 +13,12 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from jaxnas.children import Network, Work
 from jaxnas.children import layers as masked
 from jaxnas.children.chain import architecture as chain
 from jaxnas.children.chain.architecture import Chain, ChainEnvelope, ChainGenes, ConvLayer, LayerGenes
-from jaxnas.children.cost import Cost, more
-from jaxnas.children.engines import Branching, Engine, Padded
+from jaxnas.children.cost import more
+from jaxnas.children.engines import Branching, Engine, Padded, Ragged, classes
 from jaxnas.children.engines.convolution import reach
 from jaxnas.children.layers import BatchNorm, Statistics
 from jaxnas.children.normalised import Normalised
@@ -49,57 +50,43 @@ class ChainChildren:
     norm: BatchNorm = field(default_factory=BatchNorm)
     dtype: str = "float32"
 
-    def envelope(self, architectures: Sequence[Chain]) -> ChainEnvelope:
-        """The smallest static shape that holds them all."""
-        return chain.envelope(architectures)
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """Padded; branching ones, which differ in their classes of filters; ragged, which has to be named."""
+        return Padded(), *(Branching(self.kernels, some) for some in classes(self.filters)), Ragged()
 
-    def roof(self, architectures: Sequence[Chain], engine: Engine, known: Collection = ()) -> ChainEnvelope:
-        """An envelope for all chains of the space as deep as these, or for all of the space where a layer that a chain
-        lacks costs nothing: few roofs serve a whole search, whatever is known.
+    def envelope(
+        self, architectures: Sequence[Chain], engine: Engine, known: Collection[ChainEnvelope] | None = None
+    ) -> ChainEnvelope:
+        """The smallest that holds them all; in a search one for all chains of the space as deep as these, or for all of
+        the space where a layer that a chain lacks costs nothing: few serve a whole search, whatever is known.
         """
+        if known is None:
+            return replace(chain.envelope(architectures), engine=engine)
         if engine.skips_absent:
-            return self.whole(engine)
-        depth = max(map(self.depth, architectures))
+            return replace(self.full, engine=engine)
+        depth = max(len(architecture.layers) for architecture in architectures)
         exits = tuple(e for e in self.full.exits if e <= depth)
         return ChainEnvelope(self.full.layers[:depth], exits, self.full.maps_differ, engine)
 
-    def whole(self, engine: Engine) -> ChainEnvelope:
-        """The envelope for every chain of the space."""
-        return replace(self.full, engine=engine)
+    def work(self, envelope: ChainEnvelope, architecture: Chain | None = None) -> Work:
+        """Of a chain in an envelope, its dense layer included. Equal layers in a row are compiled once."""
+        filling = architecture or Chain(envelope.layers)
+        cost = chain.cost(filling, self.input_shape, self.classes)
+        executed = chain.executed(filling, envelope, self.input_shape, self.classes)
+        return Work(cost.multiply_adds, executed, cost.parameters, cost.activation_bytes, self._branches(envelope))
 
-    def occupied(self, inside: ChainEnvelope) -> Cost:
-        """The cost of an envelope: that of a chain which fills it."""
-        return self.cost(Chain(inside.layers))
-
-    def branches(self, inside: ChainEnvelope) -> int:
-        """How many convolutions its program compiles: those of equal layers in a row once."""
+    def _branches(self, inside: ChainEnvelope) -> int:
         shapes = inside.shapes(self.input_shape[2])
         entering = [self.input_shape[1], *(pooled[1] for _, pooled in chain.map_sizes(inside.layers, self.input_shape))]
         starts = (start for start, _ in chain.stages(inside.layers, self.input_shape[2]))
         return sum(inside.engine.branches(entering[start], shapes[start], start == 0) for start in starts)
-
-    def branching(self, filters: tuple[int, ...]) -> Branching:
-        """The engine with an exact branch for all of the space's kernels, and these classes of filters."""
-        return Branching(self.kernels, filters)
-
-    def pace(self, engine: Engine) -> float:
-        """Multiply-adds a second, of those that the planner's rates were measured with: these."""
-        return 1.0
-
-    @property
-    def unmeasured(self) -> Engine:
-        """The engine for a device whose speed has not been measured."""
-        return Padded()
 
     def least_normalised(self, architecture: Chain | None = None) -> Normalised:
         """The last layer's: maps shrink from layer to layer."""
         smallest = Chain(tuple(replace(layer, stride=self.strides) for layer in self.full.layers))
         layers = (architecture or smallest).layers
         return Normalised(f"layer {len(layers)}", chain.map_sizes(layers, self.input_shape)[-1][0])
-
-    def memory(self, batch: int) -> tuple:
-        """What a network carries from batch to batch: nothing."""
-        return ()
 
     def widened(self, factor: float) -> "ChainChildren":
         """The chains of the space with so many times the filters, and other initial weights: what `widen` gives."""
@@ -109,10 +96,6 @@ class ChainChildren:
     def widen(self, architecture: Chain, factor: float) -> Chain:
         """One chain with so many times the filters in every layer; it is one of ``widened(factor)``."""
         return chain.widen(architecture, factor)
-
-    def depth(self, architecture: Chain) -> int:
-        """Its number of layers."""
-        return len(architecture.layers)
 
     def place(self, architecture: Chain, inside: ChainEnvelope) -> ChainGenes:
         """The arrays that place one chain in an envelope. Raises ValueError where it does not fit."""
@@ -127,14 +110,6 @@ class ChainChildren:
     def build(self, inside: ChainEnvelope, genes: ChainGenes, key: jax.Array) -> "ChainNet":
         """The padded network of one chain with its initial weights; ``key`` is consumed."""
         return ChainNet(inside, self, genes, key)
-
-    def cost(self, architecture: Chain) -> Cost:
-        """Exact cost of the unpadded chain."""
-        return chain.cost(architecture, self.input_shape, self.classes)
-
-    def executed(self, architecture: Chain, inside: ChainEnvelope) -> int:
-        """Multiply-adds that run for one example of a chain inside an envelope, forward."""
-        return chain.executed(architecture, inside, self.input_shape, self.classes)
 
     def describe(self, architecture: Chain) -> dict:
         """The chain as JSON values, for the ledger and for drawings."""
@@ -209,12 +184,14 @@ class Stage(nnx.Module):
         return masked.global_average(x, live)
 
 
-class ChainNet(nnx.Module):
+class ChainNet(Network):
     """The padded network of ONE chain inside an envelope; in the chain's own envelope, the ordinary network.
 
     ``key`` is consumed: weights are normal with standard deviation sqrt(2 / fan in) of the child itself (He et al.,
     2015, https://arxiv.org/abs/1502.01852), sqrt(1 / fan in) in the dense layer.
     """
+
+    traced_training = True
 
     def __init__(self, inside: ChainEnvelope, spec: "ChainChildren", genes: ChainGenes, key: jax.Array):
         drawn, entering, stages = spec.draw(key), jnp.ones(spec.input_shape[2]), []
@@ -234,9 +211,9 @@ class ChainNet(nnx.Module):
         self.dense_bias = nnx.Param(jnp.zeros(spec.classes))
 
     def __call__(
-        self, x: Float[Array, "B H W C"], genes: ChainGenes, training: bool | Bool[Array, ""] = False
-    ) -> Float[Array, "B K"]:
-        """Logits. In training, batch statistics normalise and the running ones move."""
+        self, x: Float[Array, "B H W C"], genes: ChainGenes, training: bool | Bool[Array, ""], carry=(), key=None
+    ) -> tuple[Float[Array, "B K"], tuple]:
+        """Logits; nothing is remembered. In training, batch statistics normalise and the running ones move."""
         features, end = [], 0
         for stage in self.stages:
             start, end = end, end + stage.kernel.shape[0]
@@ -244,7 +221,7 @@ class ChainNet(nnx.Module):
             x, found = stage(x, self.inside.layers[start], genes.layers[start:end], training, exits)
             features += found
         at_exits = [features[e - 1] for e in self.inside.exits]
-        return self._at_exit(at_exits, genes.exit) @ self.dense[...] + self.dense_bias[...]
+        return self._at_exit(at_exits, genes.exit) @ self.dense[...] + self.dense_bias[...], carry
 
     def _exit_filters(self, genes):
         """1 for the channels that reach the dense layer."""

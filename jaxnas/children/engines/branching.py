@@ -1,13 +1,16 @@
 """The *branching* engine: a program with an exact convolution for each shape of the space."""
 
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 from typing import ClassVar
 
 from jaxnas.children.engines import convolution
 from jaxnas.children.engines.engine import Shape, Sides
 from jaxnas.children.engines.padded import Padded
 from jaxnas.children.engines.switch import Table, conv
+
+MOST_CLASSES = 6
+"""Of a space with more numbers of filters, so many evenly chosen ones are tried as classes."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,14 @@ class Branching:
         filters: classes of filters, ascending; a child's channels are rounded up to the next class.
     """
 
+    name: ClassVar[str] = "branching"
+    unasked: ClassVar[bool] = True
     in_turn: ClassVar[bool] = True
     skips_absent: ClassVar[bool] = True
 
     kernels: tuple[Sides, ...]
     filters: tuple[int, ...]
+    platform: str = "cpu"
 
     def pairs(self, channels: int, first: bool) -> tuple[Sides, ...]:
         """The classes of (channels in, filters) of a layer; the first layer's channels are those of the image."""
@@ -64,3 +70,10 @@ class Branching:
 
     def _class(self, filters: int) -> int | None:
         return next((c for c in self.filters if c >= filters), None)
+
+
+def classes(filters: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The sets of classes to choose from, of numbers of filters, ascending: each holds the greatest."""
+    rest, step = filters[:-1], -(-len(filters) // MOST_CLASSES)
+    rest = rest[step - 1 :: step]
+    return [(*some, filters[-1]) for k in range(len(rest) + 1) for some in combinations(rest, k)]

@@ -23,6 +23,12 @@ class Shape(NamedTuple):
 class Engine(Protocol):
     """A frozen dataclass. It is part of an envelope, and so of the key of a compiled program."""
 
+    name: ClassVar[str]
+    """By which a user asks for it."""
+    unasked: ClassVar[bool]
+    """Whether it may be taken by predicted time alone."""
+    platform: str
+    """Kind of device on which it will run, as JAX names it: "cpu", "gpu", "tpu"."""
     in_turn: ClassVar[bool]
     """Whether children must run one after the other."""
     skips_absent: ClassVar[bool]

@@ -12,8 +12,12 @@ from jaxnas.children.engines.switch import conv
 class Padded:
     """Every child pays the whole envelope: for children that are tiny or nearly equal."""
 
+    name: ClassVar[str] = "padded"
+    unasked: ClassVar[bool] = True
     in_turn: ClassVar[bool] = False
     skips_absent: ClassVar[bool] = False
+
+    platform: str = "cpu"
 
     def branch(self, padded: Shape, own: Shape | None, first: bool) -> int:
         return 0

@@ -18,8 +18,12 @@ from jaxnas.children.engines.engine import Shape, Sides
 class Ragged:
     """One kernel over all children whose loops follow each child's own sides and channels: for GPUs (`ragged`)."""
 
+    name: ClassVar[str] = "ragged"
+    unasked: ClassVar[bool] = False
     in_turn: ClassVar[bool] = False
     skips_absent: ClassVar[bool] = True
+
+    platform: str = "cpu"
 
     def branch(self, padded: Shape, own: Shape | None, first: bool) -> Sequence[int]:
         return (0, 0, 0, 0) if own is None else (*own.kernel, own.channels, own.filters)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxnas.children.cost import Cost
+from jaxnas.children.cost import Cost, does_not_fit
 from jaxnas.children.engines import Engine, Padded
 
 COMBINATIONS = ("add", "multiply", "max")
@@ -62,7 +62,7 @@ class Standard:
 
 
 @dataclass(frozen=True)
-class CellEnvelope:
+class LoneEnvelope:
     """One cell alone: its formulas are the program, and its genes are none."""
 
     cell: Tree | Standard
@@ -92,7 +92,7 @@ class TreeEnvelope:
         return (self.nodes + 1) // 2
 
 
-Envelope = CellEnvelope | TreeEnvelope
+Envelope = LoneEnvelope | TreeEnvelope
 
 
 class TreeGenes(NamedTuple):
@@ -117,7 +117,7 @@ def envelope(architectures: Sequence[Tree | Standard]) -> Envelope:
     """
     first = architectures[0]
     if len(set(architectures)) == 1:
-        return CellEnvelope(first)
+        return LoneEnvelope(first)
     if not all(isinstance(cell, Tree) and len(cell.nodes) == len(first.nodes) for cell in architectures):
         raise ValueError(
             "only trees with equally many leaves can train together: give each other cell a search of its own"
@@ -134,14 +134,14 @@ def place(architecture: Tree | Standard, inside: Envelope) -> TreeGenes | tuple[
     Raises:
         ValueError: the envelope does not hold the architecture.
     """
-    if isinstance(inside, CellEnvelope) and inside.cell == architecture:
+    if isinstance(inside, LoneEnvelope) and inside.cell == architecture:
         return ()
     fits = (
         isinstance(inside, TreeEnvelope) and isinstance(architecture, Tree) and inside.nodes == len(architecture.nodes)
     )
     pairs = (*architecture.nodes, architecture.inject) if fits else ()
     if not fits or any(c not in inside.combinations or a not in inside.activations for c, a in pairs):
-        raise ValueError(f"{architecture} does not fit into {inside}: take the envelope of both")
+        raise does_not_fit(architecture, inside)
     *nodes, inject = [(inside.combinations.index(c), inside.activations.index(a)) for c, a in pairs]
     combinations, activations = zip(*nodes, strict=True)
     numbers = combinations, activations, inject, architecture.inject_at, architecture.memory_from

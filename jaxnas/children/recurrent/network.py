@@ -21,10 +21,11 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxnas.children.cost import Cost, more
+from jaxnas.children import Network, Work
+from jaxnas.children.cost import more
 from jaxnas.children.engines import Branching, Engine, Padded, Ragged
 from jaxnas.children.recurrent import architecture as recurrent
-from jaxnas.children.recurrent.architecture import CellEnvelope, Envelope, Standard, Tree, TreeGenes
+from jaxnas.children.recurrent.architecture import Envelope, LoneEnvelope, Standard, Tree, TreeGenes
 from jaxnas.children.recurrent.steps import step_of
 from jaxnas.ranges import Share
 from jaxnas.rng import key_for
@@ -32,7 +33,7 @@ from jaxnas.settings import settings
 
 KEPT = 0.4
 """Share of the four copies of all values of a chunk, with which the planner reckons, that training really holds."""
-PACES = {Padded: 0.4, Branching: 1.0}
+SPEEDS = {Padded: 0.4, Branching: 1.0}
 """Products of small matrices, and what happens between them, in multiply-adds of a chain of convolutions
 (`docs/performance.md`)."""
 
@@ -84,50 +85,36 @@ class RecurrentChildren:
     dtype: str = "float32"
 
     @property
-    def filters(self) -> tuple[int, ...]:
-        """Classes of widths that an engine could branch on: there are none."""
-        return ()
+    def engines(self) -> tuple[Engine, ...]:
+        """Padded; or with a branch for each combination and activation."""
+        return Padded(), Branching((), ())
 
-    def envelope(self, architectures: Sequence[Tree | Standard]) -> Envelope:
-        """The smallest envelope that holds them all."""
-        return recurrent.envelope(architectures)
+    def envelope(
+        self, architectures: Sequence[Tree | Standard], engine: Engine, known: Collection[Envelope] | None = None
+    ) -> Envelope:
+        """The smallest that holds them all; in a search that of the whole space: one program serves it.
 
-    def roof(self, architectures: Sequence[Tree | Standard], engine: Engine, known: Collection = ()) -> Envelope:
-        """The envelope of the whole space: one program serves a search, whatever is known."""
-        return self.whole(engine)
-
-    def whole(self, engine: Engine) -> Envelope:
-        """The envelope for every cell. Raises ValueError for an engine that cannot run cells."""
+        Raises:
+            ValueError: an engine that cannot run cells, trees of different sizes.
+        """
         if isinstance(engine, Ragged):
             raise ValueError("engine 'ragged' has a kernel for convolutions alone: take 'branching' or 'padded'")
-        return replace(self.full, engine=engine)
+        return replace(recurrent.envelope(architectures) if known is None else self.full, engine=engine)
 
-    def occupied(self, inside: Envelope) -> Cost:
-        """The cost of any of its cells, for one symbol; of values, what training holds of a chunk."""
-        cost = recurrent.cost(inside, self.classes, self.hidden, self.layers, self.tied)
-        return replace(cost, activation_bytes=int(KEPT * cost.activation_bytes * self.input_shape[0]))
+    def work(self, envelope: Envelope, architecture: Tree | Standard | None = None) -> Work:
+        """Of a network of such cells, for one symbol: all in an envelope do the same work. Of an envelope alone, of
+        values, what training holds of a chunk.
+        """
+        cost = recurrent.cost(architecture or envelope, self.classes, self.hidden, self.layers, self.tied)
+        held = int(KEPT * cost.activation_bytes * self.input_shape[0])
+        held = cost.activation_bytes if architecture is not None else held
+        speed = SPEEDS[type(envelope.engine)]
+        return Work(cost.multiply_adds, cost.multiply_adds, cost.parameters, held, 0, speed)
 
-    def branches(self, inside: Envelope) -> int:
-        """How many convolutions its program compiles: none, and the rest is soon done."""
-        return 0
-
-    def branching(self, filters: tuple[int, ...]) -> Branching:
-        """The engine with a branch for each combination and activation."""
-        return Branching((), filters)
-
-    def pace(self, engine: Engine) -> float:
-        """Multiply-adds a second, of those of a chain."""
-        return PACES[type(engine)]
-
-    @property
-    def unmeasured(self) -> Engine:
-        """The engine for a device whose speed has not been measured."""
-        return Padded()
-
-    def memory(self, batch: int) -> tuple[Float[Array, "L B H"], Float[Array, "L B H"]]:
+    def nothing(self, batch: int) -> tuple[Float[Array, "L B H"], Float[Array, "L B H"]]:
         """(h, c) before the first symbol."""
-        nothing = jnp.zeros((self.layers, batch, self.hidden))
-        return nothing, nothing
+        zeros = jnp.zeros((self.layers, batch, self.hidden))
+        return zeros, zeros
 
     def widened(self, factor: float) -> "RecurrentChildren":
         """The networks with so many times the hidden units, and other initial weights."""
@@ -137,10 +124,6 @@ class RecurrentChildren:
         """The cell itself, which has no width of its own."""
         return architecture
 
-    def depth(self, architecture: Tree | Standard) -> int:
-        """Of cells: all networks have as many."""
-        return self.layers
-
     def place(self, architecture: Tree | Standard, inside: Envelope) -> TreeGenes | tuple[()]:
         """The arrays that place one cell in an envelope. Raises ValueError where it does not fit."""
         return recurrent.place(architecture, inside)
@@ -148,14 +131,6 @@ class RecurrentChildren:
     def build(self, inside: Envelope, genes, key: jax.Array) -> "RecurrentNet":
         """The network of one cell with its initial weights; ``key`` is consumed."""
         return RecurrentNet(inside, self, key)
-
-    def cost(self, architecture: Tree | Standard) -> Cost:
-        """Exact cost of the network, for one symbol."""
-        return recurrent.cost(architecture, self.classes, self.hidden, self.layers, self.tied)
-
-    def executed(self, architecture: Tree | Standard, inside: Envelope) -> int:
-        """Multiply-adds that run for one symbol of a network inside an envelope, forward: its own."""
-        return self.cost(architecture).multiply_adds
 
     def describe(self, architecture: Tree | Standard) -> dict:
         """The network as JSON values, for the ledger and for drawings."""
@@ -183,8 +158,10 @@ class RecurrentChildren:
         return {name: np.asarray(value) for name, value in found.items()}
 
 
-class RecurrentNet(nnx.Module):
+class RecurrentNet(Network):
     """The language model of ONE cell inside an envelope. ``key`` is consumed."""
+
+    traced_training = True
 
     def __init__(self, inside: Envelope, spec: RecurrentChildren, key: jax.Array):
         self.inside, self.spec = inside, spec
@@ -197,7 +174,7 @@ class RecurrentNet(nnx.Module):
         self.embedding = uniform("embedding", spec.hidden if spec.tied else 1, spec.classes, spec.hidden)
         self.input = uniform("input", spec.hidden, *products)
         self.recurrent = uniform("recurrent", spec.hidden, *products)
-        if isinstance(inside, CellEnvelope) and isinstance(inside.cell, Standard):
+        if isinstance(inside, LoneEnvelope) and isinstance(inside.cell, Standard):
             bias = jnp.zeros((spec.layers, inside.gates * spec.hidden))
             forget = slice(spec.hidden, 2 * spec.hidden)  # open at first (Jozefowicz et al., 2015)
             self.bias = nnx.Param(bias.at[:, forget].set(1.0) if inside.cell.cell == "lstm" else bias)
@@ -205,25 +182,30 @@ class RecurrentNet(nnx.Module):
             self.output = uniform("output", spec.hidden, spec.hidden, spec.classes)
         self.output_bias = nnx.Param(jnp.zeros(spec.classes))
 
+    def carry(self, batch: int) -> tuple[Float[Array, "L B H"], Float[Array, "L B H"]]:
+        """(h, c) before the first symbol."""
+        return self.spec.nothing(batch)
+
     def __call__(
         self,
-        x: tuple[Int[Array, "B U"], Array],
+        x: Int[Array, "B U"],
         genes,
-        training: bool | Bool[Array, ""] = False,
-        memory: tuple[Float[Array, "L B H"], Float[Array, "L B H"]] | None = None,
+        training: bool | Bool[Array, ""],
+        carry: tuple[Float[Array, "L B H"], Float[Array, "L B H"]] | None,
+        key: Array,
     ) -> tuple[Float[Array, "B U V"], tuple[Float[Array, "L B H"], Float[Array, "L B H"]]]:
         """Logits of the symbol after each, and (h, c) after the last.
 
         Args:
-            x: symbols, and the key of what is dropped in training.
+            x: symbols.
             genes: of the cell.
             training: whether anything is dropped.
-            memory: (h, c) after the symbol before the first; None: zeros.
+            carry: (h, c) after the symbol before the first; None: zeros.
+            key: of what is dropped in training.
         """
-        symbols, key = x
-        memory = self.spec.memory(len(symbols)) if memory is None else memory
+        memory = self.carry(len(x)) if carry is None else carry
         kept, step = Kept(self.spec.dropout, key, training), step_of(self.inside, genes)
-        values, remembered = kept.symbols(self.embedding[...])[symbols.T], []
+        values, remembered = kept.symbols(self.embedding[...])[x.T], []
         for number in range(self.spec.layers):
             values, last = self._layer(number, step, values, [m[number] for m in memory], kept)
             remembered.append(last)

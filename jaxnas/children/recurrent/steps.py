@@ -17,7 +17,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxnas.children.engines import Branching
-from jaxnas.children.recurrent.architecture import CellEnvelope, Envelope, Standard, Tree, TreeEnvelope, TreeGenes
+from jaxnas.children.recurrent.architecture import Envelope, LoneEnvelope, Standard, Tree, TreeEnvelope, TreeGenes
 
 Products = Float[Array, "B G H"]
 State = Float[Array, "B H"]
@@ -38,9 +38,9 @@ def step_of(inside: Envelope, genes: TreeGenes | tuple[()]) -> Callable:
     Of a tree nothing but its arguments is kept for the gradient: to compute it again takes less time on CPU than to
     write and read what lies between, and half of the memory.
     """
-    if isinstance(inside, CellEnvelope) and isinstance(inside.cell, Standard):
+    if isinstance(inside, LoneEnvelope) and isinstance(inside.cell, Standard):
         return {"lstm": lstm, "gru": gru}[inside.cell.cell]
-    if isinstance(inside, CellEnvelope):
+    if isinstance(inside, LoneEnvelope):
         form = lambda genes, x, h, c: walk(*_written(inside.cell), x, h, c)
     elif isinstance(inside.engine, Branching):
         form = lambda genes, x, h, c: walk(*_branching(inside, genes), x, h, c)

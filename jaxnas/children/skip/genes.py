@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxnas.children.cost import does_not_fit
 from jaxnas.children.engines import Branching, Engine, Padded, Ragged
 from jaxnas.children.engines.convolution import reach
 from jaxnas.children.skip.architecture import Place, Skip, SkipLayer, places
@@ -149,8 +150,8 @@ class SkipGenes(NamedTuple):
     """The place of one child.
 
     depth: its number of layers; sizes: of the image and all maps ``[L + 1, 2]``; offsets: where they begin in the heap
-    ``[L + 1]``; channels: of all maps ``[L + 1]``; cells: of the map that the classifier averages; learning_rate: NaN
-    for that of the training settings.
+    ``[L + 1]``; channels: of all maps ``[L + 1]``; cells: of the map that the classifier averages; hyperparameters:
+    the child's own, see `OwnHyperparameters`.
     """
 
     blocks: Blocks
@@ -162,7 +163,7 @@ class SkipGenes(NamedTuple):
     offsets: np.ndarray
     channels: np.ndarray
     cells: np.ndarray
-    learning_rate: np.ndarray
+    hyperparameters: dict[str, np.ndarray]
 
 
 def envelope(architectures: Sequence[Skip], input_shape, engine: Engine) -> SkipEnvelope:
@@ -214,7 +215,7 @@ def place(architecture: Skip, inside: SkipEnvelope, input_shape: tuple[int, int,
         ValueError: the envelope does not hold the architecture.
     """
     if inside | envelope([architecture], input_shape, inside.engine) != inside:
-        raise ValueError(f"{architecture} does not fit into {inside}: join its own envelope to it first")
+        raise does_not_fit(architecture, inside)
     at = places(architecture, input_shape)
     blocks, segments, runs, layers = [], [], [], []
     for number, layer in enumerate(architecture.layers, 1):
@@ -241,7 +242,7 @@ def place(architecture: Skip, inside: SkipEnvelope, input_shape: tuple[int, int,
         offsets=rows(offsets),
         channels=rows([p.channels for p in at]),
         cells=np.int32(_cells(joint)),
-        learning_rate=np.float32(np.nan if rate is None else rate),
+        hyperparameters={} if rate is None else {"learning_rate": np.float32(rate)},
     )
 
 

@@ -11,6 +11,8 @@ Letters: B batch, H W map, C channels of the envelope, L layers, N blocks, K cla
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +20,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from jaxnas.children.cost import Cost, more
-from jaxnas.children.engines import Branching, Engine
+from jaxnas.children import Network, Work
+from jaxnas.children.cost import more
+from jaxnas.children.engines import Branching, Engine, Padded, classes
 from jaxnas.children.layers import BatchNorm, Statistics
 from jaxnas.children.normalised import Normalised
 from jaxnas.children.skip import architecture as skip
@@ -34,7 +37,7 @@ from jaxnas.rng import key_for
 COMPILED_LOOPS, COMPILED_PAIR = 70, 25
 """What compiles the loops, and each pair of classes in them, in branches of a chain: 0.9 s a pair on CPU
 (`docs/performance.md`)."""
-PACE = 0.1
+SPEED = 0.1
 """Of a chain's multiply-adds a second on CPU: loops over tiles are slower than XLA's convolutions."""
 
 
@@ -64,33 +67,36 @@ class SkipChildren:
     norm: BatchNorm = field(default_factory=BatchNorm)
     dtype: str = "float32"
 
-    def pace(self, engine: Engine) -> float:
-        """Multiply-adds a second, of those of a chain."""
-        return PACE
-
     @property
     def channels(self) -> int:
         """Of the widest map in the space."""
         return max(self.input_shape[2], *self.filters)
 
-    def envelope(self, architectures: Sequence[Skip]) -> SkipEnvelope:
-        """The smallest static shape that holds them all, with a branch for each of their numbers of filters."""
-        filters = sorted({layer.filters for a in architectures for layer in a.layers if layer.filters})
-        return skip_genes.envelope(architectures, self.input_shape, self.branching(tuple(filters)))
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """Branching with all classes first: padded would do hundreds of times the work."""
+        every, *fewer = reversed(classes(self.filters))
+        return Branching((), every), *(Branching((), some) for some in fewer), Padded()
 
-    def roof(self, architectures: Sequence[Skip], engine: Engine, known: Collection = ()) -> SkipEnvelope:
-        """A known envelope that holds them; or a new one, which holds all the known ones and more, so that few roofs
-        serve a whole search.
+    def envelope(
+        self, architectures: Sequence[Skip], engine: Engine, known: Collection[SkipEnvelope] | None = None
+    ) -> SkipEnvelope:
+        """The smallest that holds them all, with a class for each of their numbers of filters; in a search a known one
+        that holds them, or a new one, which holds all the known ones and more, so that few serve it.
+
+        Raises:
+            ValueError: an engine that has no such networks.
         """
+        if known is None:
+            filters = {layer.filters for a in architectures for layer in a.layers if layer.filters}
+            own = replace(engine, filters=tuple(sorted(filters))) if isinstance(engine, Branching) else engine
+            return skip_genes.envelope(architectures, self.input_shape, own)
         known = [inside for inside in known if inside.engine == engine]
         needed = skip_genes.envelope(architectures, self.input_shape, engine)
         fits = [inside for inside in known if inside | needed == inside]
         if fits:
             return min(fits, key=lambda inside: (inside.pixels, inside.blocks))
-        roof = self._enlarged(needed, known)
-        for inside in known:
-            roof = roof | inside
-        return roof
+        return reduce(or_, known, self._enlarged(needed, known))
 
     def _enlarged(self, needed: SkipEnvelope, known: Collection[SkipEnvelope]) -> SkipEnvelope:
         """With room for later rounds where no known envelope suffices, up to what the space can fill."""
@@ -107,20 +113,17 @@ class SkipChildren:
             bounds = skip_genes.Bounds(*(_round_up(n) if n > QUAD else n for n in bounds))
         return SkipEnvelope(self.layers, blocks, pixels, self.channels, needed.image, bounds, needed.engine)
 
-    def occupied(self, inside: SkipEnvelope) -> Cost:
-        """The cost of an envelope: that of a network which fills it."""
-        per_layer = inside.channels * (2 + self.classes)
-        parameters = inside.blocks * inside.channels**2 + inside.layers * per_layer
-        work = inside.blocks * inside.channels**2 * self.input_shape[0] * self.input_shape[1]
-        return Cost(work, parameters, 4 * inside.pixels * inside.channels)
-
-    def branches(self, inside: SkipEnvelope) -> int:
-        """As many of a chain's convolutions as its program takes long to compile."""
-        return COMPILED_LOOPS + COMPILED_PAIR * len(inside.pairs)
-
-    def branching(self, filters: tuple[int, ...]) -> Branching:
-        """The engine whose loops end where a child's do, with these classes of channels."""
-        return Branching((), filters)
+    def work(self, envelope: SkipEnvelope, architecture: Skip | None = None) -> Work:
+        """Of a network in an envelope, its dense layer included; of an envelope alone, of one that fills it."""
+        branches = COMPILED_LOOPS + COMPILED_PAIR * len(envelope.pairs)
+        if architecture is None:
+            size = envelope.blocks * envelope.channels**2
+            parameters = size + envelope.layers * envelope.channels * (2 + self.classes)
+            filled = size * self.input_shape[0] * self.input_shape[1]
+            return Work(filled, filled, parameters, 4 * envelope.pixels * envelope.channels, branches, SPEED)
+        cost = skip.cost(architecture, self.input_shape, self.classes)
+        executed = skip_genes.executed(architecture, envelope, self.input_shape, self.classes)
+        return Work(cost.multiply_adds, executed, cost.parameters, cost.activation_bytes, branches, SPEED)
 
     def least_normalised(self, architecture: Skip | None = None) -> Normalised | None:
         """That of the smallest map; in the whole space the last layer's of a chain with the greatest strides."""
@@ -131,10 +134,6 @@ class SkipChildren:
         sizes = [Normalised(f"layer {i}", at.size) for i, (layer, at) in maps if layer.filters and layer.norm]
         return min(sizes, key=lambda one: math.prod(one.size), default=None)
 
-    def memory(self, batch: int) -> tuple:
-        """What a network carries from batch to batch: nothing."""
-        return ()
-
     def widened(self, factor: float) -> "SkipChildren":
         """The networks of the space with so many times the filters, and other initial weights: what `widen` gives."""
         return replace(self, filters=tuple(sorted({more(count, factor) for count in self.filters})))
@@ -143,15 +142,6 @@ class SkipChildren:
         """One network with so many times the filters in every convolution; it is one of ``widened(factor)``."""
         wide = lambda layer: replace(layer, filters=more(layer.filters, factor)) if layer.filters else layer
         return replace(architecture, layers=tuple(map(wide, architecture.layers)))
-
-    @property
-    def unmeasured(self) -> Engine:
-        """The engine for a device whose speed has not been measured: padded would do hundreds of times the work."""
-        return self.branching(self.filters)
-
-    def depth(self, architecture: Skip) -> int:
-        """Its number of layers."""
-        return len(architecture.layers)
 
     def place(self, architecture: Skip, inside: SkipEnvelope) -> SkipGenes:
         """The arrays that place one network in an envelope. Raises ValueError where it does not fit."""
@@ -172,14 +162,6 @@ class SkipChildren:
         """The padded network of one child with its initial weights; ``key`` is consumed."""
         return SkipNet(inside, self, genes, key)
 
-    def cost(self, architecture: Skip) -> Cost:
-        """Exact cost of the unpadded network."""
-        return skip.cost(architecture, self.input_shape, self.classes)
-
-    def executed(self, architecture: Skip, inside: SkipEnvelope) -> int:
-        """Multiply-adds that run for one example of a network inside an envelope, forward."""
-        return skip_genes.executed(architecture, inside, self.input_shape, self.classes)
-
     def describe(self, architecture: Skip) -> dict:
         """The network as JSON values, for the ledger and for drawings."""
         return skip.describe(architecture, self.input_shape)
@@ -197,12 +179,14 @@ def _round_up(n: int) -> int:
     return size
 
 
-class SkipNet(nnx.Module):
+class SkipNet(Network):
     """The padded network of ONE child inside an envelope; in its own envelope, the ordinary network.
 
     ``key`` is consumed: weights are normal with standard deviation sqrt(2 / fan in) of the child itself (He et al.,
     2015, https://arxiv.org/abs/1502.01852), sqrt(1 / fan in) in the dense layer.
     """
+
+    traced_training = True
 
     def __init__(self, inside: SkipEnvelope, spec: SkipChildren, genes: SkipGenes, key: jax.Array):
         live = jnp.arange(inside.channels)[None, None] < jnp.asarray(genes.blocks.live)[:, :, None]
@@ -221,9 +205,9 @@ class SkipNet(nnx.Module):
         self.inside, self.norm, self.dtype = inside, spec.norm, jnp.dtype(spec.dtype)
 
     def __call__(
-        self, x: Float[Array, "B H W C0"], genes: SkipGenes, training: bool | Bool[Array, ""] = False
-    ) -> Float[Array, "B K"]:
-        """Logits. In training, batch statistics normalise and the running ones move."""
+        self, x: Float[Array, "B H W C0"], genes: SkipGenes, training: bool | Bool[Array, ""], carry=(), key=None
+    ) -> tuple[Float[Array, "B K"], tuple]:
+        """Logits; nothing is remembered. In training, batch statistics normalise and the running ones move."""
         genes = jax.tree.map(jnp.asarray, genes)
         values = Values(self.blocks[...], self.scale[...], self.bias[...])
         running = Statistics(self.mean[...], self.variance[...])
@@ -232,4 +216,4 @@ class SkipNet(nnx.Module):
         keep = jnp.where(training & genes.layers.norm, self.norm.momentum, 1.0)[:, None]
         self.mean[...], self.variance[...] = jax.tree.map(lambda o, n: keep * o + (1 - keep) * n, running, batch)
         features = sums * (genes.layers.read / genes.cells)[:, None, None]
-        return jnp.einsum("lbc,lck->bk", features, self.dense[...]) + self.dense_bias[...]
+        return jnp.einsum("lbc,lck->bk", features, self.dense[...]) + self.dense_bias[...], carry

@@ -52,5 +52,5 @@ def moments(data: dict) -> tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"
 def _logits(trained: Trained, images: Float[np.ndarray, "B H W C"]) -> Float[np.ndarray, "B K"]:
     """Of normalised images, by the trained network itself."""
     graph, state = nnx.split(trained.network)
-    logits = jax.jit(lambda state, x: nnx.merge(graph, state, copy=True)(x, trained.genes))
-    return np.asarray(logits(state, np.float32(images)))
+    of = lambda state, x: nnx.merge(graph, state, copy=True)(x, trained.genes, False, (), jax.random.key(0))[0]
+    return np.asarray(jax.jit(of)(state, np.float32(images)))

@@ -19,8 +19,7 @@ PROBES, STEPS = 16, 8
 
 
 def written(trained: Trained) -> Written:
-    """What there is to write of a trained network; beside the usual, its children have ``memory(B)``, what the network
-    remembers before a text, and it is called as ``network((symbols, key), genes, False, memory)`` -> (logits, memory).
+    """What there is to write of a trained network.
 
     Raises:
         ValueError: a combination or an activation that has no formula.
@@ -43,9 +42,10 @@ def written(trained: Trained) -> Written:
 def _logits(trained: Trained, symbols: Int[np.ndarray, "B T"]) -> Float[np.ndarray, "B T V"]:
     """Of texts, by the trained network itself."""
     graph, state = nnx.split(trained.network)
-    key, memory = jax.random.key(0), trained.children.memory(len(symbols))  # nothing is dropped: the key draws nothing
+    key = jax.random.key(0)  # nothing is dropped: it draws nothing
 
     def logits(state, symbols):
-        return nnx.merge(graph, state, copy=True)((symbols, key), trained.genes, False, memory)[0]
+        network = nnx.merge(graph, state, copy=True)
+        return network(symbols, trained.genes, False, network.carry(len(symbols)), key)[0]
 
     return np.asarray(jax.jit(logits)(state, symbols))
