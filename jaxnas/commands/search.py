@@ -41,5 +41,5 @@ def _search(experiment, ledger: Ledger, origin: dict) -> None:
     if done:
         print(f"Continuing {ledger.path.parent}: {done} of {total} trials are done.")
     best, measure = next(iter(ledger.top(1)), None), measure_of(experiment.task)
-    with report.report_on(report.console(), experiment.rounds, total, done, best, measure) as watch:
-        search(experiment, ledger, watch, origin)
+    with report.report_on(report.console(), experiment.rounds, total, done, best, measure) as callback:
+        search(experiment, ledger, callback, origin)
