@@ -17,7 +17,8 @@ from jaxnas.outcome import Outcome, Progress, Status, Trial
 from jaxnas.record import begin, check_settings
 from jaxnas.rewards import told
 from jaxnas.rng import key_for
-from jaxnas.strategies import Prefers, Strategy, finite
+from jaxnas.spaces import present_columns
+from jaxnas.strategies import Prefers, Strategy, finite, is_jittable
 
 
 @runtime_checkable
@@ -134,7 +135,7 @@ def _why_not_finite(strategy: Strategy, round: int, rewards: np.ndarray) -> str:
 def _functions(strategy: Strategy):
     """``propose`` and ``update``, compiled unless the strategy cannot be."""
     update = lambda state, tokens, rewards: checked_update(strategy, strategy.update(state, tokens, rewards))
-    if not getattr(strategy, "jittable", True):
+    if not is_jittable(strategy):
         return strategy.propose, update
     return jax.jit(strategy.propose, static_argnames="n"), jax.jit(update)
 
@@ -144,8 +145,7 @@ def _existing(experiment: Experiment, tokens, trials: int) -> Int[np.ndarray, "*
 
     They come last, and no earlier decision depends on them: this is a sample of the policy over those that exist.
     """
-    tokens, present = np.asarray(tokens), getattr(experiment.space, "present", None)
-    return tokens if present is None else np.where(present(trials), tokens, ABSENT).astype(np.int32)
+    return np.where(present_columns(experiment.space, trials), tokens, ABSENT).astype(np.int32)
 
 
 def _check_same(done: dict[int, Trial], tokens, first: int) -> None:

@@ -23,7 +23,7 @@ def run(options, overrides: list[str]) -> int:
             task.check_final()
     with locked(workdir):
         ledger = Ledger(workdir, write=True)
-    check_settings(experiment, ledger)
+    check_settings(experiment, ledger)  # `search` does so too, but not where all is done, nor before anything is said
     if is_finished(experiment, ledger):
         print(f"This search is finished: {len(ledger)} trials in {workdir}. More rounds continue it: --rounds N")
     else:
