@@ -20,8 +20,8 @@ from jaxnas.evaluators.train import Trainer
 from jaxnas.ledger import Ledger
 
 
-class Clock:
-    """Adds up the seconds spent in some functions, for each round; watches a search."""
+class Clock(loop.Silent):
+    """A callback of a search: adds up the seconds spent in some functions, for each round."""
 
     def __init__(self):
         self.parts, self.rounds, self.begun = collections.Counter(), [], time.perf_counter()
@@ -38,10 +38,6 @@ class Clock:
                 self.parts[part] += time.perf_counter() - began
 
         setattr(owner, name, timed)
-
-    def progress(self, progress) -> None: ...
-
-    def trials(self, trials) -> None: ...
 
     def round_done(self, round: int, metrics: dict) -> None:
         now = time.perf_counter()

@@ -16,6 +16,7 @@ from jaxnas import setup
 from jaxnas.children import alone
 from jaxnas.decisions import ABSENT
 from jaxnas.rng import key_for
+from jaxnas.spaces import present_columns
 from jaxnas.strategies import Random
 
 SAMPLES = 256
@@ -30,10 +31,9 @@ def main() -> None:
     children = space.children(data.input_shape, data.classes)
     state = Random().init(space.decisions, key_for(found.seed, "strategy"))
     tokens = np.asarray(Random().propose(state, key_for(found.seed, "propose"), SAMPLES))
-    present = getattr(space, "present", lambda trials: np.ones(len(space.decisions), bool))
     rounds = {}
     for r in range(found.rounds):
-        columns = present(r * found.children)
+        columns = present_columns(space, r * found.children)
         rounds.setdefault(columns.tobytes(), [columns, 0])[1] += 1
     images, total = len(data.train) // train.batch_size * train.batch_size * train.epochs, 0.0
     print(f"{'trials':>8} {'M multiply-adds':>16} {'M parameters':>13}")

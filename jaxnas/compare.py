@@ -24,7 +24,7 @@ from jaxnas.numerics import NUMERICS, pinned
 from jaxnas.ranges import Children, Range, Seed, Such
 from jaxnas.settings import describe, settings
 from jaxnas.spaces import Space
-from jaxnas.strategies import Random, Strategy
+from jaxnas.strategies import Random, Strategy, has_branches, is_jittable
 from jaxnas.tables import Records
 
 POINTS = 201
@@ -180,7 +180,7 @@ def _block(strategy: Strategy, space: Space) -> int:
     """How many seeds run side by side. (Side by side, branches are computed all; and batched factorisations of two CPU
     devices have been seen to wait for each other for ever.)
     """
-    if not getattr(strategy, "jittable", True) or getattr(strategy, "branches", False):
+    if has_branches(strategy) or not is_jittable(strategy):
         return 1
     state = jax.eval_shape(lambda key: strategy.init(space.decisions, key), jax.random.key(0))
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxnas.evaluators import mesh
 from jaxnas.rng import key_for
+from jaxnas.strategies import is_jittable
 from jaxnas.tables import Records, address
 
 MARGIN = 1 + 1e-4
@@ -83,7 +84,7 @@ class CompiledSearch:
                 f"budget={budget:g}: {len(seeds):,} seeds with {most * self.children:,} trials each, of which the "
                 f"shortest takes {known.seconds.min():.3g} s, are more than {LARGEST:,} trials: give less"
             )
-        search = self._side_by_side if getattr(self.strategy, "jittable", True) else self._one_by_one
+        search = self._side_by_side if is_jittable(self.strategy) else self._one_by_one
         return _ended(search(known, budget, np.asarray(seeds), math.ceil(most / ROUNDS) * ROUNDS), known, budget)
 
     def _side_by_side(self, known: Records, budget: float, seeds: np.ndarray, rounds: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from jaxtyping import Int
 
 from jaxnas.decisions import ABSENT, Decisions
 from jaxnas.outcome import Outcome, Status
+from jaxnas.strategies import is_jittable
 
 LEAVES = jax.Array | np.ndarray | np.generic | numbers.Number
 """Of a state, and of figures."""
@@ -30,7 +31,7 @@ def checked_state(strategy: Any, state: Any) -> Any:
     Raises:
         ValueError: it is to be compiled, and the state is no pytree of arrays and numbers.
     """
-    if not getattr(strategy, "jittable", True):
+    if not is_jittable(strategy):
         return state
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
         if not isinstance(leaf, LEAVES):

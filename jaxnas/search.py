@@ -17,7 +17,8 @@ from jaxnas.outcome import Outcome, Progress, Status, Trial
 from jaxnas.record import begin, check_settings
 from jaxnas.rewards import told
 from jaxnas.rng import key_for
-from jaxnas.strategies import Prefers, Strategy, finite
+from jaxnas.spaces import present_columns
+from jaxnas.strategies import Prefers, Strategy, finite, is_jittable
 
 
 @runtime_checkable
@@ -52,7 +53,7 @@ class Silent:
     def note(self, line: str) -> None: ...
 
 
-def search(experiment: Experiment, ledger: Ledger, watch: Callback, origin: dict | None = None) -> None:
+def search(experiment: Experiment, ledger: Ledger, callback: Callback, origin: dict | None = None) -> None:
     """Run the rounds that the ledger does not hold yet, and record whatever they depend on.
 
     The strategy's state is rebuilt by going through the finished rounds, so a resumed search is the unkilled one. The
@@ -61,7 +62,7 @@ def search(experiment: Experiment, ledger: Ledger, watch: Callback, origin: dict
     Args:
         experiment: what to search.
         ledger: of the search's directory, open for writing.
-        watch: who is told.
+        callback: who is told.
         origin: where the experiment was read from, as JSON values; None: it was made in Python.
 
     Raises:
@@ -72,13 +73,13 @@ def search(experiment: Experiment, ledger: Ledger, watch: Callback, origin: dict
         check_settings(experiment, ledger)
         trials = experiment.rounds * experiment.children
         evaluate = experiment.evaluator.bind(experiment.space, experiment.task, experiment.seed, trials)
-        begin(experiment, ledger, evaluate, origin, watch.note)
-        if isinstance(watch, HearsOfData):
-            watch.about(ledger.facts().get("about", {}))
+        begin(experiment, ledger, evaluate, origin, callback.note)
+        if isinstance(callback, HearsOfData):
+            callback.about(ledger.facts().get("about", {}))
         if isinstance(evaluate, StopsEarly):
             evaluate.rank_by(experiment.reward)
         try:
-            state = _rounds(experiment, ledger, evaluate, watch)
+            state = _rounds(experiment, ledger, evaluate, callback)
         finally:
             ledger.settle()
         if isinstance(experiment.strategy, Prefers):
@@ -89,7 +90,7 @@ def search(experiment: Experiment, ledger: Ledger, watch: Callback, origin: dict
         ledger.settle()
 
 
-def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, watch: Callback):
+def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, callback: Callback):
     """Propose, evaluate, update; the strategy's state at the end."""
     strategy, seed, n = experiment.strategy, experiment.seed, experiment.children
     propose, update = _functions(strategy)
@@ -101,17 +102,17 @@ def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, watch: C
         trial_ids = np.arange(r * n, (r + 1) * n)
         done = {t.trial_id: t for t in ledger.trials(round=r)}
         _check_same(done, tokens, r * n)
-        for answer in evaluate(tokens, trial_ids, done, watch.progress):  # what is done, it only takes note of
+        for answer in evaluate(tokens, trial_ids, done, callback.progress):  # what is done, it only takes note of
             rows, outcome = checked_outcome(evaluate, answer, n)
             trials = _trials(r, trial_ids[rows], tokens[rows], outcome, *told(experiment.reward, outcome))
             ledger.append(trials)
-            watch.trials(trials)
+            callback.trials(trials)
         ledger.settle()
         rewards = np.array([t.reward for t in ledger.trials(round=r)])
         state, metrics = update(state, tokens, np.float32(rewards))
         if not finite(state):
             raise ValueError(_why_not_finite(strategy, r, rewards))
-        watch.round_done(r, checked_metrics(strategy, metrics))
+        callback.round_done(r, checked_metrics(strategy, metrics))
     return state
 
 
@@ -134,7 +135,7 @@ def _why_not_finite(strategy: Strategy, round: int, rewards: np.ndarray) -> str:
 def _functions(strategy: Strategy):
     """``propose`` and ``update``, compiled unless the strategy cannot be."""
     update = lambda state, tokens, rewards: checked_update(strategy, strategy.update(state, tokens, rewards))
-    if not getattr(strategy, "jittable", True):
+    if not is_jittable(strategy):
         return strategy.propose, update
     return jax.jit(strategy.propose, static_argnames="n"), jax.jit(update)
 
@@ -144,8 +145,7 @@ def _existing(experiment: Experiment, tokens, trials: int) -> Int[np.ndarray, "*
 
     They come last, and no earlier decision depends on them: this is a sample of the policy over those that exist.
     """
-    tokens, present = np.asarray(tokens), getattr(experiment.space, "present", None)
-    return tokens if present is None else np.where(present(trials), tokens, ABSENT).astype(np.int32)
+    return np.where(present_columns(experiment.space, trials), tokens, ABSENT).astype(np.int32)
 
 
 def _check_same(done: dict[int, Trial], tokens, first: int) -> None:

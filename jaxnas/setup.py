@@ -17,7 +17,7 @@ from jaxnas.interrupts import Stopped
 from jaxnas.numerics import pinned
 from jaxnas.overrides import override
 from jaxnas.program_cache import keep_programs
-from jaxnas.tasks.classification import Augment
+from jaxnas.tasks import augmentation_of
 
 MOST_CPU_DEVICES = 8
 SHIPPED_COMPARISON = Path(__file__).parent / "shipped.py"
@@ -114,6 +114,5 @@ def _named(kind: type) -> str:
 def _with_own_augmentation(experiment: Experiment, overrides: list[str]) -> Experiment:
     """What is not named of the final training's augmentation stays as it is in the search."""
     if any(argument.startswith("--final.augment.") for argument in overrides) and experiment.final.augment is None:
-        own = getattr(experiment.task, "augment", Augment())
-        return replace(experiment, final=replace(experiment.final, augment=own))
+        return replace(experiment, final=replace(experiment.final, augment=augmentation_of(experiment.task)))
     return experiment

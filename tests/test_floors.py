@@ -33,6 +33,8 @@ SAME_FLOOR = {
     ("export", "trained"),
     ("compare", "compiled_search"),
     ("tabulate", "experiment"),
+    ("contracts", "strategies"),
+    ("tables", "spaces"),
     ("setup", "overrides"),
     ("setup", "program_cache"),
 }

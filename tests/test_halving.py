@@ -74,11 +74,12 @@ def test_a_resumed_round_stops_the_same_ones(tmp_path, kept):
     plain = lambda ledger: [astuple(replace(t, seconds=0.0)) for t in ledger.trials()]
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
-    expected, again, watch = Ledger(tmp_path / "whole", write=True), Ledger(tmp_path / "killed", write=True), Recorder()
-    search(experiment, expected, watch)
+    expected, again = (Ledger(tmp_path / name, write=True) for name in ("whole", "killed"))
+    callback = Recorder()
+    search(experiment, expected, callback)
     by_id = {trial.trial_id: trial for trial in expected.trials()}
     again.record(**{name: fact for name, fact in expected.facts().items() if name != "finished"})
-    again.append([by_id[i] for i in watch.trained[:kept]])
+    again.append([by_id[i] for i in callback.trained[:kept]])
     search(experiment, again, Silent())
     assert plain(again) == plain(expected)
     assert {trial.status for trial in expected.trials()} == {"ok", "stopped"}

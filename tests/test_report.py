@@ -138,8 +138,8 @@ def test_a_final_result_in_words():
 def test_the_share_of_unknown_words_stands_beside_what_it_makes_small(measure, tmp_path):
     """Most of a text is <unk>, which is easily predicted: said beside both of its measures, no other."""
     score, share = -0.15, "97.1% of the text is <unk>"
-    watch = Report(Console(file=io.StringIO()), Standing(1, 1, 1, trial(3, score), measure))
-    watch.about({"unknown": 0.9712, "unit": "words"})
+    told = Report(Console(file=io.StringIO()), Standing(1, 1, 1, trial(3, score), measure))
+    told.about({"unknown": 0.9712, "unit": "words"})
     ledger = Ledger(tmp_path, write=True)
     ledger.record(measure=measure, about={"unknown": 0.9712})
     ledger.append([trial(3, score)])
@@ -148,7 +148,7 @@ def test_the_share_of_unknown_words_stands_beside_what_it_makes_small(measure, t
         "test_score": score, "test_examples": 100, "measure": str(measure), "unknown": 0.9712,
     }  # fmt: skip
     finals = [final_lines(result | {"test_scores": scores}) for scores in ([score], [score, score])]
-    for words in (watch.standing.best_words, summary(ledger, tmp_path), *finals):
+    for words in (told.standing.best_words, summary(ledger, tmp_path), *finals):
         assert (share in words) == (measure != Measure.SCORE)
     assert "<unk>" not in measure.words(score, 0.0)
 

@@ -61,10 +61,10 @@ def rows(workdir: Path) -> list[tuple]:
     return [astuple(replace(t, seconds=0.0)) for t in Ledger(workdir).trials()]
 
 
-def run(experiment, workdir, watch=None):
+def run(experiment, workdir, callback=None):
     workdir.mkdir(exist_ok=True)
     ledger = Ledger(workdir, write=True)
-    search(experiment, ledger, watch or Silent())
+    search(experiment, ledger, callback or Silent())
     ledger.close()
 
 
@@ -156,9 +156,9 @@ def test_the_same_seed_gives_the_same_ledger_and_another_seed_another(unkilled, 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Recorder:
     """What a search in this process tells."""
-    watch = Recorder()
-    run(EXPERIMENT, tmp_path_factory.mktemp("whole"), watch)
-    return watch
+    callback = Recorder()
+    run(EXPERIMENT, tmp_path_factory.mktemp("whole"), callback)
+    return callback
 
 
 @pytest.mark.parametrize("lost", [1, 7, 17])
@@ -176,9 +176,9 @@ def test_the_ledger_alone_rebuilds_the_strategy(unkilled, whole, tmp_path, lost)
 
 def test_more_rounds_continue_the_same_search(unkilled, tmp_path):
     shutil.copytree(unkilled, tmp_path / "longer")
-    watch = Recorder()
-    run(replace(EXPERIMENT, rounds=4), tmp_path / "longer", watch)
-    assert sorted(watch.trained) == list(range(18, 24))
+    callback = Recorder()
+    run(replace(EXPERIMENT, rounds=4), tmp_path / "longer", callback)
+    assert sorted(callback.trained) == list(range(18, 24))
     assert rows(tmp_path / "longer")[:TRIALS] == rows(unkilled)
 
 

@@ -23,6 +23,7 @@ from jaxnas.strategies import (
     QTuner,
     Random,
     Reinforce,
+    is_jittable,
 )
 from jaxnas.strategies.controller import Controller
 
@@ -69,7 +70,7 @@ GAIN = {
     "QTuner": 0.4,
 }
 """By how much each beats random on the toy table, at least; local search ends nowhere: it goes on to other peaks."""
-JITTABLE = {name: s for name, s in FAST.items() if getattr(s, "jittable", True)}
+JITTABLE = {name: s for name, s in FAST.items() if is_jittable(s)}
 
 
 def table(tokens) -> jax.Array:
@@ -80,7 +81,7 @@ def table(tokens) -> jax.Array:
 @functools.cache
 def functions(strategy):
     """`propose` and `update`, compiled where that can be done."""
-    if not getattr(strategy, "jittable", True):
+    if not is_jittable(strategy):
         return strategy.propose, strategy.update
     return jax.jit(strategy.propose, static_argnames="n"), jax.jit(strategy.update)
 

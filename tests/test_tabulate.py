@@ -210,10 +210,10 @@ def test_a_second_process_is_refused_and_another_seed_goes_on(place, tmp_path, c
                     tabulate(EXPERIMENT, out, Silent(), 1)
                 raise KeyboardInterrupt
 
-    watch = Second()
+    callback = Second()
     with pytest.raises(KeyboardInterrupt):
-        tabulate(EXPERIMENT, out, watch, 1)
-    assert watch.told == [(ROWS, 0), "second"]
+        tabulate(EXPERIMENT, out, callback, 1)
+    assert callback.told == [(ROWS, 0), "second"]
     other = replace(EXPERIMENT, task=Digits(validation=0.2))
     with pytest.raises(ValueError, match=r"holds another table:\n  task.validation: 0.1 there, 0.2 now"):
         tabulate(other, out, Silent(), 1)

@@ -37,8 +37,8 @@ def train(ledger: Ledger, experiment, trial_id: int | None) -> int:
         seeds = f", {final.seeds} seeds together" if final.seeds > 1 else ""
         what = f"{final.train.epochs} epochs on all training data{seeds}"
         print(f"Final training of trial {trial.trial_id}: {what}", flush=True)
-        with report.final_report_on(report.console(), final.seeds) as watch:
-            result = train_final(experiment, workdir, trial, watch.progress)
+        with report.final_report_on(report.console(), final.seeds) as callback:
+            result = train_final(experiment, workdir, trial, callback.progress)
     else:
         print("This trial has had its final training; the test score is read only once. Recorded:")
     record_final(ledger, result)

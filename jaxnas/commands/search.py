@@ -23,7 +23,7 @@ def run(options, overrides: list[str]) -> int:
             task.check_final()
     with locked(workdir):
         ledger = Ledger(workdir, write=True)
-    check_settings(experiment, ledger)
+    check_settings(experiment, ledger)  # `search` does so too, but not where all is done, nor before anything is said
     if is_finished(experiment, ledger):
         print(f"This search is finished: {len(ledger)} trials in {workdir}. More rounds continue it: --rounds N")
     else:
@@ -41,5 +41,5 @@ def _search(experiment, ledger: Ledger, origin: dict) -> None:
     if done:
         print(f"Continuing {ledger.path.parent}: {done} of {total} trials are done.")
     best, measure = next(iter(ledger.top(1)), None), measure_of(experiment.task)
-    with report.report_on(report.console(), experiment.rounds, total, done, best, measure) as watch:
-        search(experiment, ledger, watch, origin)
+    with report.report_on(report.console(), experiment.rounds, total, done, best, measure) as callback:
+        search(experiment, ledger, callback, origin)

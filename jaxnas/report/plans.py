@@ -1,7 +1,16 @@
 """A round's plan in words and numbers."""
 
+from typing import Protocol, runtime_checkable
+
 from rich.console import Console
 from rich.table import Table
+
+
+@runtime_checkable
+class HasClasses(Protocol):
+    """An engine that rounds the filters of a layer up to the next of some numbers."""
+
+    filters: tuple[int, ...]
 
 
 def print_plan(console: Console, plan, seconds: float) -> None:
@@ -31,5 +40,5 @@ def print_plan(console: Console, plan, seconds: float) -> None:
 
 def _engine(engine) -> str:
     """Its name and settings: "branching 16, 32" for the classes of filters."""
-    classes = getattr(engine, "filters", ())
+    classes = engine.filters if isinstance(engine, HasClasses) else ()
     return f"{type(engine).__name__.lower()} {', '.join(map(str, classes))}".strip()

@@ -5,6 +5,9 @@ Letters: T decisions.
 
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+from jaxtyping import Bool
+
 from jaxnas.children.recurrent.network import Dropout
 from jaxnas.spaces.cell201 import Cell201
 from jaxnas.spaces.chain import ChainCNN
@@ -25,8 +28,7 @@ SPACES = {
 class Space(Protocol):
     """A frozen dataclass of settings with these functions and ``decisions``, a `Decisions`; see `ChainCNN`.
 
-    A space that grows during a search has one function more, ``present(trials)`` -> bool ``[T]``: which columns exist
-    in a round before which so many trials were made; they are the first ones.
+    What only some can do stands in protocols of their own, of which a space need not inherit: `Grows`, `Parses`.
 
     (``decisions`` is not declared here: the command line follows only protocols whose members are all functions.)
     """
@@ -41,15 +43,39 @@ class Space(Protocol):
         """How the architectures of this space compute on examples of this shape."""
 
 
+@runtime_checkable
+class Grows(Protocol):
+    """A space of which a search uses more columns as it goes on."""
+
+    def present(self, trials: int) -> Bool[np.ndarray, " T"]:
+        """Which columns exist in a round before which so many trials were made; they are the first ones."""
+
+
+@runtime_checkable
+class Parses(Protocol):
+    """A space that reads architectures as tables write them."""
+
+    def parse(self, text: str):
+        """text -> architecture. Raises ValueError where it is none."""
+
+
+def present_columns(space: Space, trials: int) -> Bool[np.ndarray, " T"]:
+    """Which columns exist in a round before which so many trials were made: all, unless the space `Grows`."""
+    return space.present(trials) if isinstance(space, Grows) else np.ones(len(space.decisions), bool)
+
+
 __all__ = [
     "SPACES",
     "Cell201",
     "ChainCNN",
     "Dropout",
+    "Grows",
     "Growth",
     "LanguageModel",
+    "Parses",
     "RecurrentCell",
     "SkipCNN",
     "Space",
     "StandardCell",
+    "present_columns",
 ]

@@ -3,7 +3,7 @@
 Letters: N samples, T decisions.
 """
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -38,11 +38,12 @@ STRATEGIES = {
 
 @runtime_checkable
 class Strategy(Protocol):
-    """A frozen dataclass of settings with three pure functions, jittable (``n`` is static) unless the class says
-    ``jittable: ClassVar[bool] = False``: then they are called as they are. With ``branches: ClassVar[bool] = True`` it
-    says that its work depends on its state: whole searches do not run its seeds side by side.
+    """A frozen dataclass of settings with three pure functions, jittable (``n`` is static) unless it `SaysJittable`.
+    What else it may say or do stands in protocols of their own, of which it need not inherit: `Branches`, `Prefers`.
 
     The state is a pytree and the fold of history: replaying (tokens, rewards) through `update` rebuilds it.
+
+    (Data is not declared here: the command line follows only protocols whose members are all functions.)
     """
 
     def init(self, decisions: Decisions, key: jax.Array) -> Any:
@@ -56,11 +57,37 @@ class Strategy(Protocol):
 
 
 @runtime_checkable
+class SaysJittable(Protocol):
+    """A strategy that says whether its functions can be compiled; where it is False, they are called as they are."""
+
+    jittable: ClassVar[bool]
+
+
+@runtime_checkable
+class Branches(Protocol):
+    """A strategy that says whether its work depends on its state; if so, whole searches do not run its seeds side by
+    side, where every branch would be computed.
+    """
+
+    branches: ClassVar[bool]
+
+
+@runtime_checkable
 class Prefers(Protocol):
     """A strategy that can name its favourite."""
 
     def most_likely(self, state: Any) -> Int[Array, " T"]:
         """Tokens of what it thinks best now."""
+
+
+def is_jittable(strategy: Strategy) -> bool:
+    """Whether ``propose`` and ``update`` can be compiled: yes, unless it says no."""
+    return strategy.jittable if isinstance(strategy, SaysJittable) else True
+
+
+def has_branches(strategy: Strategy) -> bool:
+    """Whether its work depends on its state: no, unless it says yes."""
+    return strategy.branches if isinstance(strategy, Branches) else False
 
 
 LEAVES = jax.Array | np.ndarray | np.generic | float
@@ -80,6 +107,7 @@ __all__ = [
     "PPO",
     "STRATEGIES",
     "Bayes",
+    "Branches",
     "Evolution",
     "LocalSearch",
     "Optuna",
@@ -88,6 +116,9 @@ __all__ = [
     "QTuner",
     "Random",
     "Reinforce",
+    "SaysJittable",
     "Strategy",
     "finite",
+    "has_branches",
+    "is_jittable",
 ]

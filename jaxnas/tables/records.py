@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxnas.decisions import Decisions, Tokens
 from jaxnas.outcome import Measure
+from jaxnas.spaces import Parses
 from jaxnas.tables.files import read_columns, side_facts
 
 MOST_ADDRESSES = 2**26
@@ -99,7 +100,7 @@ def records(space, file: str, columns: dict[str, str], unit: float, share: float
 
     Args:
         space: says what an architecture's text means: tokens with blanks between in a column named "tokens", else what
-            its ``parse`` understands.
+            it `Parses`.
         file: as for `read_columns`.
         columns: name in the file by use: "architecture", "score", "valid", "test", "seconds".
         unit: what the file's scores are divided by: 100 where they are percent.
@@ -172,7 +173,7 @@ def _tokens(space, text, column: str, where: str) -> Int[np.ndarray, " T"]:
     try:
         if column == "tokens":
             return space.decisions.check(text.split() if isinstance(text, str) else text)
-        if not hasattr(space, "parse"):
+        if not isinstance(space, Parses):
             raise ValueError(f"{type(space).__name__} reads architectures from a column named tokens, not {column}")
         return space.encode(space.parse(str(text)))
     except ValueError as error:

@@ -37,8 +37,8 @@ ROUND = 128
 
 
 @runtime_checkable
-class Callback(Protocol):
-    """Who is told how it goes."""
+class TableCallback(Protocol):
+    """Who is told how a table is made."""
 
     def begin(self, trainings: int, done: int) -> None: ...
 
@@ -52,7 +52,7 @@ class Callback(Protocol):
 def tabulate(
     experiment: Experiment,
     out: Path,
-    watch: Callback,
+    callback: TableCallback,
     seeds: int = 1,
     sample: int | None = None,
     speed: float = SPEED,
@@ -66,7 +66,7 @@ def tabulate(
     Args:
         experiment: of which space, task, evaluator and seed count.
         out: the file, ``*.csv.gz``. Beside it lie ``*.partial`` while it is made, and ``*.json``, what it came from.
-        watch: told of progress.
+        callback: told of progress.
         seeds: trainings of each architecture.
         sample: so many architectures, drawn by the experiment's seed; None: all.
         speed: multiply-adds a second, from which the column ``seconds`` is computed.
@@ -86,11 +86,11 @@ def tabulate(
     about = {name: describe(getattr(experiment, name)) for name in ("space", "task", "evaluator", "seed")}
     about |= {"sample": sample, "architectures": len(tokens), "tokens crc32": zlib.crc32(tokens.tobytes())}
     about |= {"numerics": NUMERICS, "measure": measure_of(experiment.task)}
-    with opened(partial(out), about, origin, watch.note) as working, pinned():
+    with opened(partial(out), about, origin, callback.note) as working, pinned():
         check_free(out)  # another process may have come to its end
-        watch.begin(seeds * len(tokens), sum(len(working.rows(seed)) for seed in range(seeds)))
+        callback.begin(seeds * len(tokens), sum(len(working.rows(seed)) for seed in range(seeds)))
         for seed in range(seeds):
-            _train(experiment, tokens, seed, working, watch)
+            _train(experiment, tokens, seed, working, callback)
         made = [working.rows(seed) for seed in range(seeds)]
         facts = write(out, tokens, made, speed, {"configuration": about, "measure": about["measure"], **origin})
         working.remove()
@@ -150,7 +150,7 @@ def _check(experiment: Experiment, out: Path, seeds: int, speed: float) -> None:
         raise ValueError(f"evaluator.halving.rungs={rungs}: a table holds whole trainings, leave it empty")
 
 
-def _train(experiment: Experiment, tokens, seed: int, working: Working, watch: Callback) -> None:
+def _train(experiment: Experiment, tokens, seed: int, working: Working, callback: TableCallback) -> None:
     """Train what is missing of one seed. Finished rounds are gone through too: plans depend on those before."""
     if len(working.rows(seed)) == len(tokens):
         return
@@ -163,9 +163,9 @@ def _train(experiment: Experiment, tokens, seed: int, working: Working, watch: C
     for at in range(0, len(tokens), ROUND):
         some = tokens[at : at + ROUND]
         ids = np.arange(at, at + len(some))
-        for rows, outcome, tests in evaluate.tested(examples, some, ids, working.trials(seed, ids), watch.progress):
+        for rows, outcome, tests in evaluate.tested(examples, some, ids, working.trials(seed, ids), callback.progress):
             working.append(seed, ids[rows], outcome, tests, evaluate.images)
-            watch.trained(len(rows))
+            callback.trained(len(rows))
 
 
-__all__ = ["MOST", "ROUND", "SPEED", "Callback", "architectures", "tabulate"]
+__all__ = ["MOST", "ROUND", "SPEED", "TableCallback", "architectures", "tabulate"]

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Array
 
 from jaxnas.outcome import Measure
+from jaxnas.tasks.augment import Augment
 from jaxnas.tasks.batches import Batch
 from jaxnas.tasks.classification import Data, Examples
 from jaxnas.tasks.digits import Digits
@@ -51,7 +52,10 @@ class Batched(Protocol):
 class Task(Protocol):
     """A frozen dataclass of settings with these functions; see `Digits`.
 
-    A task whose score is no share of 1 has ``measure``, a `jaxnas.outcome.Measure`: how reports show it.
+    What only some have or can do stands in protocols of their own, of which a task need not inherit: `NamesMeasure`,
+    `Augments`, `ChecksFinal`.
+
+    (Data is not declared here: the command line follows only protocols whose members are all functions.)
     """
 
     def search_data(self, seed: int) -> Batched:
@@ -70,6 +74,20 @@ class Task(Protocol):
 
     def score(self, logits, labels) -> Array:
         """Likewise -> score of each label; higher is better. The mean is the child's score."""
+
+
+@runtime_checkable
+class NamesMeasure(Protocol):
+    """A task that says how reports show its scores; without it they are shares of 1."""
+
+    measure: Measure
+
+
+@runtime_checkable
+class Augments(Protocol):
+    """A task with a setting for changes of its training batches, which a final training may replace."""
+
+    augment: Augment
 
 
 @runtime_checkable
@@ -94,12 +112,18 @@ def learnt(data: Batched, size: int) -> int:
 
 
 def measure_of(task: Task) -> Measure:
-    """How the scores of a task are read."""
-    return getattr(task, "measure", Measure.SCORE)
+    """How the scores of a task are read: as shares of 1, unless it `NamesMeasure`."""
+    return task.measure if isinstance(task, NamesMeasure) else Measure.SCORE
+
+
+def augmentation_of(task: Task) -> Augment:
+    """How a task changes its training batches: not at all, unless it `Augments`."""
+    return task.augment if isinstance(task, Augments) else Augment()
 
 
 __all__ = [
     "TASKS",
+    "Augments",
     "Batch",
     "Batched",
     "ChecksFinal",
@@ -108,10 +132,12 @@ __all__ = [
     "Examples",
     "Images",
     "LeavesOut",
+    "NamesMeasure",
     "Passage",
     "Task",
     "Text",
     "TextData",
+    "augmentation_of",
     "learnt",
     "measure_of",
 ]
