@@ -103,7 +103,7 @@ def test_where_nothing_was_measured_all_are_padded():
     assert {group.inside.engine for group in cut.groups} == {Padded(platform="gpu")}
     assert cut.seconds is None
     ragged = planner(work=replace(WORK, platform="gpu"), engine="ragged").plan(architectures(DEEP, 8))
-    assert [group.inside.engine for group in ragged.groups] == [Ragged()]
+    assert [group.inside.engine for group in ragged.groups] == [Ragged(platform="gpu")]
 
 
 def test_programs_are_known_from_the_second_round_on():
