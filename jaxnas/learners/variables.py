@@ -58,7 +58,7 @@ class Variables:
     def together(self, kept: Kept, key: Array) -> nnx.Module:
         """The network with these in it; ``key`` seeds its streams of random numbers (it is consumed if it has any)."""
         parts = self._parameters(kept.parameters), self._statistics(kept.statistics), self._seeded(key), kept.others
-        return nnx.merge(self.graph, *parts)
+        return nnx.merge(self.graph, *parts, copy=True)  # or it would change variables of an outer trace
 
     def _seeded(self, key: Array) -> nnx.State:
         """All streams at their beginning, each from a key of its own."""
