@@ -156,7 +156,8 @@ class CellChildren:
         operations = architecture.operations
         if not inside.engine.in_turn:
             operations = [max(edge, key=lambda o: SIDES.get(o, 0)) for edge in inside.operations]
-        count = lambda size, shape, stride: convolution.multiply_adds(size, (*shape.kernel, *shape[1:]), stride)
+        platform = inside.engine.platform
+        count = lambda size, shape, by: convolution.multiply_adds(size, (*shape.kernel, *shape[1:]), by, platform)
         found = self.skeleton.convolutions(operations)
         dense = self.skeleton.stage(STAGES - 1)[1] * self.classes
         return dense + sum(times * count(size, shape, stride) for size, shape, stride, times in found)
@@ -201,13 +202,13 @@ class CellNet(nnx.Module):
         drawn, features = Drawn(inside, spec, key), spec.skeleton.stage(STAGES - 1)[1]
         self.stem = ConvNorm(drawn.kernel(0, 0, 3, spec.input_shape[2], spec.channels), spec)
         self.stages = nnx.List([Stage(n, inside, spec, genes, drawn) for n in range(STAGES)])
-        self.reductions = nnx.List([Reduction(n, spec, drawn) for n in range(1, STAGES)])
+        self.reductions = nnx.List([Reduction(n, inside, spec, drawn) for n in range(1, STAGES)])
         self.scale, self.bias = nnx.Param(jnp.ones(features)), nnx.Param(jnp.zeros(features))
         self.mean, self.variance = nnx.BatchStat(jnp.zeros(features)), nnx.BatchStat(jnp.ones(features))
         shape = features + 1, spec.classes
         dense = jax.random.uniform(key_for(key, "dense"), shape, minval=-1, maxval=1) / math.sqrt(features)
         self.dense, self.dense_bias = nnx.Param(dense[:-1]), nnx.Param(dense[-1])
-        self.stem_form, self.norm = form_of(spec, image=True), spec.norm
+        self.stem_form, self.norm = form_of(inside, spec, image=True), spec.norm
 
     def __call__(
         self, x: Float[Array, "B H W C"], genes: CellGenes, training: bool | Bool[Array, ""] = False

@@ -23,9 +23,11 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxnas.children.cost import Cost, more
 from jaxnas.children.engines import Branching, Engine, Padded, Ragged
+from jaxnas.children.engines.lookup import embed
 from jaxnas.children.recurrent import architecture as recurrent
 from jaxnas.children.recurrent.architecture import CellEnvelope, Envelope, Standard, Tree, TreeGenes
 from jaxnas.children.recurrent.steps import step_of
+from jaxnas.numerics import factors
 from jaxnas.ranges import Share
 from jaxnas.rng import key_for
 from jaxnas.settings import settings
@@ -223,7 +225,7 @@ class RecurrentNet(nnx.Module):
         symbols, key = x
         memory = self.spec.memory(len(symbols)) if memory is None else memory
         kept, step = Kept(self.spec.dropout, key, training), step_of(self.inside, genes)
-        values, remembered = kept.symbols(self.embedding[...])[symbols.T], []
+        values, remembered = embed(kept.symbols(self.embedding[...]), symbols.T, self.inside.engine.platform), []
         for number in range(self.spec.layers):
             values, last = self._layer(number, step, values, [m[number] for m in memory], kept)
             remembered.append(last)
@@ -248,7 +250,7 @@ class RecurrentNet(nnx.Module):
         return values, last
 
     def _product(self, a: Array, b: Array) -> Array:
-        dtype = jnp.dtype(self.spec.dtype)
+        dtype = factors(self.spec.dtype)
         return jnp.dot(a.astype(dtype), b.astype(dtype), preferred_element_type=jnp.float32)
 
 
