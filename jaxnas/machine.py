@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 
@@ -19,9 +20,15 @@ def machine() -> dict:
     return {
         "versions": versions,
         "device": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},
-        "flags": os.environ.get("XLA_FLAGS", ""),
+        "flags": _flags(),
         "git_revision": _revision(),
     }
+
+
+def _flags() -> str:
+    """XLA_FLAGS, but for where choices among kernels are kept, and whether there were any: no result depends on it."""
+    kept = r'\s*--xla_gpu_\w+_autotune_results_\w+=("(\\.|[^"])*"|\S*)'
+    return re.sub(kept, "", os.environ.get("XLA_FLAGS", "")).strip()
 
 
 def _revision() -> str:

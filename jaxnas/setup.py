@@ -2,10 +2,12 @@
 
 import io
 import os
+import re
 import sys
 import tokenize
 import types
 from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +22,9 @@ from jaxnas.program_cache import keep_programs
 from jaxnas.tasks import augmentation_of
 
 MOST_CPU_DEVICES = 8
+TUNING = "autotune.txt"
+"""Where a search's directory keeps XLA's choices among kernels; the ending says that it is text."""
+DETERMINISTIC = {"xla_gpu_deterministic_ops", "xla_gpu_exclude_nondeterministic_ops"}
 SHIPPED_COMPARISON = Path(__file__).parent / "shipped.py"
 """The config that `compare` runs where none is given: on the shipped table."""
 Settings = TypeVar("Settings", Experiment, Comparison)
@@ -36,11 +41,63 @@ def use_all_cores() -> None:
         jax.config.update("jax_num_cpu_devices", min(cores, MOST_CPU_DEVICES))
 
 
-def set_flags(experiment: Experiment) -> None:
-    """Deterministic GPU operations, where the experiment asks for them and the user's XLA_FLAGS do not say."""
-    flags, wanted = os.environ.get("XLA_FLAGS", ""), "--xla_gpu_deterministic_ops"
-    if experiment.deterministic and wanted not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {wanted}=true".strip()
+def set_flags(experiment: Experiment, workdir: Path | None = None) -> None:
+    """Deterministic GPU operations, where the experiment asks for them; what the user's XLA_FLAGS name stays as it is.
+
+    XLA measures which kernel is fastest, and another choice is another order of additions. With a directory these
+    choices are written there and read again by whoever goes on, so that programs are fast and go on as they began;
+    without one XLA must not measure at all, which makes convolutions and products slower.
+
+    Args:
+        experiment: what is run.
+        workdir: of the search; it need not be there yet. None: there is none.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    named = set(re.findall(r"(?:^|\s)--(\w+)", flags))
+    said = named & DETERMINISTIC or (flags.strip() and not named)  # or in a file: XLA takes nothing beside it
+    if not experiment.deterministic or said or not _gpu_expected():
+        return
+    wanted = {"xla_gpu_deterministic_ops": "true"} if workdir is None else _tuning(workdir.absolute())
+    more = [f"--{name}={value}" for name, value in wanted.items() if name not in named]
+    os.environ["XLA_FLAGS"] = " ".join([flags, *more]).strip()
+
+
+def _gpu_expected() -> bool:
+    """Whether JAX may find a GPU, as far as can be told before it looks: by JAX_PLATFORMS, else by what is installed.
+
+    Elsewhere no flag is set, because each one, the directory in it too, is part of the key of a kept program.
+    """
+    named = jax.config.jax_platforms
+    found = [named] if named else [plugin.name for plugin in entry_points(group="jax_plugins")]
+    return any(kind in name for name in found for kind in ("gpu", "cuda", "rocm"))
+
+
+def _tuning(workdir: Path) -> dict[str, str]:
+    """The flags that keep XLA's choices in a directory, and read those that are there."""
+    kept = workdir / TUNING
+    place = next(path for path in (kept, *kept.parents) if path.exists())
+    if not os.access(place, os.W_OK):
+        return {"xla_gpu_deterministic_ops": "true"}
+    wanted = {"xla_gpu_exclude_nondeterministic_ops": "true", "xla_gpu_dump_autotune_results_to": _quoted(kept)}
+    if _is_whole(kept):
+        wanted["xla_gpu_load_autotune_results_from"] = _quoted(kept)
+    return wanted
+
+
+def _is_whole(kept: Path) -> bool:
+    """Whether there are choices, and none is cut off by a kill: XLA would refuse to compile. It writes a message as
+    text, a field or a brace a line.
+    """
+    lines = kept.read_text(encoding="utf-8", errors="replace").splitlines() if kept.exists() else []
+    opened = sum(line.endswith("{") for line in lines)
+    return opened > 0 and opened == sum(line.strip() == "}" for line in lines)
+
+
+def _quoted(path: Path) -> str:
+    """As XLA_FLAGS want a value with spaces or quotes in it."""
+    if not re.search(r"[\s'\"]", str(path)):
+        return str(path)
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def start() -> None:
@@ -50,9 +107,13 @@ def start() -> None:
     pinned()  # to the end of the process
 
 
-def use(experiment: Experiment) -> None:
-    """What an experiment asks of the machine. Raises ValueError where the device that the user names is not there."""
-    set_flags(experiment)
+def use(experiment: Experiment, workdir: Path | None = None) -> None:
+    """What an experiment asks of the machine; ``workdir`` as in `set_flags`.
+
+    Raises:
+        ValueError: the device that the user names is not there.
+    """
+    set_flags(experiment, workdir)
     check_devices()
 
 

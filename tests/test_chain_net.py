@@ -23,7 +23,8 @@ stack = lambda trees: jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 WAYS = {
     "padded, in turn": (Padded(), in_turn),
     "padded, together": (Padded(), jax.vmap),
-    "padded, by patches": (Padded(), jax.vmap),
+    "padded, by patches": (Padded(platform="gpu"), jax.vmap),
+    "padded, plain": (Padded(plain=True, platform="gpu"), jax.vmap),
     "branching": (Branching(SIDES, (4, 6)), in_turn),
     "ragged": (Ragged(), jax.vmap),
 }
@@ -132,7 +133,6 @@ def test_a_child_on_images_of_one_channel_is_the_same_child():
 def test_the_children_of_a_group_are_what_they_are_alone(way, monkeypatch):
     right = [tight(COLOUR, chain) for chain in CHAINS.values()]
     if way.endswith("patches"):  # as on other devices, where XLA's convolution is never called
-        monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
         monkeypatch.setattr(jax.lax, "conv_general_dilated", None)
     for one, expected in zip(together(list(CHAINS.values()), way), right, strict=True):
         assert_same(one, expected)

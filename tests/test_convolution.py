@@ -37,7 +37,7 @@ CASES = [
     Case((2, 33), (1, 3), 1, 2),  # too wide for a band
 ]
 AT_ONCE = pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.size} * {c.kernel} / {c.stride} {c.form}")
-ELSEWHERE = pytest.mark.parametrize("device", ["cpu", "gpu"])
+ELSEWHERE = pytest.mark.parametrize("platform", ["cpu", "gpu"])
 
 
 def arrays(case, dtype=np.float32):
@@ -56,66 +56,67 @@ def plain(case, x, w, dy):
     return y, *pull(dy), conv(x, w, padding=mirrored(case.kernel))
 
 
-def forms(case):
-    """The same by our forms; a new function each time, so that it is traced again and the form chosen again."""
-
-    def run(x, w, dy):
-        dilated = convolution.dilate(dy, case.stride, case.size)
-        return (
-            correlate(x, w, case.stride, around(case.kernel)),
-            convolution.input_gradient(dilated, w),
-            convolution.weight_gradient(x, dilated, case.kernel),
-            correlate(x, w, case.stride, mirrored(case.kernel)),
-        )
-
-    return jit(run)
-
-
-def on(device, monkeypatch):
-    """As if the tests ran there: the form is chosen while a function is traced."""
-    monkeypatch.setattr(jax, "default_backend", lambda: device)
+@partial(jit, static_argnums=(0, 1))
+def forms(case, platform, x, w, dy):
+    """The same by our forms for a platform."""
+    dilated = convolution.dilate(dy, case.stride, case.size)
+    return (
+        correlate(x, w, case.stride, around(case.kernel), platform),
+        convolution.input_gradient(dilated, w, platform),
+        convolution.weight_gradient(x, dilated, case.kernel),
+        correlate(x, w, case.stride, mirrored(case.kernel), platform),
+    )
 
 
 def assert_close(found, expected):
-    for name, a, b in zip(("y", "dx", "dw", "y, padded elsewhere"), found, expected, strict=True):
+    names = ("y", "dx", "dw", "y, padded elsewhere")[: len(expected)]
+    for name, a, b in zip(names, found, expected, strict=True):
         assert a.dtype == jnp.float32
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max(), err_msg=name)
 
 
 @AT_ONCE
 @ELSEWHERE
-def test_the_form_that_is_meant_gives_the_convolution_and_its_gradients(case, device, monkeypatch):
-    on(device, monkeypatch)
+def test_the_form_that_is_meant_gives_the_convolution_and_its_gradients(case, platform):
     x, w, dy = arrays(case)
-    expected = "patches" if device == "gpu" and case.form != "product" else case.form
-    assert convolution._form(x.shape, w.shape) == expected
-    assert_close(forms(case)(x, w, dy), plain(case, x, w, dy))
+    expected = "patches" if platform == "gpu" and case.form != "product" else case.form
+    assert convolution._form(x.shape, w.shape, platform) == expected
+    assert_close(forms(case, platform, x, w, dy), plain(case, x, w, dy))
+
+
+@AT_ONCE
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_the_plain_form_and_its_gradients_are_the_others(case, dtype):
+    """Those of JAX's own derivative, and of patches."""
+    x, w, dy = arrays(case, dtype)
+    y, gradients = jit(convolution.plain, static_argnums=2), jit(convolution.plain_gradients, static_argnums=3)
+    found = y(x, w, case.stride), *gradients(x, w, dy, case.stride)
+    assert_close(found, plain(case, *(a.astype(jnp.float32) for a in (x, w, dy)))[:3])
+    assert_close(found, forms(case, "gpu", x, w, dy)[:3])
 
 
 @pytest.mark.parametrize("case", [CASES[i] for i in (2, 5, 7)], ids=lambda c: c.form)
 @ELSEWHERE
-def test_bfloat16_rounds_the_factors_and_nothing_else(case, device, monkeypatch):
-    on(device, monkeypatch)
+def test_bfloat16_rounds_the_factors_and_nothing_else(case, platform):
     rounded = arrays(case, jnp.bfloat16)
-    assert_close(forms(case)(*rounded), plain(case, *(a.astype(jnp.float32) for a in rounded)))
+    assert_close(forms(case, platform, *rounded), plain(case, *(a.astype(jnp.float32) for a in rounded)))
 
 
 @AT_ONCE
 @ELSEWHERE
-def test_multiply_adds_are_those_of_the_program(case, device, monkeypatch):
-    on(device, monkeypatch)
+def test_multiply_adds_are_those_of_the_program(case, platform):
     x, w, _ = arrays(case)
-    program = jax.make_jaxpr(lambda x: correlate(x, w, case.stride, around(case.kernel)))(x[:1])
-    assert convolution.multiply_adds(case.size, w.shape, case.stride) == products(program.jaxpr)
+    program = jax.make_jaxpr(lambda x: correlate(x, w, case.stride, around(case.kernel), platform))(x[:1])
+    assert convolution.multiply_adds(case.size, w.shape, case.stride, platform) == products(program.jaxpr)
 
 
-def test_multiply_adds_by_hand(monkeypatch):
-    count = convolution.multiply_adds
+def test_multiply_adds_by_hand():
+    count = partial(convolution.multiply_adds, platform="cpu")
     assert count((5, 4), (1, 1, 3, 7), (2, 3)) == 3 * 2 * 3 * 7
     assert count((6, 5), (3, 4, 3, 7), (2, 3)) == 3 * 2 * 3 * 4 * 3 * 7
     assert count((2, 6), (5, 3, 3, 7), (3, 2)) == 2 * 3 * 5 * 3 * 3 * 7  # on a map of 5 * 6
     assert count((6, 5), (3, 4, 1, 7), (3, 2)) == 6 * 5 * 3 * 5 * 7  # each row of 5 through a band of 5 columns
-    on("gpu", monkeypatch)
+    count = partial(convolution.multiply_adds, platform="gpu")
     assert count((2, 6), (5, 3, 3, 7), (3, 2)) == 1 * 3 * 5 * 3 * 3 * 7
     assert count((6, 5), (3, 4, 1, 7), (3, 2)) == 2 * 3 * 3 * 4 * 7
 
@@ -147,6 +148,6 @@ def test_gradients_of_stride_2_by_phases(side, size):
     x, w, dy = arrays(case)
     _, dx, dw, _ = plain(case, x, w, dy)
     close = partial(np.testing.assert_allclose, rtol=1e-5)
-    close(jit(convolution.input_gradient_of_stride_2)(dy, w), dx, atol=1e-5 * np.abs(dx).max())
+    close(jit(partial(convolution.input_gradient_of_stride_2, platform="cpu"))(dy, w), dx, atol=1e-5 * np.abs(dx).max())
     by_rows = jit(convolution.weight_gradient, static_argnums=(2, 3))
     close(by_rows(x, dy, (side, side), (2, 2)), dw, atol=1e-5 * np.abs(dw).max())

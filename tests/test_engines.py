@@ -10,7 +10,7 @@ from jax import lax
 from plain import around, jit
 
 from jaxnas.children.chain.architecture import Chain, ChainEnvelope, ConvLayer, executed
-from jaxnas.children.engines import Branching, Padded, Ragged, Shape
+from jaxnas.children.engines import Branching, Engine, Padded, Ragged, Shape
 from jaxnas.children.engines.convolution import LAYOUT
 
 BATCH, MAP, OUTER = 2, (3, 4), Shape((4, 5), 6, 6)
@@ -129,6 +129,23 @@ def test_a_branch_for_each_kernel_and_each_pair_of_classes():
 def test_what_has_no_branch_is_refused(own, first):
     with pytest.raises(ValueError, match="no branch for Shape"):
         Branching(((1, 1), (3, 3)), (4, 8)).branch(Shape((5, 5), 3, 8), own, first)
+
+
+def test_an_engine_says_its_name_and_where_it_runs():
+    engines = Padded(platform="tpu"), Branching(KERNELS, (6,), "tpu"), Ragged("gpu")
+    assert [engine.name for engine in engines] == ["padded", "branching", "ragged"]
+    assert all(isinstance(engine, Engine) for engine in engines)
+    assert {engine.platform for engine in (Padded(), Branching((), ()), Ragged())} == {"cpu"}
+    assert not Padded(plain=True).by_library  # on CPU our own forms are faster
+    with pytest.raises(ValueError, match="engine 'ragged' has no kernel for TPUs: take 'padded'"):
+        Ragged("tpu")
+
+
+def test_an_image_of_one_channel_is_banded_on_cpu_alone():
+    shape = OUTER._replace(channels=1)
+    assert Branching(((1, 1), (3, 3)), (4, 8), "gpu").branches(28, shape, True) == 2 * 2
+    assert Padded(platform="gpu").executed((6, 5), shape, None, (1, 1), True) == 30 * 20 * 6
+    assert Padded().executed((6, 5), shape, None, (1, 1), True) == 30 * 4 * 5 * 6  # a band of 5 columns
 
 
 ROOF = tuple(ConvLayer((5, 5), 8, pool=pool) for pool in (2, 1, 1))

@@ -74,7 +74,7 @@ def with_gradients(fn):
 
 @cache
 def engine(stride=(1, 1), dtype=jnp.float32):
-    return with_gradients(lambda x, w, live: ragged.conv(x, w, live, stride, dtype))
+    return with_gradients(lambda x, w, live: ragged.conv(x, w, live, stride, dtype, interpret=True))
 
 
 @cache
@@ -135,7 +135,8 @@ def test_a_weight_gradient_summed_in_parts_is_the_same(monkeypatch):
     whole = engine()(x, w, dy, SIZES)[2]
     monkeypatch.setattr(ragged, "SUMMED", 64)  # of 152 cells: two full parts and a rest
     span = ragged.spans(jnp.asarray(SIZES), KERNEL)
-    parts = jax.jit(lambda x, dy: ragged.weight_gradient(x, dy, KERNEL, span, (1, 1), around(KERNEL)))(x, dy)
+    gradient = partial(ragged.weight_gradient, kernel=KERNEL, span=span, pads=around(KERNEL), interpret=True)
+    parts = jax.jit(gradient)(x, dy)
     np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=2e-4)
 
 
@@ -171,7 +172,7 @@ def test_the_loops_run_what_executed_says(monkeypatch):
     monkeypatch.setattr(jnp, "dot", lambda a, b, **_: jnp.ones((a.shape[0], b.shape[1]), jnp.float32))
     store = ragged._store
     monkeypatch.setattr(ragged, "_store", lambda *args: store(*args[:-1], live=True))
-    counted = with_gradients(ragged.conv)(*inputs(), SIZES)
+    counted = with_gradients(partial(ragged.conv, interpret=True))(*inputs(), SIZES)
     rows, filters, channels = ragged.ROWS, ragged.SIDE, ragged.LINE // 4
     y, dx = (a.reshape(len(SIZES), -1, a.shape[-1])[:, ::rows, ::filters].sum((1, 2)) for a in counted[:2])
     dw = counted[2][..., :: ragged.SIDE, ::filters].sum((1, 2, 3, 4))
@@ -183,7 +184,7 @@ def test_the_loops_run_what_executed_says(monkeypatch):
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_the_three_kernels_lower_for_cuda(dtype):
     """To Triton's intermediate language, without a GPU: only what runs there is left to try."""
-    step = with_gradients(lambda x, w, live: ragged.conv(x, w, live, (2, 1), dtype, interpret=False))
+    step = with_gradients(lambda x, w, live: ragged.conv(x, w, live, (2, 1), dtype))
     shapes = (8, 64, 32, 32, 36), (8, 7, 7, 36, 64), (8, 64, 16, 32, 64)
     arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     gpu = jax.sharding.AbstractDevice("NVIDIA H200", 132, "gpu")  # jax 0.11 would look for a real one

@@ -25,10 +25,11 @@ class BatchNorm:
 
 
 def stride_over(y: Float[Array, "B H W F"], step: Int[Array, "2"]) -> Float[Array, "B H W F"]:
-    """Every ``step``-th row and column of y, moved to the upper left; what follows them is meaningless."""
+    """Every ``step``-th row and column of y, moved to the upper left; zeros follow them."""
     for axis in (1, 2):
         size = y.shape[axis]
-        y = jnp.take(y, jnp.minimum(jnp.arange(size) * step[axis - 1], size - 1), axis=axis)
+        at = jnp.arange(size) * jnp.maximum(step[axis - 1], 1)  # an absent layer's step is 0
+        y = jnp.take(y, at, axis=axis, mode="fill", fill_value=0, unique_indices=True, indices_are_sorted=True)
     return y
 
 

@@ -15,8 +15,8 @@ def run(options, overrides: list[str]) -> int:
     """Search, or go on, and say what came of it."""
     setup.start()
     experiment, source = setup.load(options.config, overrides)
-    setup.use(experiment)
     workdir = options.workdir or Path("runs") / options.config.stem
+    setup.use(experiment, workdir)
     if options.final:
         task = experiment.final.task(experiment.task)  # what cannot be trained is said before the search
         if isinstance(task, ChecksFinal):

@@ -21,7 +21,7 @@ def recorded(ledger: Ledger, workdir: Path, overrides: Sequence[str] = ()) -> It
         )
     setup.start()
     experiment = setup.restore(origin["source"], Path(origin["config"]), [*origin["overrides"], *overrides])
-    setup.use(experiment)
+    setup.use(experiment, workdir)
     begun = origin["directory"]
     with contextlib.chdir(begun if Path(begun).is_dir() else "."):
         yield experiment

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, UInt8
 
+from jaxnas.tasks import losses
 from jaxnas.tasks.augment import Augment, whitened
 from jaxnas.tasks.batches import Batch
 
@@ -128,7 +129,7 @@ def cross_entropy(logits: Float[Array, "B K"], labels: Int[Array, " B"], smoothi
         (https://arxiv.org/abs/1512.00567).
     """
     if smoothing == 0:
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return losses.cross_entropy(logits, labels)
     return optax.softmax_cross_entropy(logits, optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[1]), smoothing))
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
-import optax
 from jaxtyping import Array, Float, Int
 
 from jaxnas.outcome import Measure
 from jaxnas.ranges import Limit, Range, Share
 from jaxnas.settings import settings
+from jaxnas.tasks import losses
 from jaxnas.tasks.corpus import SHAKESPEARE, Part, Unit, check_shares, check_test, read
 from jaxnas.tasks.streams import Passage, TextData
 from jaxnas.tasks.vocabulary import Vocabulary
@@ -96,7 +96,7 @@ class Text:
 
     def loss(self, logits: Float[Array, "B U V"], labels: Int[Array, "B U"]) -> Float[Array, "B U"]:
         """Cross-entropy of each prediction, in nats."""
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return losses.cross_entropy(logits, labels)
 
     def score(self, logits: Float[Array, "B U V"], labels: Int[Array, "B U"]) -> Float[Array, "B U"]:
         """Log-probability of each symbol, in nats; the mean over a text is minus the logarithm of its perplexity."""

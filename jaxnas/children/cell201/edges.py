@@ -45,12 +45,16 @@ class Form:
         epsilon: added to the variance.
         stride: both ways, 1 or 2.
         image: it reads the image: without ReLU, and no gradient of it is asked for.
+        platform: see `Engine`.
+        plain: by XLA's own convolutions; see `Padded`.
     """
 
     dtype: jnp.dtype
     epsilon: float
     stride: int = 1
     image: bool = False
+    platform: str = "cpu"
+    plain: bool = False
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -83,7 +87,10 @@ conv_norm.defvjp(_conv_norm_forward, _conv_norm_backward)
 
 
 def _convolve(form: Form, x, kernel):
-    return correlate(_operand(form, x), kernel.astype(form.dtype), (form.stride,) * 2, around(kernel.shape[:2]))
+    x, kernel, stride = _operand(form, x), kernel.astype(form.dtype), (form.stride,) * 2
+    if form.plain:
+        return convolution.plain(x, kernel, stride)
+    return correlate(x, kernel, stride, around(kernel.shape[:2]), form.platform)
 
 
 def _operand(form: Form, x):
@@ -100,13 +107,21 @@ def _gradients(form: Form, dz, x, y, used: Statistics, values: Values, training)
     bias, scale = dz.sum((0, 1, 2)), (dz * normal).sum((0, 1, 2))
     share = training / (y.size // y.shape[-1])
     dy = (values.scale * inverse * (dz - share * (bias + normal * scale))).astype(form.dtype)
+    dx, kernel = _convolution_gradients(form, _operand(form, x), values.kernel.astype(form.dtype), dy)
+    dx = jnp.zeros(x.shape) if form.image else jnp.where(x > 0, dx, 0)
+    return dx, Values(kernel, scale, bias)
+
+
+def _convolution_gradients(form: Form, x, w, dy):
+    """Of `_convolve` with respect to its operands x ``[B, H, W, C]`` (of an image None) and w ``[K, K, C, F]``."""
     stride = (form.stride, form.stride)
-    kernel = convolution.weight_gradient(_operand(form, x), dy, values.kernel.shape[:2], stride)
+    if form.plain:
+        return convolution.plain_gradients(x, w, dy, stride)
+    kernel = convolution.weight_gradient(x, dy, w.shape[:2], stride)
     if form.image:
-        return jnp.zeros(x.shape), Values(kernel, scale, bias)
+        return None, kernel
     back = convolution.input_gradient if form.stride == 1 else convolution.input_gradient_of_stride_2
-    dx = back(dy, values.kernel.astype(form.dtype))
-    return jnp.where(x > 0, dx, 0), Values(kernel, scale, bias)
+    return back(dy, w, form.platform), kernel
 
 
 def average(x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:

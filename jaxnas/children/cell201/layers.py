@@ -16,15 +16,18 @@ from jaxnas.children.cell201.architecture import EDGES, OPERATIONS, SIDES, STAGE
 from jaxnas.children.cell201.edges import Form, Values, cell, conv_norm
 from jaxnas.children.engines import Padded
 from jaxnas.children.layers import Statistics
+from jaxnas.numerics import factors
 from jaxnas.rng import key_for
 
 FIXED = 3
 """Layers of a residual block."""
 
 
-def form_of(spec, stride: int = 1, image: bool = False) -> Form:
+def form_of(inside: CellEnvelope, spec, stride: int = 1, image: bool = False) -> Form:
     """How a convolution is computed; see `Form`."""
-    return Form(jnp.dtype(spec.dtype), spec.norm.epsilon, stride, image)
+    engine = inside.engine
+    plain = isinstance(engine, Padded) and engine.by_library
+    return Form(factors(spec.dtype), spec.norm.epsilon, stride, image, engine.platform, plain)
 
 
 class Drawn:
@@ -90,18 +93,20 @@ class Reduction(nnx.Module):
     and a 1x1 convolution.
     """
 
-    def __init__(self, number: int, spec, drawn: "Drawn"):
+    def __init__(self, number: int, inside: CellEnvelope, spec, drawn: "Drawn"):
         channels, filters = (spec.skeleton.stage(n)[1] for n in (number - 1, number))
         self.first = ConvNorm(drawn.kernel(number, 0, 3, channels, filters), spec)
         self.second = ConvNorm(drawn.kernel(number, 1, 3, filters, filters), spec)
         self.shortcut = nnx.Param(drawn.kernel(number, 2, 1, channels, filters))
-        self.forms, self.dtype = (form_of(spec, 2), form_of(spec)), jnp.dtype(spec.dtype)
+        self.forms = form_of(inside, spec, 2), form_of(inside, spec)
 
     def __call__(self, x: Float[Array, "B H W C"], training) -> Float[Array, "B H/2 W/2 F"]:
         b, h, w, c = x.shape
         pooled = x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
-        shortcut = Padded().conv(pooled, self.shortcut[...], 0, (1, 1), False, self.dtype)
-        z = self.second(self.forms[1], self.first(self.forms[0], x, training), training)
+        form = self.forms[1]
+        one = Padded(form.plain, form.platform)
+        shortcut = one.conv(pooled, self.shortcut[...], 0, (1, 1), False, form.dtype)
+        z = self.second(form, self.first(self.forms[0], x, training), training)
         return z + shortcut
 
 
@@ -111,7 +116,7 @@ class Stage(nnx.Module):
     """
 
     def __init__(self, number: int, inside: CellEnvelope, spec, genes: CellGenes, drawn: "Drawn"):
-        self.inside, self.cells, self.form = inside, spec.cells, form_of(spec)
+        self.inside, self.cells, self.form = inside, spec.cells, form_of(inside, spec)
         self.numbers = tuple(e for e, side in enumerate(inside.sides) if side)
         self.edges, channels = nnx.List([]), spec.skeleton.stage(number)[1]
         for e in self.numbers:

@@ -103,14 +103,14 @@ class CellChildren:
         """
         largest = [max(edge, key=lambda o: SIDES.get(o, 0)) for edge in envelope.operations]
         own = largest if architecture is None else architecture.operations
-        executed = self._executed(own if envelope.engine.in_turn else largest)
+        executed = self._executed(own if envelope.engine.in_turn else largest, envelope.engine.platform)
         cost = self.skeleton.cost(own)
         maps = sum(math.prod((*size, channels)) for size, channels in map(self.skeleton.stage, range(STAGES)))
         held = 4 * maps * (self.cells + WORKING) if architecture is None else cost.activation_bytes
         return Work(cost.multiply_adds, executed, cost.parameters, held, COMPILED)
 
-    def _executed(self, operations: Sequence[str]) -> int:
-        count = lambda size, shape, stride: convolution.multiply_adds(size, (*shape.kernel, *shape[1:]), stride)
+    def _executed(self, operations: Sequence[str], platform: str) -> int:
+        count = lambda size, shape, by: convolution.multiply_adds(size, (*shape.kernel, *shape[1:]), by, platform)
         found = self.skeleton.convolutions(operations)
         dense = self.skeleton.stage(STAGES - 1)[1] * self.classes
         return dense + sum(times * count(size, shape, stride) for size, shape, stride, times in found)
@@ -177,13 +177,13 @@ class CellNet(Network):
         drawn, features = Drawn(inside, spec, key), spec.skeleton.stage(STAGES - 1)[1]
         self.stem = ConvNorm(drawn.kernel(0, 0, 3, spec.input_shape[2], spec.channels), spec)
         self.stages = nnx.List([Stage(n, inside, spec, genes, drawn) for n in range(STAGES)])
-        self.reductions = nnx.List([Reduction(n, spec, drawn) for n in range(1, STAGES)])
+        self.reductions = nnx.List([Reduction(n, inside, spec, drawn) for n in range(1, STAGES)])
         self.scale, self.bias = nnx.Param(jnp.ones(features)), nnx.Param(jnp.zeros(features))
         self.mean, self.variance = nnx.BatchStat(jnp.zeros(features)), nnx.BatchStat(jnp.ones(features))
         shape = features + 1, spec.classes
         dense = jax.random.uniform(key_for(key, "dense"), shape, minval=-1, maxval=1) / math.sqrt(features)
         self.dense, self.dense_bias = nnx.Param(dense[:-1]), nnx.Param(dense[-1])
-        self.stem_form, self.norm = form_of(spec, image=True), spec.norm
+        self.stem_form, self.norm = form_of(inside, spec, image=True), spec.norm
 
     def __call__(
         self, x: Float[Array, "B H W C"], genes: CellGenes, training: bool | Bool[Array, ""], carry=(), key=None

@@ -22,6 +22,7 @@ from jaxnas.children.engines import Branching, Engine, Padded, Ragged, classes
 from jaxnas.children.engines.convolution import reach
 from jaxnas.children.layers import BatchNorm, Statistics
 from jaxnas.children.normalised import Normalised
+from jaxnas.numerics import factors
 from jaxnas.rng import key_for
 
 
@@ -149,7 +150,7 @@ class Stage(nnx.Module):
         self.kernel = nnx.Param(kernels)
         self.scale, self.bias = nnx.Param(filters), nnx.Param(jnp.zeros(filters.shape))
         self.mean, self.variance = nnx.BatchStat(jnp.zeros(filters.shape)), nnx.BatchStat(jnp.ones(filters.shape))
-        self.first, self.inside, self.norm, self.dtype = first, inside, spec.norm, jnp.dtype(spec.dtype)
+        self.first, self.inside, self.norm, self.dtype = first, inside, spec.norm, factors(spec.dtype)
 
     def __call__(
         self, x: Float[Array, "B H W C"], layer: ConvLayer, genes: Sequence[LayerGenes], training, exits: bool

@@ -22,6 +22,7 @@ class Branching:
     Attributes:
         kernels: all pairs of kernel sides.
         filters: classes of filters, ascending; a child's channels are rounded up to the next class.
+        platform: see `Engine`.
     """
 
     name: ClassVar[str] = "branching"
@@ -48,15 +49,16 @@ class Branching:
 
     def conv(self, x, w, branch, stride: Sides, first: bool, dtype):
         table = self._exact(w.shape[2], x.shape[2], first)
-        return conv(x, w, branch, stride, table, dtype, first)
+        return conv(x, w, branch, stride, table, dtype, first, self.platform)
 
     def executed(self, size: Sides, padded: Shape, own: Shape | None, stride: Sides, first: bool) -> int:
         if self._exact(padded.channels, size[1], first) is None:
-            return Padded().executed(size, padded, own, stride, first)
+            return Padded(platform=self.platform).executed(size, padded, own, stride, first)
         if own is None:
             return 0
         channels = own.channels if first else self._class(own.channels)
-        return convolution.multiply_adds(size, (*own.kernel, channels, self._class(own.filters)), stride)
+        shape = (*own.kernel, channels, self._class(own.filters))
+        return convolution.multiply_adds(size, shape, stride, self.platform)
 
     def branches(self, width: int, padded: Shape, first: bool) -> int:
         table = self._exact(padded.channels, width, first)
@@ -64,7 +66,7 @@ class Branching:
 
     def _exact(self, channels: int, width: int, first: bool) -> Table | None:
         """None where the form of the convolution is so large that its branches would not pay."""
-        if convolution.by_bands(width, channels):
+        if convolution.by_bands(width, channels, self.platform):
             return None
         return Table(self.kernels, self.pairs(channels, first))
 

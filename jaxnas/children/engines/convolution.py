@@ -1,9 +1,13 @@
 """One ordinary convolution and its two gradients, in the forms that XLA runs fast.
 
+``platform`` is that of the device which will run them, as `jax.Device.platform` says: "cpu", "gpu" or "tpu". JAX is
+never asked for it, because a program may be compiled for a device that is not here.
+
 Letters: B batch, H W height and width of the map, C channels in, F filters, KH KW kernel height and width.
 """
 
-import jax
+from functools import partial
+
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -26,10 +30,10 @@ def around(kernel: tuple[int, int]) -> Pads:
 
 
 def correlate(
-    x: Float[Array, "B H W C"], w: Float[Array, "KH KW C F"], stride: tuple[int, int], pads: Pads
+    x: Float[Array, "B H W C"], w: Float[Array, "KH KW C F"], stride: tuple[int, int], pads: Pads, platform: str
 ) -> Float[Array, "B H2 W2 F"]:
     """Float32 result of operands of one type: output o sees the inputs from ``o * stride - pads`` on."""
-    form = _form(x.shape, w.shape)
+    form = _form(x.shape, w.shape, platform)
     if form == "product":
         return _dot(x[:, :: stride[0], :: stride[1]], w[0, 0])
     if form == "banded":
@@ -41,13 +45,39 @@ def correlate(
     return _convolve(x, w, stride, pads)
 
 
-def input_gradient(dy: Float[Array, "B H W F"], w: Float[Array, "KH KW C F"]) -> Float[Array, "B H W C"]:
+def plain(
+    x: Float[Array, "B H W C"], w: Float[Array, "KH KW C F"], stride: tuple[int, int]
+) -> Float[Array, "B H2 W2 F"]:
+    """`correlate` under `around` as XLA's own convolution: for one child alone, off CPU. The libraries there choose the
+    algorithm, and no patch lies in memory.
+    """
+    pads = around(w.shape[:2])
+    return lax.conv_general_dilated(x, w, stride, pads, dimension_numbers=LAYOUT, preferred_element_type=jnp.float32)
+
+
+def plain_gradients(
+    x: Float[Array, "B H W C"], w: Float[Array, "KH KW C F"], dy: Float[Array, "B H2 W2 F"], stride: tuple[int, int]
+) -> tuple[Float[Array, "B H W C"], Float[Array, "KH KW C F"]]:
+    """Of `plain` with respect to x and w, float32: the convolutions that JAX makes of its derivative. Written out,
+    because JAX itself takes no factors of another type than that of the sums there.
+    """
+    pads, sides = around(w.shape[:2]), list(zip(x.shape[1:3], w.shape[:2], dy.shape[1:3], stride, strict=True))
+    ends = [(out - 1) * s + k - side for side, k, out, s in sides]  # of the padded map, beyond its last cell
+    conv = partial(lax.conv_general_dilated, preferred_element_type=jnp.float32)
+    over = [(k - 1 - pads[i][0], side + pads[i][0] - (out - 1) * s - 1) for i, (side, k, out, s) in enumerate(sides)]
+    dx = conv(dy, flipped(w), (1, 1), over, lhs_dilation=stride, dimension_numbers=LAYOUT)
+    under = [(pads[i][0], ends[i] - pads[i][0]) for i in (0, 1)]
+    dw = conv(x, dy, (1, 1), under, rhs_dilation=stride, dimension_numbers=("CHWN", "IHWO", "HWNC"))
+    return dx, dw
+
+
+def input_gradient(dy: Float[Array, "B H W F"], w: Float[Array, "KH KW C F"], platform: str) -> Float[Array, "B H W C"]:
     """Gradient of `correlate` of stride 1 under `around` with respect to its x; `dilate` dy for other strides.
 
     A convolution of the forward kind, because XLA on CPU runs a convolution's own derivative 40 times slower inside a
     loop (jax issue 12868).
     """
-    return correlate(dy, flipped(w), (1, 1), mirrored(w.shape[:2]))
+    return correlate(dy, flipped(w), (1, 1), mirrored(w.shape[:2]), platform)
 
 
 def flipped(w: Float[Array, "KH KW C F"]) -> Float[Array, "KH KW F C"]:
@@ -60,7 +90,9 @@ def mirrored(kernel: tuple[int, int]) -> Pads:
     return reach(kernel[0])[::-1], reach(kernel[1])[::-1]
 
 
-def input_gradient_of_stride_2(dy: Float[Array, "B H2 W2 F"], w: Float[Array, "K K C F"]) -> Float[Array, "B H W C"]:
+def input_gradient_of_stride_2(
+    dy: Float[Array, "B H2 W2 F"], w: Float[Array, "K K C F"], platform: str
+) -> Float[Array, "B H W C"]:
     """Gradient of `correlate` of stride 2 under `around` with respect to an x of even sides, for odd K.
 
     The pixels of x fall into four phases that meet different taps: a convolution of the forward kind for each, which
@@ -74,7 +106,7 @@ def input_gradient_of_stride_2(dy: Float[Array, "B H2 W2 F"], w: Float[Array, "K
             return jnp.zeros((*dy.shape[:3], w.shape[2]))
         own = w[np.array(taps[p])][:, np.array(taps[q])].swapaxes(2, 3)
         pads = [((taps[i][0] - middle - i) // 2, (middle + i - taps[i][-1]) // 2) for i in (p, q)]
-        return correlate(dy, own, (1, 1), tuple(pads))
+        return correlate(dy, own, (1, 1), tuple(pads), platform)
 
     b, h, width, _ = dy.shape
     rows = [jnp.stack([phase(p, q) for q in (0, 1)], 3) for p in (0, 1)]
@@ -116,10 +148,14 @@ def weight_gradient_by_rows(
     return dw.reshape(height, width, c, -1)
 
 
-def multiply_adds(size: tuple[int, int], w_shape: tuple[int, int, int, int], stride: tuple[int, int] = (1, 1)) -> int:
-    """What `correlate` executes for one example on this device, outputs over the map's edge included."""
+def multiply_adds(
+    size: tuple[int, int], w_shape: tuple[int, int, int, int], stride: tuple[int, int], platform: str
+) -> int:
+    """What `correlate` executes for one example on a map of ``size`` = (H, W) under a kernel of ``w_shape`` = (KH, KW,
+    C, F), outputs over the map's edge included. `plain` does no more than patches do.
+    """
     (h, w), (kh, kw, channels, filters) = size, w_shape
-    form = _form((1, h, w, channels), w_shape)
+    form = _form((1, h, w, channels), w_shape, platform)
     if form == "banded":
         return h * w * kh * w * channels * filters
     if form == "convolution":
@@ -135,7 +171,7 @@ def dilate(dy, stride: tuple[int, int], size: tuple[int, int]):
     return lax.pad(dy, jnp.zeros((), dy.dtype), [(0, 0, 0), *gaps, (0, 0, 0)])
 
 
-def _form(x_shape, w_shape) -> str:
+def _form(x_shape, w_shape, platform: str) -> str:
     """The fastest form, by measurement (`benchmarks/convolution_forms.py`).
 
     On CPU a single channel makes a convolution slow (4 to 10 GFLOP/s). Other devices take matrix products of patches
@@ -143,14 +179,14 @@ def _form(x_shape, w_shape) -> str:
     """
     if w_shape[:2] == (1, 1):
         return "product"
-    if jax.default_backend() != "cpu":
+    if platform != "cpu":
         return "patches"
-    return "banded" if by_bands(x_shape[2], x_shape[3]) else "convolution"
+    return "banded" if by_bands(x_shape[2], x_shape[3], platform) else "convolution"
 
 
-def by_bands(width: int, channels: int) -> bool:
+def by_bands(width: int, channels: int, platform: str) -> bool:
     """Whether maps of this width and so many channels are convolved as a banded matrix product."""
-    return jax.default_backend() == "cpu" and channels == 1 and width <= BANDED_WIDTH
+    return platform == "cpu" and channels == 1 and width <= BANDED_WIDTH
 
 
 def _convolve(x, w, stride, pads: Pads):

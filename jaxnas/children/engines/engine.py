@@ -24,15 +24,16 @@ class Engine(Protocol):
     """A frozen dataclass. It is part of an envelope, and so of the key of a compiled program."""
 
     name: ClassVar[str]
-    """By which a user asks for it."""
+    """By which users ask for it: "padded", "branching", "ragged"."""
     unasked: ClassVar[bool]
     """Whether it may be taken by predicted time alone."""
-    platform: str
-    """Kind of device on which it will run, as JAX names it: "cpu", "gpu", "tpu"."""
     in_turn: ClassVar[bool]
     """Whether children must run one after the other."""
     skips_absent: ClassVar[bool]
     """Whether a layer that a child lacks costs no work."""
+    platform: str
+    """Of the device that will run the program, as `jax.Device.platform` says: "cpu", "gpu" or "tpu". What is traced
+    asks this, never JAX, so that a program can be compiled for a device that is not here."""
 
     def branch(self, padded: Shape, own: Shape | None, first: bool) -> int | Sequence[int]:
         """Which branch serves a child's layer, None where the child lacks it. Raises ValueError where none does."""

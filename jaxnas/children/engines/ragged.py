@@ -16,7 +16,14 @@ from jaxnas.children.engines.engine import Shape, Sides
 
 @dataclass(frozen=True)
 class Ragged:
-    """One kernel over all children whose loops follow each child's own sides and channels: for GPUs (`ragged`)."""
+    """One kernel over all children whose loops follow each child's own sides and channels: for GPUs (`ragged_kernel`).
+
+    Attributes:
+        platform: see `Engine`; on "cpu" the kernels run in Pallas' interpreter, which is for tests.
+
+    Raises:
+        ValueError: on TPUs.
+    """
 
     name: ClassVar[str] = "ragged"
     unasked: ClassVar[bool] = False
@@ -25,11 +32,15 @@ class Ragged:
 
     platform: str = "cpu"
 
+    def __post_init__(self):
+        if self.platform == "tpu":
+            raise ValueError("engine 'ragged' has no kernel for TPUs: take 'padded'")
+
     def branch(self, padded: Shape, own: Shape | None, first: bool) -> Sequence[int]:
         return (0, 0, 0, 0) if own is None else (*own.kernel, own.channels, own.filters)
 
     def conv(self, x, w, branch, stride: Sides, first: bool, dtype):
-        return _ragged(x, w, branch, stride, dtype)
+        return _ragged(x, w, branch, stride, dtype, self.platform == "cpu")
 
     def executed(self, size: Sides, padded: Shape, own: Shape | None, stride: Sides, first: bool) -> int:
         live, batch = np.array([self.branch(padded, own, first)]), 128  # work is rounded up to tiles of a whole batch
@@ -40,19 +51,23 @@ class Ragged:
         return 1
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _ragged(x, w, live, stride, dtype):
-    return _for_all(lambda x, w, live: kernel.conv(x, w, live, stride, dtype))(x, w, live)
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+def _ragged(x, w, live, stride, dtype, interpret):
+    return _for_all(lambda x, w, live: kernel.conv(x, w, live, stride, dtype, interpret))(x, w, live)
 
 
-def _ragged_backward(stride, dtype, residuals, dy):
+def _ragged_forward(x, w, live, *rest):
+    return _ragged(x, w, live, *rest), (x, w, live)
+
+
+def _ragged_backward(stride, dtype, interpret, residuals, dy):
     def gradients(x, w, live, dy):
-        return jax.vjp(lambda x, w: kernel.conv(x, w, live, stride, dtype), x, w)[1](dy)
+        return jax.vjp(lambda x, w: kernel.conv(x, w, live, stride, dtype, interpret), x, w)[1](dy)
 
     return *_for_all(gradients)(*residuals, dy), None
 
 
-_ragged.defvjp(lambda x, w, live, stride, dtype: (_ragged(x, w, live, stride, dtype), (x, w, live)), _ragged_backward)
+_ragged.defvjp(_ragged_forward, _ragged_backward)
 
 
 def _for_all(fn: Callable) -> Callable:

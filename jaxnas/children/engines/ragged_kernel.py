@@ -6,7 +6,7 @@ lacks the layer has sizes 0: it costs the writing of its zeros. Arrays hold a ch
 
 The axis that is summed must hold zeros where a child ends (channels of x and w; filters of dy, for the gradient of x),
 up to the next multiple of `PIECE`; what lies further, at dead taps or in dead outputs alone does not count. Products of
-float32 follow `jax.default_matmul_precision`: unless it is raised, a GPU takes them in TF32, as `jnp.matmul` does.
+float32 follow `jax.default_matmul_precision`: below "highest" a GPU takes them in TF32, as `jnp.matmul` does.
 
 Letters: N children, B batch, H W map, C channels in, F filters, KH KW kernel height and width; all of them padded.
 """
@@ -44,7 +44,7 @@ def conv(
     live: Int[Array, "N 4"],
     stride: Pair = (1, 1),
     dtype: DTypeLike = jnp.float32,
-    interpret: bool | None = None,
+    interpret: bool = False,
 ) -> Float32[Array, "N B H2 W2 F"]:
     """Convolution of N children under zero padding, differentiable in x and w.
 
@@ -56,7 +56,7 @@ def conv(
         live: kernel height, kernel width, channels in and filters of each child; all 0 where it lacks the layer.
         stride: of the rows and the columns; H2 = ceil(H / stride height).
         dtype: of the factors, float32 or bfloat16; sums and results are float32.
-        interpret: run the kernels in Pallas' interpreter; None: wherever there is no GPU.
+        interpret: run the kernels in Pallas' interpreter, wherever there is no GPU.
     """
     return _conv_forward(x, w, live, stride, dtype, interpret)[0]
 
@@ -104,7 +104,7 @@ def correlate(
     stride: Pair = (1, 1),
     pads: Pads = ((0, 0), (0, 0)),
     dtype: DTypeLike = jnp.float32,
-    interpret: bool | None = None,
+    interpret: bool = False,
 ) -> Float32[Array, "N B H2 W2 F"]:
     """Each child's x under its own kernel, over a map that ``pads`` widens by zeros; span: see `spans`.
 
@@ -131,7 +131,7 @@ def weight_gradient(
     stride: Pair = (1, 1),
     pads: Pads = ((0, 0), (0, 0)),
     dtype: DTypeLike = jnp.float32,
-    interpret: bool | None = None,
+    interpret: bool = False,
 ) -> Float32[Array, "N KH KW C F"]:
     """The gradient of `correlate` in w, for ``kernel`` = (KH, KW); span, stride and pads as they were there."""
     children, channels, filters = x.shape[0], x.shape[4], dy.shape[4]
@@ -159,7 +159,7 @@ def _run(kernel, grid, shape, operands, interpret):
         in_specs=[_block(a.shape, 1) for a in (span, *arrays)],
         out_specs=_block(shape, len(shape) - 2),
         compiler_params=triton.CompilerParams(num_warps=WARPS, num_stages=STAGES),
-        interpret=jax.default_backend() != "gpu" if interpret is None else interpret,
+        interpret=interpret,
     )(span, *arrays)
 
 

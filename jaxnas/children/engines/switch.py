@@ -24,47 +24,69 @@ class Table(NamedTuple):
     pairs: tuple[Sides, ...]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5, 6))
-def conv(x, w, branch, stride, table, dtype, first):
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5, 6, 7, 8))
+def conv(x, w, branch, stride, table, dtype, first, platform, plain=False):
     """The convolution of one branch. Gradients are taken around the switch, so what is kept for them is (x, w) alone,
-    not one copy for each branch."""
+    not one copy for each branch.
+
+    Args:
+        x: ``[B, H, W, C]``.
+        w: ``[KH, KW, C, F]``.
+        branch: its number, ``[]``.
+        stride: of the rows and the columns.
+        table: the branches; None: there is one, of the shape of w.
+        dtype: of the factors; sums and results are float32.
+        first: x is an image, whose gradient nobody asks for.
+        platform: of the device.
+        plain: of a single branch, by XLA's own convolutions.
+
+    Returns:
+        ``[B, ceil(H / stride), ceil(W / stride), F]``.
+    """
     x, w = x.astype(dtype), w.astype(dtype)
+    if plain:
+        return convolution.plain(x, w, stride)
     if table is None:
-        return correlate(x, w, stride, around(w.shape[:2]))
+        return correlate(x, w, stride, around(w.shape[:2]), platform)
 
     def run(pair, kernel):
         operand, own = x[..., : pair[0]], w[:, :, : pair[0], : pair[1]]
-        exact = lambda k: correlate(operand, _middle(own, k), stride, around(k))
+        exact = lambda k: correlate(operand, _middle(own, k), stride, around(k), platform)
         return _widen(lax.switch(kernel, [partial(exact, k) for k in table.kernels]), w.shape[3])
 
     return _switch(branch, table, run)
 
 
-def _conv_forward(x, w, branch, stride, table, dtype, first):
-    return conv(x, w, branch, stride, table, dtype, first), (x.astype(dtype), w.astype(dtype), branch)
+def _conv_forward(x, w, branch, stride, table, dtype, first, platform, plain):
+    y = conv(x, w, branch, stride, table, dtype, first, platform, plain)
+    return y, (x.astype(dtype), w.astype(dtype), branch)
 
 
-def _conv_backward(stride, table, dtype, first, residuals, dy):
+def _conv_backward(stride, table, dtype, first, platform, plain, residuals, dy):
     x, w, branch = residuals
+    if plain:
+        dx, dw = convolution.plain_gradients(x, w, dy.astype(dtype), stride)
+        return jnp.zeros(x.shape) if first else dx, dw, None
     dy = convolution.dilate(dy.astype(dtype), stride, x.shape[1:3])
     if table is None:
         dw = convolution.weight_gradient(x, dy, w.shape[:2])
-        dx = None if first else convolution.input_gradient(dy, w)
+        dx = None if first else convolution.input_gradient(dy, w, platform)
     else:
         dw = _weight_gradient(x, dy, w.shape, branch, table)
-        dx = None if first else _input_gradient(dy, w, branch, table)
+        dx = None if first else _input_gradient(dy, w, branch, table, platform)
     return jnp.zeros(x.shape) if first else dx, dw, None  # nobody asks for the gradient of an image
 
 
 conv.defvjp(_conv_forward, _conv_backward)
 
 
-def _input_gradient(dy, w, branch, table: Table):
+def _input_gradient(dy, w, branch, table: Table, platform: str):
     turned = convolution.flipped(w)
 
     def run(pair, kernel):
         operand, own = dy[..., : pair[1]], turned[:, :, : pair[1], : pair[0]]
-        exact = lambda k: correlate(operand, _middle(own, k, mirrored=True), (1, 1), convolution.mirrored(k))
+        turned_middle = lambda k: _middle(own, k, mirrored=True)
+        exact = lambda k: correlate(operand, turned_middle(k), (1, 1), convolution.mirrored(k), platform)
         return _widen(lax.switch(kernel, [partial(exact, k) for k in table.kernels]), w.shape[2])
 
     return _switch(branch, table, run)

@@ -24,9 +24,11 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxnas.children import Network, Work
 from jaxnas.children.cost import more
 from jaxnas.children.engines import Branching, Engine, Padded, Ragged
+from jaxnas.children.engines.lookup import embed
 from jaxnas.children.recurrent import architecture as recurrent
 from jaxnas.children.recurrent.architecture import Envelope, LoneEnvelope, Standard, Tree, TreeGenes
 from jaxnas.children.recurrent.steps import step_of
+from jaxnas.numerics import factors
 from jaxnas.ranges import Share
 from jaxnas.rng import key_for
 from jaxnas.settings import settings
@@ -205,7 +207,7 @@ class RecurrentNet(Network):
         """
         memory = self.carry(len(x)) if carry is None else carry
         kept, step = Kept(self.spec.dropout, key, training), step_of(self.inside, genes)
-        values, remembered = kept.symbols(self.embedding[...])[x.T], []
+        values, remembered = embed(kept.symbols(self.embedding[...]), x.T, self.inside.engine.platform), []
         for number in range(self.spec.layers):
             values, last = self._layer(number, step, values, [m[number] for m in memory], kept)
             remembered.append(last)
@@ -230,7 +232,7 @@ class RecurrentNet(Network):
         return values, last
 
     def _product(self, a: Array, b: Array) -> Array:
-        dtype = jnp.dtype(self.spec.dtype)
+        dtype = factors(self.spec.dtype)
         return jnp.dot(a.astype(dtype), b.astype(dtype), preferred_element_type=jnp.float32)
 
 

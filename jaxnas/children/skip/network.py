@@ -32,6 +32,7 @@ from jaxnas.children.skip.architecture import Skip, SkipLayer, places
 from jaxnas.children.skip.backward import network
 from jaxnas.children.skip.forward import Values
 from jaxnas.children.skip.genes import QUAD, TILE, SkipEnvelope, SkipGenes
+from jaxnas.numerics import factors
 from jaxnas.rng import key_for
 
 COMPILED_LOOPS, COMPILED_PAIR = 70, 25
@@ -202,7 +203,7 @@ class SkipNet(Network):
         dense = jax.vmap(one)(jnp.arange(inside.layers))[:, : inside.channels]
         self.dense = nnx.Param(dense * (features / jnp.sqrt(features.sum()))[:, :, None])
         self.dense_bias = nnx.Param(jnp.zeros(spec.classes))
-        self.inside, self.norm, self.dtype = inside, spec.norm, jnp.dtype(spec.dtype)
+        self.inside, self.norm, self.dtype = inside, spec.norm, factors(spec.dtype)
 
     def __call__(
         self, x: Float[Array, "B H W C0"], genes: SkipGenes, training: bool | Bool[Array, ""], carry=(), key=None
