@@ -70,13 +70,13 @@ def lowered(own: Family, engine: Engine, target: str) -> str:
     states, batch = jax.eval_shape(jax.vmap(learner.begin), genes, keys), own.batch()
     carry = jax.tree.map(lambda m: np.zeros((2, *m.shape), m.dtype), learner.carry(BATCH))
 
-    def together(states, carry, genes, keys):
+    def together(states, carry, genes, keys, batch):
         step = lambda state, carry, genes, key: learner.train(state, carry, genes, batch, key)
         each = (lambda *all: jax.lax.map(lambda one: step(*one), all)) if engine.in_turn else jax.vmap(step)
         return each(states, carry, genes, keys)
 
     with pinned(), _devices(target):
-        traced = jax.jit(together).trace(states, carry, genes, keys)
+        traced = jax.jit(together).trace(states, carry, genes, keys, batch)
         return traced.lower(lowering_platforms=(target,)).as_text()
 
 
