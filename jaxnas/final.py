@@ -14,6 +14,7 @@ from jaxnas import fingerprint
 from jaxnas.checkpoint import MOVE, Checkpoints
 from jaxnas.children import Widens, alone, unpadded
 from jaxnas.children.normalised import check_normalised
+from jaxnas.evaluators.memory import DoesNotFitError, budget, fitting
 from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.final_data import check_final_data
 from jaxnas.named_trial import named_trial
@@ -205,10 +206,11 @@ class _Training:
         architecture = experiment.space.decode(np.array(trial.tokens, np.int32))
         self.children, self.architecture = widened(children, architecture, self.final.width)
         check_normalised(self.children, train.batch_size, self.architecture)
-        self.inside = unpadded(self.children, self.architecture, jax.local_devices()[0].platform)
-        devices = min(seeds, len(jax.local_devices()))
-        self.trainer = Trainer(self.children, task, self.data, train, experiment.seed, devices, own_batches=True)
-        self.live = [seed < seeds for seed in range(-(-seeds // devices) * devices)]
+        devices = jax.local_devices()[:seeds]
+        self.inside = unpadded(self.children, self.architecture, devices[0].platform)
+        more = {"own_batches": True, "budget": budget(devices)}
+        self.trainer = Trainer(self.children, task, self.data, train, experiment.seed, len(devices), **more)
+        self.live = [seed < seeds for seed in range(-(-seeds // len(devices)) * len(devices))]
         self.genes = [self.children.place(self.architecture, self.inside)] * len(self.live)
         self.place = checkpoints(workdir, trial)
         self.facts = {
@@ -244,10 +246,9 @@ class _Training:
         last, names = self.final.train.epochs - 1, [(self.trial.trial_id, seed) for seed in range(len(self.live))]
         tell = lambda doing, epoch: self._tell(doing, epoch, alive)
         try:
-            return self.trainer.run(self.inside, self.genes, names, tell, {last}, self.live, epochs, since)
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                raise
+            with fitting():
+                return self.trainer.run(self.inside, self.genes, names, tell, {last}, self.live, epochs, since)
+        except DoesNotFitError as error:
             raise ValueError(
                 f"{self.final.seeds} networks of {alone(self.children, self.architecture).parameters:,} parameters do "
                 "not fit into memory together: lower --final.seeds or --final.train.batch-size"

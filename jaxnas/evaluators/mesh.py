@@ -1,7 +1,6 @@
 """The children axis over all local devices. With one device everything here is a no-op."""
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -41,11 +40,3 @@ def sharded(fn: Callable, mesh: Mesh, spread: int) -> Callable:
         return jax.shard_map(fn, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False)(*args)
 
     return wrapped
-
-
-def budget(devices: Sequence[jax.Device]) -> int:
-    """Bytes on one device for a group: 4/5 of its own memory, or a CPU device's share of half the computer's."""
-    stats = devices[0].memory_stats()
-    if stats and "bytes_limit" in stats:
-        return int(0.8 * stats["bytes_limit"])
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2 // len(devices)

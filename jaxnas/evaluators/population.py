@@ -15,8 +15,9 @@ from jaxtyping import Float, Int
 
 from jaxnas.children import alone
 from jaxnas.children.normalised import check_normalised
-from jaxnas.evaluators import mesh
+from jaxnas.evaluators import memory
 from jaxnas.evaluators.halving import SuccessiveHalving
+from jaxnas.evaluators.memory import DoesNotFitError, fitting
 from jaxnas.evaluators.plan import EngineName, Group, Plan, Planner, Workload
 from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.fingerprint import of_data
@@ -106,9 +107,9 @@ class PopulationEvaluator:
         self.children = space.children(data.input_shape, data.classes, train.dtype)
         check_normalised(self.children, train.batch_size)
         devices = jax.local_devices()[: settings.group_size]
-        self.trainer = Trainer(self.children, task, data, train, seed, len(devices), threads=False)
         self.images = data.seen(train.batch_size) * train.epochs  # that a child sees, all epochs together
-        budget = mesh.budget(devices) if settings.memory is None else int(settings.memory * 2**30)
+        budget = memory.budget(devices) if settings.memory is None else int(settings.memory * 2**30)
+        self.trainer = Trainer(self.children, task, data, train, seed, len(devices), threads=False, budget=budget)
         work = Workload(self.images, train.batch_size, devices[0].platform, len(devices), budget)
         self.planner = Planner(self.children, work, settings.engine, settings.group_size)
 
@@ -220,16 +221,16 @@ class PopulationEvaluator:
         since = [this.paused[row].result for row in group.filled] if epochs.start else None
         tell = lambda doing, epoch: this.tell(self._progress(doing, len(group.rows), epoch))
         trial_ids = [this.trial_ids[row] for row in group.filled]
+        last = this.examples is not None and epochs.stop == self.settings.train.epochs
         try:
-            result = self.trainer.run(group.inside, genes, trial_ids, tell, None, group.live, epochs, since)
-            if this.examples is not None and epochs.stop == self.settings.train.epochs:
-                scores = self.trainer.score(group.inside, genes, result, this.examples)
-                this.scores |= {row: scores[place] for place, row in enumerate(group.places) if row is not None}
-            return result
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-        return None
+            with fitting():
+                result = self.trainer.run(group.inside, genes, trial_ids, tell, None, group.live, epochs, since)
+                scores = self.trainer.score(group.inside, genes, result, this.examples) if last else []
+        except DoesNotFitError:
+            return None
+        if last:
+            this.scores |= {row: scores[place] for place, row in enumerate(group.places) if row is not None}
+        return result
 
     def _stop(self, rung: int, epochs: int, this: Round) -> Iterator[tuple[list[int], Outcome]]:
         """End those of the paused that do not go on from a rung. What finished earlier counts in the ranking, so that

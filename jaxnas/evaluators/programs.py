@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +19,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool
 
+from jaxnas.children.engines import Padded
 from jaxnas.evaluators import mesh
+from jaxnas.evaluators.memory import memory_of
+from jaxnas.numerics import products
 from jaxnas.rng import key_for
 from jaxnas.tasks.batches import Batch
 
@@ -45,7 +48,7 @@ class Program:
 
     start: see `Functions`. epoch: the function (states, genes, keys, root, data, epoch, trains, scored) -> states, sums
     of scores ``[N]``, NaN where a child has failed; states are consumed, ``trains`` and ``scored`` are plain numbers.
-    memory: bytes on one device that an epoch takes beside its arguments, as the compiler says.
+    memory: bytes on one device that an epoch takes, see `memory_of`.
     """
 
     start: Callable
@@ -192,6 +195,18 @@ def _frozen(state: ChildState, learnt, finite: Bool[Array, ""]) -> ChildState:
 
 def build(trainer, inside, genes: Sequence) -> Program:
     """Compile for an envelope and as many children as there are genes; the parts at the same time."""
+    with products(trainer.train.dtype):
+        return _build(trainer, _of_one(inside, len(genes), trainer), genes)
+
+
+def _of_one(inside, n: int, trainer):
+    """The envelope of a child that has a device to itself: off CPU the libraries there know its convolutions best."""
+    if n > trainer.mesh.size or trainer.platform == "cpu" or not isinstance(inside.engine, Padded):
+        return inside
+    return replace(inside, engine=replace(inside.engine, plain=True))
+
+
+def _build(trainer, inside, genes: Sequence) -> Program:
     learner, n = trainer.learner(inside, genes[0]), len(genes)
     functions = Functions(trainer, learner, in_turn(inside, trainer.platform))
     spread, fixed = mesh.along_children(trainer.mesh), mesh.replicated(trainer.mesh)
@@ -210,10 +225,10 @@ def build(trainer, inside, genes: Sequence) -> Program:
     if learner.traced and functions.in_turn and trainer.platform == "cpu":
         parts = [start, lower(functions.epoch, by, *common, number, flag, number, donate=(0,))]
         start, epoch = _compiled(parts, trainer)
-        return Program(start, _both(epoch, fixed), _memory(epoch))
+        return Program(start, _both(epoch, fixed), memory_of(epoch))
     parts = [start, lower(functions.train, by, *common, number, donate=(0,))]
     start, train, score = _compiled([*parts, lower(functions.score, by, *common, number)], trainer)
-    return Program(start, _one_after_the_other(train, score, fixed), max(_memory(train), _memory(score)))
+    return Program(start, _one_after_the_other(train, score, fixed), max(memory_of(train), memory_of(score)))
 
 
 def _both(epoch: Callable, fixed) -> Callable:
@@ -244,10 +259,6 @@ def _compiled(lowered: Sequence, trainer) -> list:
     options = _options(trainer.platform, trainer.threads)
     with ThreadPoolExecutor(len(lowered)) as pool:
         return list(pool.map(lambda part: part.compile(options), lowered))
-
-
-def _memory(compiled) -> int:
-    return int(compiled.memory_analysis().temp_size_in_bytes)
 
 
 def in_turn(inside, platform: str) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxnas.evaluators import mesh
+from jaxnas.evaluators.memory import check_fits
 from jaxnas.evaluators.optimisers import SGD, Optimiser, of_child
 from jaxnas.evaluators.programs import ChildState, Program, build, stack
 from jaxnas.learners import Learner, Supervised
@@ -31,15 +32,16 @@ class Train:
         batch_size: examples a step; an incomplete last batch is left out, and others in the next epoch's order.
         optimiser: settings of the optimiser.
         best_of_last: the score is the best of the scores after so many last epochs (the paper's 5).
-        dtype: of the factors in convolutions; parameters, sums and all else stay float32. "bfloat16" is for
-            accelerators with units for it.
+        dtype: of the factors in convolutions and matrix products; parameters, sums and all else stay float32, and
+            "float32" means all of it. "tfloat32" lets the device round factors (10 bits of fraction on GPUs);
+            "bfloat16" is for accelerators with units for it.
     """
 
     epochs: Epochs = 10
     batch_size: Annotated[int, Range(1, 10**6)] = 64
     optimiser: Annotated[Optimiser, Such("SGD()")] = field(default_factory=SGD)
     best_of_last: Epochs = 5
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["float32", "tfloat32", "bfloat16"] = "float32"
 
 
 class Result(NamedTuple):
@@ -74,6 +76,7 @@ class Trainer:
             that batches are made for each child; False: all children of a group share every batch.
         threads: a CPU device may use all cores for a loop; False: one thread a device, but for matrix products with
             long sums. A search has a device for each core already.
+        budget: bytes of memory of a device; off CPU the compiler's word is held against it; None: only what happens.
 
     Raises:
         ValueError: less training data than a batch.
@@ -89,9 +92,10 @@ class Trainer:
         devices: int | None = None,
         own_batches: bool = False,
         threads: bool = True,
+        budget: int | None = None,
     ):
         self.children, self.task, self.train = children, task, train
-        self.own_batches, self.threads = own_batches, threads
+        self.own_batches, self.threads, self.budget = own_batches, threads, budget
         self.steps = data.steps(train.batch_size)
         self.mesh = mesh.over_children(devices)
         self.platform = self.mesh.devices.flat[0].platform
@@ -123,6 +127,9 @@ class Trainer:
             live: False for places that are not to be computed, ``[N]``; None: all are.
             epochs: which ones; None: all.
             since: `Result.one` of each child, trained in this envelope up to these epochs; None: from scratch.
+
+        Raises:
+            DoesNotFitError: off CPU, where the compiler says that memory will not suffice.
         """
         program = self._program(inside, genes, on_epoch)
         epochs = range(self.train.epochs) if epochs is None else epochs
@@ -219,6 +226,8 @@ class Trainer:
             began = time.perf_counter()
             self.programs[name] = build(self, inside, genes)
             self.compile_seconds += time.perf_counter() - began
+        if self.platform != "cpu":
+            check_fits(self.programs[name].memory, self.budget)
         return self.programs[name]
 
 

@@ -14,6 +14,7 @@ from jaxnas.export.images.module import module
 from jaxnas.export.images.readme import readme
 from jaxnas.export.images.seen import seen_of
 from jaxnas.export.written import Written
+from jaxnas.numerics import factors
 from jaxnas.tasks.augment import whitened
 from jaxnas.trained import Trained
 
@@ -35,7 +36,7 @@ def written(trained: Trained) -> Written:
     probes = np.random.default_rng(0).integers(seen.least, seen.greatest + 1, (PROBES, *shape)).astype(np.float32)
     return Written(
         description=description | {"images": seen.facts()},
-        module=module(description, classes, seen, norm.epsilon, norm.momentum, children.dtype),
+        module=module(description, classes, seen, norm.epsilon, norm.momentum, factors(children.dtype).name),
         weights={name: np.ascontiguousarray(value, np.float32) for name, value in weights.items()},
         page=readme(description, trained.facts, classes, seen),
         inputs=jax.ShapeDtypeStruct((*jax.export.symbolic_shape("b"), *shape), np.float32),

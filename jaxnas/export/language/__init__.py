@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from jaxnas.export.language.module import cell_module
 from jaxnas.export.language.readme import readme
 from jaxnas.export.written import Written
+from jaxnas.numerics import factors
 from jaxnas.trained import Trained
 
 PROBES, STEPS = 16, 8
@@ -30,7 +31,7 @@ def written(trained: Trained) -> Written:
     probes = np.random.default_rng(0).integers(0, description["symbols"], (PROBES, STEPS)).astype(np.int32)
     return Written(
         description=description | {"vocabulary": data["vocabulary"], "unit": data["unit"]},
-        module=cell_module(description, children.dtype),
+        module=cell_module(description, factors(children.dtype).name),
         weights={name: np.ascontiguousarray(value, np.float32) for name, value in weights.items()},
         page=readme(description, trained.facts, data["unit"]),
         inputs=jax.ShapeDtypeStruct(jax.export.symbolic_shape("b, t"), np.int32),
