@@ -17,13 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxnas.children import layers as masked
 from jaxnas.children.cell201.architecture import EDGES, OPERATIONS, SIDES, CellEnvelope
 from jaxnas.children.engines import convolution
 from jaxnas.children.engines.convolution import around, correlate
-from jaxnas.children.layers import Statistics
+from jaxnas.children.layers import Carried, Statistics, Training, carried, either
 
 NONE, SKIP, ONE, THREE, POOL = range(len(OPERATIONS))
 
@@ -53,19 +53,23 @@ class Form:
     image: bool = False
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
 def conv_norm(
-    form: Form, x: Float[Array, "B H W C"], values: Values, running: Statistics, training
+    form: Form, x: Float[Array, "B H W C"], values: Values, running: Statistics, training: Training
 ) -> tuple[Float[Array, "B H2 W2 F"], Statistics]:
     """ReLU, convolution without bias, batch normalisation; and the statistics used, constants to differentiation."""
+    return _differentiable(form, x, values, running, carried(training))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _differentiable(form, x, values, running, training):
     z, _, used = _conv_norm(form, x, values, running, training)
     return z, used
 
 
-def _conv_norm(form: Form, x, values: Values, running: Statistics, training):
+def _conv_norm(form: Form, x, values: Values, running: Statistics, training: Carried):
     """Also what the convolution gave."""
     y = _convolve(form, x, values.kernel)
-    used = lax.cond(training, lambda: masked.batch_statistics(y), lambda: running)
+    used = either(training, lambda: masked.batch_statistics(y), lambda: running)
     slope = values.scale * lax.rsqrt(used.variance + form.epsilon)
     return (y - used.mean) * slope + values.bias, y, used
 
@@ -79,7 +83,7 @@ def _conv_norm_backward(form, residuals, cotangents):
     return *_gradients(form, cotangents[0], *residuals), None, None
 
 
-conv_norm.defvjp(_conv_norm_forward, _conv_norm_backward)
+_differentiable.defvjp(_conv_norm_forward, _conv_norm_backward)
 
 
 def _convolve(form: Form, x, kernel):
@@ -98,7 +102,8 @@ def _gradients(form: Form, dz, x, y, used: Statistics, values: Values, training)
     inverse = lax.rsqrt(used.variance + form.epsilon)
     normal = (y - used.mean) * inverse
     bias, scale = dz.sum((0, 1, 2)), (dz * normal).sum((0, 1, 2))
-    share = training / (y.size // y.shape[-1])
+    share = masked.norm_share(training, y.size // y.shape[-1])
+    share = 0 if share is None else share
     dy = (values.scale * inverse * (dz - share * (bias + normal * scale))).astype(form.dtype)
     stride = (form.stride, form.stride)
     kernel = convolution.weight_gradient(_operand(form, x), dy, values.kernel.shape[:2], stride)
@@ -134,15 +139,14 @@ def _cells(x) -> np.ndarray:
     return np.outer(rows, columns)[:, :, None].astype(np.float32)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def cell(
     inside: CellEnvelope,
     form: Form,
     x: Float[Array, "B H W C"],
     values: Sequence[Values | None],
     running: Sequence[Statistics | None],
-    operations,
-    training,
+    operations: Int[Array, "6"],
+    training: Training,
 ) -> tuple[Float[Array, "B H W C"], Sequence[Statistics | None]]:
     """One cell: each node is the sum of what its edges bring, the last one is the result.
 
@@ -152,14 +156,18 @@ def cell(
         x: what enters the cell.
         values: parameters by edge, as large as the edge's largest convolution; None where it can be none.
         running: statistics by edge, likewise.
-        operations: int32 ``[6]``, places in `OPERATIONS`: the child's own.
-        training: bool ``[]``: normalise by the statistics of this batch.
+        operations: places in `OPERATIONS`: the child's own.
+        training: normalise by the statistics of this batch.
 
     Returns:
         The last node, and the statistics used.
     """
-    (out, used), _ = _cell_forward(inside, form, x, values, running, operations, training)
-    return out, used
+    return _cell(inside, form, x, values, running, operations, carried(training))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _cell(inside, form, x, values, running, operations, training):
+    return _cell_forward(inside, form, x, values, running, operations, training)[0]
 
 
 def _cell_forward(inside, form, x, values, running, operations, training):
@@ -181,13 +189,13 @@ def _cell_backward(inside, form, residuals, cotangents):
     return dnodes[0], gradients, None, None, None
 
 
-cell.defvjp(_cell_forward, _cell_backward)
+_cell.defvjp(_cell_forward, _cell_backward)
 
 
 class _Edge:
     """An edge of a cell, whose operation is known at run time alone where the envelope leaves several."""
 
-    def __init__(self, inside: CellEnvelope, form: Form, number: int, operation, training):
+    def __init__(self, inside: CellEnvelope, form: Form, number: int, operation, training: Carried):
         self.form, self.operation, self.training = form, operation, training
         self.known = tuple(OPERATIONS.index(name) for name in inside.operations[number])
         self.side = inside.sides[number]

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from jaxnas.children.cell201.architecture import EDGES, OPERATIONS, SIDES, STAGES, Cell, CellEnvelope, CellGenes
 from jaxnas.children.cell201.edges import Form, Values, cell, conv_norm
 from jaxnas.children.engines import Padded
-from jaxnas.children.layers import Statistics
+from jaxnas.children.layers import Statistics, Training, moved
 from jaxnas.rng import key_for
 
 FIXED = 3
@@ -60,7 +60,7 @@ class ConvNorm(nnx.Module):
         shape = (*kernel.shape[:-4], kernel.shape[-1])
         self.scale, self.bias = nnx.Param(jnp.ones(shape)), nnx.Param(jnp.zeros(shape))
         self.mean, self.variance = nnx.BatchStat(jnp.zeros(shape)), nnx.BatchStat(jnp.ones(shape))
-        self.keep = spec.norm.momentum
+        self.momentum = spec.norm.momentum
 
     @property
     def values(self) -> Values:
@@ -70,16 +70,15 @@ class ConvNorm(nnx.Module):
     def running(self) -> Statistics:
         return Statistics(self.mean[...], self.variance[...])
 
-    def move(self, used: Statistics, training) -> None:
-        """The running statistics, towards those of a batch."""
-        keep = jnp.where(training, self.keep, 1.0)
-        self.mean[...], self.variance[...] = jax.tree.map(lambda a, b: keep * a + (1 - keep) * b, self.running, used)
+    def move(self, used: Statistics, training: Training) -> None:
+        """The running statistics, in training towards those of a batch."""
+        self.mean[...], self.variance[...] = moved(self.running, used, training, self.momentum)
 
     def arrays(self, name: str) -> dict[str, nnx.Variable]:
         """Parameters and statistics by name."""
         return {f"{name}.{part}": getattr(self, part) for part in ("kernel", "scale", "bias", "mean", "variance")}
 
-    def __call__(self, form: Form, x: Float[Array, "B H W C"], training) -> Float[Array, "B H2 W2 F"]:
+    def __call__(self, form: Form, x: Float[Array, "B H W C"], training: Training) -> Float[Array, "B H2 W2 F"]:
         z, used = conv_norm(form, x, self.values, self.running, training)
         self.move(used, training)
         return z
@@ -97,7 +96,7 @@ class Reduction(nnx.Module):
         self.shortcut = nnx.Param(drawn.kernel(number, 2, 1, channels, filters))
         self.forms, self.dtype = (form_of(spec, 2), form_of(spec)), jnp.dtype(spec.dtype)
 
-    def __call__(self, x: Float[Array, "B H W C"], training) -> Float[Array, "B H/2 W/2 F"]:
+    def __call__(self, x: Float[Array, "B H W C"], training: Training) -> Float[Array, "B H/2 W/2 F"]:
         b, h, w, c = x.shape
         pooled = x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
         shortcut = Padded().conv(pooled, self.shortcut[...], 0, (1, 1), False, self.dtype)
@@ -122,7 +121,7 @@ class Stage(nnx.Module):
             edge.scale[...] *= jnp.where(genes.spread[e] == 0, 0.0, 1.0)
             self.edges.append(edge)
 
-    def __call__(self, x: Float[Array, "B H W C"], genes: CellGenes, training) -> Float[Array, "B H W C"]:
+    def __call__(self, x: Float[Array, "B H W C"], genes: CellGenes, training: Training) -> Float[Array, "B H W C"]:
         def by_edge(parts):
             found = dict(zip(self.numbers, parts, strict=True))
             return [found.get(e) for e in range(len(EDGES))]

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from jaxnas.children import layers as masked
 from jaxnas.children.chain import architecture as chain
@@ -19,7 +19,7 @@ from jaxnas.children.chain.architecture import Chain, ChainEnvelope, ChainGenes,
 from jaxnas.children.cost import Cost, more
 from jaxnas.children.engines import Branching, Engine, Padded
 from jaxnas.children.engines.convolution import reach
-from jaxnas.children.layers import BatchNorm, Statistics
+from jaxnas.children.layers import BatchNorm, Statistics, Training
 from jaxnas.children.normalised import Normalised
 from jaxnas.rng import key_for
 
@@ -177,7 +177,7 @@ class Stage(nnx.Module):
         self.first, self.inside, self.norm, self.dtype = first, inside, spec.norm, jnp.dtype(spec.dtype)
 
     def __call__(
-        self, x: Float[Array, "B H W C"], layer: ConvLayer, genes: Sequence[LayerGenes], training, exits: bool
+        self, x: Float[Array, "B H W C"], layer: ConvLayer, genes: Sequence[LayerGenes], training: Training, exits: bool
     ) -> tuple[Float[Array, "B H2 W2 F"], list[Float[Array, "B F"] | None]]:
         """The last layer's map, and (where asked for) the mean of each layer's map."""
         values = (self.kernel[...], self.scale[...], self.bias[...], Statistics(self.mean[...], self.variance[...]))
@@ -199,10 +199,9 @@ class Stage(nnx.Module):
             x = masked.stride_over(x, genes.step)
             live = masked.pixels(genes.size[0], x.shape[1:3])
         scale, bias = scale * genes.filters, bias * genes.filters
-        x, batch = masked.normalise(x, scale, bias, running, training, live, layer.pool, self.norm.epsilon)
-        keep = jnp.where(training, self.norm.momentum, 1.0)
-        moved = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, running, batch)
-        return x, (moved, self._mean(x, genes) if exits else None)
+        x, used = masked.normalise(x, scale, bias, running, training, live, layer.pool, self.norm.epsilon)
+        statistics = masked.moved(running, used, training, self.norm.momentum)
+        return x, (statistics, self._mean(x, genes) if exits else None)
 
     def _mean(self, x, genes: LayerGenes):
         live = masked.pixels(genes.size[1], x.shape[1:3]) if self.inside.maps_differ else None
@@ -234,7 +233,7 @@ class ChainNet(nnx.Module):
         self.dense_bias = nnx.Param(jnp.zeros(spec.classes))
 
     def __call__(
-        self, x: Float[Array, "B H W C"], genes: ChainGenes, training: bool | Bool[Array, ""] = False
+        self, x: Float[Array, "B H W C"], genes: ChainGenes, training: Training = False
     ) -> Float[Array, "B K"]:
         """Logits. In training, batch statistics normalise and the running ones move."""
         features, end = [], 0

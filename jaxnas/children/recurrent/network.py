@@ -19,10 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from jaxnas.children.cost import Cost, more
 from jaxnas.children.engines import Branching, Engine, Padded, Ragged
+from jaxnas.children.layers import Training, known
 from jaxnas.children.recurrent import architecture as recurrent
 from jaxnas.children.recurrent.architecture import CellEnvelope, Envelope, Standard, Tree, TreeGenes
 from jaxnas.children.recurrent.steps import step_of
@@ -197,6 +198,7 @@ class RecurrentNet(nnx.Module):
         self.embedding = uniform("embedding", spec.hidden if spec.tied else 1, spec.classes, spec.hidden)
         self.input = uniform("input", spec.hidden, *products)
         self.recurrent = uniform("recurrent", spec.hidden, *products)
+        self.bias = None  # a tree has none
         if isinstance(inside, CellEnvelope) and isinstance(inside.cell, Standard):
             bias = jnp.zeros((spec.layers, inside.gates * spec.hidden))
             forget = slice(spec.hidden, 2 * spec.hidden)  # open at first (Jozefowicz et al., 2015)
@@ -209,7 +211,7 @@ class RecurrentNet(nnx.Module):
         self,
         x: tuple[Int[Array, "B U"], Array],
         genes,
-        training: bool | Bool[Array, ""] = False,
+        training: Training = False,
         memory: tuple[Float[Array, "L B H"], Float[Array, "L B H"]] | None = None,
     ) -> tuple[Float[Array, "B U V"], tuple[Float[Array, "L B H"], Float[Array, "L B H"]]]:
         """Logits of the symbol after each, and (h, c) after the last.
@@ -223,7 +225,7 @@ class RecurrentNet(nnx.Module):
         symbols, key = x
         memory = self.spec.memory(len(symbols)) if memory is None else memory
         kept, step = Kept(self.spec.dropout, key, training), step_of(self.inside, genes)
-        values, remembered = kept.symbols(self.embedding[...])[symbols.T], []
+        values, remembered = kept.symbols(self.embedding[...]).at[symbols.T].get(mode="fill", fill_value=0), []
         for number in range(self.spec.layers):
             values, last = self._layer(number, step, values, [m[number] for m in memory], kept)
             remembered.append(last)
@@ -236,7 +238,7 @@ class RecurrentNet(nnx.Module):
         """What a layer gives at every step ``[U, B, H]``, and (h, c) after the last."""
         shape = (*values.shape[1:-1], self.inside.gates, self.spec.hidden)
         entering = self._product(kept.units(f"input {number}", values), self.input[...][number])
-        entering = entering + self.bias[...][number] if hasattr(self, "bias") else entering
+        entering = entering if self.bias is None else entering + self.bias[...][number]
         own, factor = self.recurrent[...][number], kept.recurrent(number, values.shape[1:])
 
         def one(state, x):
@@ -258,7 +260,7 @@ class Kept:
 
     settings: Dropout
     key: jax.Array
-    training: bool | Array
+    training: Training
 
     def units(self, name: str, values: Float[Array, "U B H"]) -> Float[Array, "U B H"]:
         steps = 1 if self.settings.variational else len(values)
@@ -272,7 +274,8 @@ class Kept:
 
     def _factor(self, share: float, name: str, shape: tuple[int, ...]) -> Array | float:
         """1 / (1 - share) where something is kept, else 0; 1 everywhere where nothing is dropped."""
-        if share == 0:
+        training = known(self.training)
+        if share == 0 or training is False:
             return 1.0
         kept = jax.random.bernoulli(key_for(self.key, name), 1 - share, shape) / (1 - share)
-        return jnp.where(self.training, kept, 1.0)
+        return kept if training else jnp.where(self.training, kept, 1.0)

@@ -8,14 +8,24 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float
 
+from jaxnas.children.layers import Statistics, Training, carried, norm_share
 from jaxnas.children.skip import tiles
 from jaxnas.children.skip.forward import Values, Walked, walk
 from jaxnas.children.skip.genes import AVERAGE, CONVOLUTION, TILE, SkipEnvelope, SkipGenes
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
-def network(inside: SkipEnvelope, dtype, epsilon: float, image, values: Values, running, genes: SkipGenes, training):
+def network(
+    inside: SkipEnvelope,
+    dtype,
+    epsilon: float,
+    image: Float[Array, "B H W C0"],
+    values: Values,
+    running: Statistics,
+    genes: SkipGenes,
+    training: Training,
+) -> tuple[Float[Array, "L B C"], Statistics]:
     """Sums over the maps of all layers ``[L, B, C]``, and the statistics used ``[L, C]`` (constants to
     differentiation).
 
@@ -23,12 +33,17 @@ def network(inside: SkipEnvelope, dtype, epsilon: float, image, values: Values, 
         inside: the envelope.
         dtype: of the factors of matrix products.
         epsilon: added to variances.
-        image: ``[B, H, W, C_image]``; it has no gradient.
+        image: it has no gradient.
         values: parameters.
-        running: `Statistics` of a trained network, used when not training.
+        running: ``[L, C]``, of a trained network, used when not training.
         genes: the child's place in the envelope.
-        training: bool ``[]``: normalise by the statistics of this batch.
+        training: normalise by the statistics of this batch.
     """
+    return _network(inside, dtype, epsilon, image, values, running, genes, carried(training))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _network(inside, dtype, epsilon, image, values, running, genes, training):
     walked = walk(inside, dtype, epsilon, image, values, running, genes, training)
     return walked.sums, walked.statistics
 
@@ -47,7 +62,7 @@ def _backward(inside, dtype, epsilon, residuals, cotangents):
     return jnp.zeros_like(image), gradients, None, None, None
 
 
-network.defvjp(_forward, _backward)
+_network.defvjp(_forward, _backward)
 
 
 def _layer(inside, dtype, epsilon, walked, values, dsums, genes, training, i, dmaps, dys, found):
@@ -80,7 +95,8 @@ def _activation(inside, epsilon, walked: Walked, values: Values, dsum, genes, tr
     nothing = jnp.zeros(inside.channels)
     bias, scale = tiles.turns(inside, "tiles", n_tiles, add, (nothing, nothing))
     count = jnp.maximum(layer.size[0] * layer.size[1], 1) * dmaps.shape[1]
-    share = jnp.where(layer.norm & training, 1 / count, 0.0)
+    share = norm_share(training, count)
+    share = 0.0 if share is None else jnp.where(layer.norm, share, 0.0)
 
     def write(t, dys):
         dz, centred, at = parts(t, dys)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnas.children.layers import Statistics
+from jaxnas.children.layers import Carried, Statistics, either
 from jaxnas.children.skip import tiles
 from jaxnas.children.skip.genes import AVERAGE, CONVOLUTION, IMAGE, TILE
 
@@ -106,10 +106,10 @@ def _pool(inside, maps, raw, genes, i):
     return tiles.turns(inside, "tiles", n_tiles, tile, raw)
 
 
-def _statistics(inside, raw, running: Statistics, genes, i, training) -> Statistics:
+def _statistics(inside, raw, running: Statistics, genes, i, training: Carried) -> Statistics:
     """What layer i is normalised by: of this batch, or the running ones; 0 and 1 where it is not normalised."""
     layer = tiles.layer_of(genes, i)
-    n_tiles, nothing = jnp.where(layer.norm & training, tiles.count(layer.size), 0), jnp.zeros(inside.channels)
+    n_tiles, nothing = jnp.where(layer.norm, tiles.count(layer.size), 0), jnp.zeros(inside.channels)
     count = jnp.maximum(layer.size[0] * layer.size[1], 1) * raw.shape[1]
 
     def total(of):
@@ -120,9 +120,11 @@ def _statistics(inside, raw, running: Statistics, genes, i, training) -> Statist
 
         return tiles.turns(inside, "tiles", n_tiles, tile, nothing)
 
-    mean = total(lambda y: y) / count
-    batch = Statistics(mean, total(lambda y: jnp.square(y - mean)) / count)
-    used = jax.tree.map(lambda new, old: jnp.where(training, new, old[i]), batch, running)
+    def batch():
+        mean = total(lambda y: y) / count
+        return Statistics(mean, total(lambda y: jnp.square(y - mean)) / count)
+
+    used = either(training, batch, lambda: Statistics(running.mean[i], running.variance[i]))
     return Statistics(jnp.where(layer.norm, used.mean, 0.0), jnp.where(layer.norm, used.variance, 1.0))
 
 
