@@ -91,11 +91,11 @@ class Statistics(NamedTuple):
     variance: Array
 
 
-def moved(running: Statistics, used: Statistics, training: Training, momentum: float) -> Statistics:
-    """The running statistics after a batch: in training ``momentum`` of them and the rest of those used."""
+def moved(running: Statistics, used: Statistics, training: Training, momentum: float | Float[Array, "..."]) -> Statistics:
+    """The running statistics after a batch: in training ``momentum`` of them, and the rest of those used."""
     if known(training) is False:
         return running
-    keep = np.float32(momentum) if known(training) else jnp.where(training, momentum, 1.0)
+    keep = jnp.float32(momentum) if known(training) else jnp.where(training, momentum, 1.0)
     return jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, running, used)
 
 

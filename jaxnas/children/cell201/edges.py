@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int
 from jaxnas.children import layers as masked
 from jaxnas.children.cell201.architecture import EDGES, OPERATIONS, SIDES, CellEnvelope
 from jaxnas.children.engines import convolution
-from jaxnas.children.engines.convolution import around, correlate
+from jaxnas.children.engines.convolution import around, begin, centre, correlate
 from jaxnas.children.layers import Carried, Statistics, Training, carried, either
 
 NONE, SKIP, ONE, THREE, POOL = range(len(OPERATIONS))
@@ -94,24 +94,27 @@ def _operand(form: Form, x):
     return (x if form.image else jax.nn.relu(x)).astype(form.dtype)
 
 
-def _gradients(form: Form, dz, x, y, used: Statistics, values: Values, training):
-    """Of `conv_norm` with respect to x and values.
-
-    Ioffe & Szegedy, Batch Normalization, 2015, section 3 (https://arxiv.org/abs/1502.03167).
-    """
-    inverse = lax.rsqrt(used.variance + form.epsilon)
-    normal = (y - used.mean) * inverse
-    bias, scale = dz.sum((0, 1, 2)), (dz * normal).sum((0, 1, 2))
+def _gradients(
+    form: Form,
+    dz: Float[Array, "B H2 W2 F"],
+    x: Float[Array, "B H W C"],
+    y: Float[Array, "B H2 W2 F"],
+    used: Statistics,
+    values: Values,
+    training: Carried,
+) -> tuple[Float[Array, "B H W C"], Values]:
+    """Of `conv_norm` with respect to x and values, from that of its result; y is what the convolution gave."""
+    inverse, centred = lax.rsqrt(used.variance + form.epsilon), y - used.mean
+    sums = masked.norm_sums(dz, centred, inverse)
     share = masked.norm_share(training, y.size // y.shape[-1])
-    share = 0 if share is None else share
-    dy = (values.scale * inverse * (dz - share * (bias + normal * scale))).astype(form.dtype)
+    dy = masked.norm_gradient(dz, centred, sums, values.scale, inverse, share).astype(form.dtype)
     stride = (form.stride, form.stride)
     kernel = convolution.weight_gradient(_operand(form, x), dy, values.kernel.shape[:2], stride)
     if form.image:
-        return jnp.zeros(x.shape), Values(kernel, scale, bias)
+        return jnp.zeros(x.shape), Values(kernel, sums.scale, sums.bias)
     back = convolution.input_gradient if form.stride == 1 else convolution.input_gradient_of_stride_2
     dx = back(dy, values.kernel.astype(form.dtype))
-    return jnp.where(x > 0, dx, 0), Values(kernel, scale, bias)
+    return jnp.where(x > 0, dx, 0), Values(kernel, sums.scale, sums.bias)
 
 
 def average(x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
@@ -222,7 +225,7 @@ class _Edge:
 
     def _one_forward(self, operation: int, total, x, values, running):
         if operation in (ONE, THREE):
-            own = values._replace(kernel=self._middle(values.kernel, operation))
+            own = values._replace(kernel=centre(values.kernel, _sides(operation)))
             z, _, used = _conv_norm(self.form, x, own, running, self.training)
             return _plus(total, z), used
         return _linear(operation, total, x, average), running
@@ -230,9 +233,9 @@ class _Edge:
     def _one_backward(self, operation: int, total, dz, x, used, values):
         gradient = None if values is None else jax.tree.map(jnp.zeros_like, values)
         if operation in (ONE, THREE):
-            own = values._replace(kernel=self._middle(values.kernel, operation))
+            own = values._replace(kernel=centre(values.kernel, _sides(operation)))
             dx, gradient = _gradients(self.form, dz, x, _convolve(self.form, x, own.kernel), used, own, self.training)
-            edge = (self.side - gradient.kernel.shape[0]) // 2
+            edge = begin(self.side, _sides(operation)[0])
             kernel = jnp.pad(gradient.kernel, ((edge, edge), (edge, edge), (0, 0), (0, 0)))
             return _plus(total, dx), gradient._replace(kernel=kernel)
         return _linear(operation, total, dz, _average_transposed), gradient
@@ -271,11 +274,10 @@ class _Edge:
         taps = jnp.where(self._is_a(THREE), 1.0, middle) * live
         return Values(values.kernel * taps, values.scale * live, values.bias * live)
 
-    def _middle(self, kernel, operation: int):
-        """The kernel of a convolution in the envelope's."""
-        side = SIDES[OPERATIONS[operation]]
-        edge = (self.side - side) // 2
-        return kernel[edge : edge + side, edge : edge + side]
+
+def _sides(operation: int) -> tuple[int, int]:
+    """The kernel sides of a convolution."""
+    return (SIDES[OPERATIONS[operation]],) * 2
 
 
 def _linear(operation: int, total, x, pool: Callable):

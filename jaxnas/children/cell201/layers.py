@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from jaxnas.children.cell201.architecture import EDGES, OPERATIONS, SIDES, STAGES, Cell, CellEnvelope, CellGenes
 from jaxnas.children.cell201.edges import Form, Values, cell, conv_norm
 from jaxnas.children.engines import Padded
+from jaxnas.children.engines.convolution import centre
 from jaxnas.children.layers import Statistics, Training, moved
 from jaxnas.rng import key_for
 
@@ -44,8 +45,7 @@ class Drawn:
 
     def block(self, stage: int, place: int, side: int, channels: int, filters: int) -> Float[Array, "K K C F"]:
         """Uniform in [-1, 1): the part of a layer's numbers that an envelope uses."""
-        edge = (3 - side) // 2
-        return self.blocks[self.rows[stage, place], edge : edge + side, edge : edge + side, :channels, :filters]
+        return centre(self.blocks[self.rows[stage, place]], (side, side, channels, filters))
 
     def kernel(self, stage: int, place: int, side: int, channels: int, filters: int) -> Float[Array, "K K C F"]:
         """Initial weights of a layer that all cells have."""
@@ -143,8 +143,7 @@ class Stage(nnx.Module):
             for number in range(self.cells if side else 0):
                 here = f"{name}.cell{number + 1}.edge{EDGES[e][0]}{EDGES[e][1]}"
                 found |= {part: np.asarray(value[...])[number] for part, value in edge.arrays(here).items()}
-                cut = slice((self.inside.sides[e] - side) // 2, (self.inside.sides[e] + side) // 2)
-                found[f"{here}.kernel"] = found[f"{here}.kernel"][cut, cut]
+                found[f"{here}.kernel"] = centre(found[f"{here}.kernel"], (side, side))
         return found
 
 

@@ -18,7 +18,7 @@ from jaxnas.children.chain import architecture as chain
 from jaxnas.children.chain.architecture import Chain, ChainEnvelope, ChainGenes, ConvLayer, LayerGenes
 from jaxnas.children.cost import Cost, more
 from jaxnas.children.engines import Branching, Engine, Padded
-from jaxnas.children.engines.convolution import reach
+from jaxnas.children.engines.convolution import centre
 from jaxnas.children.layers import BatchNorm, Statistics, Training
 from jaxnas.children.normalised import Normalised
 from jaxnas.rng import key_for
@@ -156,7 +156,7 @@ class ChainChildren:
         found = {}
         for i, (shape, (stage, row)) in enumerate(zip(shapes, places[: len(shapes)], strict=True), 1):
             kernel = stage.kernel[...][row]
-            found[f"layers.{i}.kernel"] = _middle(kernel, (*shape.kernel, shape.channels, shape.filters))
+            found[f"layers.{i}.kernel"] = centre(kernel, (*shape.kernel, shape.channels, shape.filters))
             for name in ("scale", "bias", "mean", "variance"):
                 found[f"layers.{i}.{name}"] = getattr(stage, name)[...][row, : shape.filters]
         found["classifier.kernel"] = network.dense[...][: shapes[-1].filters]
@@ -221,7 +221,7 @@ class ChainNet(nnx.Module):
             kernels = []
             for i in range(start, end):
                 g = genes.layers[i]
-                kernel = _middle(drawn[i], (*inside.layers[i].kernel, len(entering), inside.layers[i].filters))
+                kernel = centre(drawn[i], (*inside.layers[i].kernel, len(entering), inside.layers[i].filters))
                 kernels.append(kernel * g.spread * g.taps[:, :, None, None] * entering[:, None] * g.filters)
                 entering = jnp.asarray(g.filters)
             filters = jnp.stack([g.filters for g in genes.layers[start:end]])
@@ -254,9 +254,3 @@ class ChainNet(nnx.Module):
         widest = max(r.shape[-1] for r in rows)
         pad = lambda r: jnp.pad(r, [(0, 0)] * (r.ndim - 1) + [(0, widest - r.shape[-1])])
         return rows[0] if len(rows) == 1 else sum(pad(r) * exit[i] for i, r in enumerate(rows))
-
-
-def _middle(block, shape):
-    """The part of a full weight block that an envelope uses: the middle of the kernel, the leading channels."""
-    starts = [reach(block.shape[i])[0] - reach(shape[i])[0] for i in (0, 1)]
-    return block[starts[0] :, starts[1] :, :, :][: shape[0], : shape[1], : shape[2], : shape[3]]

@@ -10,7 +10,15 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxnas.children.layers import Statistics, Training, carried, norm_share
+from jaxnas.children.layers import (
+    Statistics,
+    Sums,
+    Training,
+    carried,
+    norm_gradient,
+    norm_share,
+    norm_sums,
+)
 from jaxnas.children.skip import tiles
 from jaxnas.children.skip.forward import Values, Walked, walk
 from jaxnas.children.skip.genes import AVERAGE, CONVOLUTION, TILE, SkipEnvelope, SkipGenes
@@ -81,7 +89,7 @@ def _activation(inside, epsilon, walked: Walked, values: Values, dsum, genes, tr
     layer = tiles.layer_of(genes, i)
     n_tiles, convolution = tiles.count(layer.size), layer.kind == CONVOLUTION
     mean, variance = (a[i] for a in walked.statistics)
-    slope, inverse = tiles.slope(layer, values.scale[i], variance, epsilon)
+    inverse = lax.rsqrt(variance + epsilon)
 
     def parts(t, dys):
         live, at = tiles.pixels(t, layer.size, n_tiles)[2][:, None, None], tiles.at(inside, genes, i + 1, t, n_tiles)
@@ -90,22 +98,21 @@ def _activation(inside, epsilon, walked: Walked, values: Values, dsum, genes, tr
 
     def add(t, totals):
         dz, centred, _ = parts(t, dys)
-        return totals[0] + dz.sum((0, 1)), totals[1] + (dz * centred).sum((0, 1)) * inverse
+        return jax.tree.map(jnp.add, totals, norm_sums(dz, centred, inverse))
 
     nothing = jnp.zeros(inside.channels)
-    bias, scale = tiles.turns(inside, "tiles", n_tiles, add, (nothing, nothing))
+    sums = tiles.turns(inside, "tiles", n_tiles, add, Sums(nothing, nothing))
     count = jnp.maximum(layer.size[0] * layer.size[1], 1) * dmaps.shape[1]
     share = norm_share(training, count)
-    share = 0.0 if share is None else jnp.where(layer.norm, share, 0.0)
 
     def write(t, dys):
         dz, centred, at = parts(t, dys)
         live = tiles.pixels(t, layer.size, n_tiles)[2][:, None, None]
-        dy = slope * (dz - share * (bias + centred * inverse * scale))
+        dy = jnp.where(layer.norm, norm_gradient(dz, centred, sums, values.scale[i], inverse, share), dz)
         return lax.dynamic_update_slice(dys, jnp.where(live, dy, 0), (at, 0, 0))
 
     dys = tiles.turns(inside, "tiles", n_tiles, write, dys)
-    return dys, jnp.where(layer.norm, scale, 0.0), jnp.where(convolution, bias, 0.0)
+    return dys, jnp.where(layer.norm, sums.scale, 0.0), jnp.where(convolution, sums.bias, 0.0)
 
 
 def _weights(inside, dtype, maps, dys, found, genes, i):

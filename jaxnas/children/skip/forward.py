@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnas.children.layers import Carried, Statistics, either
+from jaxnas.children.layers import Carried, Statistics, known
 from jaxnas.children.skip import tiles
 from jaxnas.children.skip.genes import AVERAGE, CONVOLUTION, IMAGE, TILE
 
@@ -107,9 +107,19 @@ def _pool(inside, maps, raw, genes, i):
 
 
 def _statistics(inside, raw, running: Statistics, genes, i, training: Carried) -> Statistics:
-    """What layer i is normalised by: of this batch, or the running ones; 0 and 1 where it is not normalised."""
+    """What layer i is normalised by ``[C]``: of this batch, or the running ones; 0 and 1 where it is not normalised."""
+    norm, value = genes.layers.norm[i], known(training)
+    used = jax.tree.map(lambda a: a[i], running)
+    if value is not False:
+        batch = _of_batch(inside, raw, genes, i, norm if value else norm & training)
+        used = batch if value else jax.tree.map(lambda new, old: jnp.where(training, new, old), batch, used)
+    return Statistics(jnp.where(norm, used.mean, 0.0), jnp.where(norm, used.variance, 1.0))
+
+
+def _of_batch(inside, raw, genes, i, wanted) -> Statistics:
+    """Mean and variance ``[C]`` of layer i's map before normalisation; no tile is read where they are not wanted."""
     layer = tiles.layer_of(genes, i)
-    n_tiles, nothing = jnp.where(layer.norm, tiles.count(layer.size), 0), jnp.zeros(inside.channels)
+    n_tiles, nothing = jnp.where(wanted, tiles.count(layer.size), 0), jnp.zeros(inside.channels)
     count = jnp.maximum(layer.size[0] * layer.size[1], 1) * raw.shape[1]
 
     def total(of):
@@ -120,12 +130,8 @@ def _statistics(inside, raw, running: Statistics, genes, i, training: Carried) -
 
         return tiles.turns(inside, "tiles", n_tiles, tile, nothing)
 
-    def batch():
-        mean = total(lambda y: y) / count
-        return Statistics(mean, total(lambda y: jnp.square(y - mean)) / count)
-
-    used = either(training, batch, lambda: Statistics(running.mean[i], running.variance[i]))
-    return Statistics(jnp.where(layer.norm, used.mean, 0.0), jnp.where(layer.norm, used.variance, 1.0))
+    mean = total(lambda y: y) / count
+    return Statistics(mean, total(lambda y: jnp.square(y - mean)) / count)
 
 
 def _activate(inside, epsilon, maps, raw, used: Statistics, values: Values, genes, i):

@@ -228,8 +228,7 @@ class SkipNet(nnx.Module):
         values = Values(self.blocks[...], self.scale[...], self.bias[...])
         running = Statistics(self.mean[...], self.variance[...])
         sums, used = network(self.inside, self.dtype, self.norm.epsilon, x, values, running, genes, training)
-        after = moved(running, used, training, self.norm.momentum)
-        own = lambda new, old: jnp.where(genes.layers.norm[:, None], new, old)
-        self.mean[...], self.variance[...] = jax.tree.map(own, after, running)
+        momentum = jnp.where(genes.layers.norm, self.norm.momentum, 1.0)[:, None]
+        self.mean[...], self.variance[...] = moved(running, used, training, momentum)
         features = sums * (genes.layers.read / genes.cells)[:, None, None]
         return jnp.einsum("lbc,lck->bk", features, self.dense[...]) + self.dense_bias[...]
