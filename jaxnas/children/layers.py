@@ -91,7 +91,9 @@ class Statistics(NamedTuple):
     variance: Array
 
 
-def moved(running: Statistics, used: Statistics, training: Training, momentum: float | Float[Array, "..."]) -> Statistics:
+def moved(
+    running: Statistics, used: Statistics, training: Training, momentum: float | Float[Array, "..."]
+) -> Statistics:
     """The running statistics after a batch: in training ``momentum`` of them, and the rest of those used."""
     if known(training) is False:
         return running
@@ -139,7 +141,7 @@ def norm_gradient(
     return slope * dz - slope * sums.bias * share - centred * (slope * inverse * sums.scale * share)
 
 
-def norm_share(training: Training | Carried, count: int | Float[Array, ""]) -> Float[Array, ""] | float | None:
+def norm_share(training: Training | Carried, count: int | Array) -> Float[Array, ""] | float | None:
     """``share`` of `norm_gradient` for statistics over ``count`` cells of a channel."""
     value = known(training)
     return training / count if value is None else 1 / count if value else None

@@ -198,7 +198,7 @@ class RecurrentNet(nnx.Module):
         self.embedding = uniform("embedding", spec.hidden if spec.tied else 1, spec.classes, spec.hidden)
         self.input = uniform("input", spec.hidden, *products)
         self.recurrent = uniform("recurrent", spec.hidden, *products)
-        self.bias = None  # a tree has none
+        self.bias = nnx.data(None)  # a tree has none
         if isinstance(inside, CellEnvelope) and isinstance(inside.cell, Standard):
             bias = jnp.zeros((spec.layers, inside.gates * spec.hidden))
             forget = slice(spec.hidden, 2 * spec.hidden)  # open at first (Jozefowicz et al., 2015)

@@ -74,8 +74,20 @@ _network.defvjp(_forward, _backward)
 
 
 def _layer(inside, dtype, epsilon, walked, values, dsums, genes, training, i, dmaps, dys, found):
-    """Gradients of layer i. Heaps: ``dmaps`` of maps, complete for this layer; ``dys`` of what precedes activation,
-    which take the place of what preceded it.
+    """Gradients of layer i.
+
+    Args:
+        walked: the forward pass.
+        values: parameters.
+        dsums: gradient of the sums over all maps, ``[L, B, C]``.
+        i: the layer; all that read it have been here.
+        dmaps: gradient of the maps ``[M, B, C]``, complete for this layer.
+        dys: ``[M, B, C]``: of later layers the gradient of what precedes normalisation, of this one and earlier ones
+            what preceded it.
+        found: gradients of the values.
+
+    Returns:
+        dmaps with what this layer adds to the maps it reads, dys and found with this layer's.
     """
     dys, scale, bias = _activation(inside, epsilon, walked, values, dsums[i], genes, training, i, dmaps, dys)
     blocks = _weights(inside, dtype, walked.maps, dys, found.blocks, genes, i)
@@ -85,7 +97,9 @@ def _layer(inside, dtype, epsilon, walked, values, dsums, genes, training, i, dm
 
 
 def _activation(inside, epsilon, walked: Walked, values: Values, dsum, genes, training, i, dmaps, dys):
-    """Through ReLU and batch normalisation, into ``dys``; also the gradients of scale and bias ``[C]``."""
+    """Through ReLU and batch normalisation of layer i, from ``dmaps`` into ``dys`` (both ``[M, B, C]``); also the
+    gradients of its scale and bias ``[C]``. ``dsum``: gradient of the sum over its map, ``[B, C]``.
+    """
     layer = tiles.layer_of(genes, i)
     n_tiles, convolution = tiles.count(layer.size), layer.kind == CONVOLUTION
     mean, variance = (a[i] for a in walked.statistics)
@@ -116,7 +130,7 @@ def _activation(inside, epsilon, walked: Walked, values: Values, dsum, genes, tr
 
 
 def _weights(inside, dtype, maps, dys, found, genes, i):
-    """The gradient of layer i's blocks, added to ``found`` ``[N, C, C]``."""
+    """The gradient of layer i's blocks, added to ``found`` ``[N, C, C]``, from ``maps`` and ``dys`` ``[M, B, C]``."""
     layer = tiles.layer_of(genes, i)
     n_tiles = jnp.where(layer.kind == CONVOLUTION, tiles.count(layer.size), 0)
 
@@ -149,7 +163,8 @@ def _weights(inside, dtype, maps, dys, found, genes, i):
 
 
 def _inputs(inside, dtype, dmaps, dys, blocks, genes, i):
-    """The gradient of the maps that layer i convolves, added to ``dmaps``.
+    """The gradient of the maps that layer i convolves, added to ``dmaps``, from ``dys`` (both ``[M, B, C]``) and
+    ``blocks`` ``[N, C, C]``.
 
     With a stride, the pixels of a map fall into phases that meet different taps of the kernel: the blocks of a layer
     that meet one phase of one map are a run.
@@ -187,8 +202,8 @@ def _inputs(inside, dtype, dmaps, dys, blocks, genes, i):
 
 
 def _pooling(inside, walked: Walked, dmaps, dys, genes, i):
-    """The gradient of the map that layer i pools, added to ``dmaps``: to the first of the greatest cells of each
-    window, or in equal parts to all.
+    """The gradient of the map that layer i pools, added to ``dmaps``, from ``dys`` (both ``[M, B, C]``): to the first
+    of the greatest cells of each window, or in equal parts to all.
     """
     layer = tiles.layer_of(genes, i)
     wanted = (layer.kind > CONVOLUTION) & (layer.source > 0)  # the image has no gradient
@@ -203,7 +218,7 @@ def _pooling(inside, walked: Walked, dmaps, dys, genes, i):
             dmaps, free = carry
             rows, live = met(k)
             live = live & (k < taps)
-            largest = lambda: live & free & (jnp.take(walked.maps, rows, axis=0, mode="clip") == z)
+            largest = lambda: live & free & (tiles.gather(walked.maps, rows) == z)
             hit = lax.cond(layer.kind == AVERAGE, lambda: jnp.broadcast_to(live, dz.shape), largest)
             part = jnp.where(hit, jnp.where(layer.kind == AVERAGE, dz / cells, dz), 0)
             at = jnp.where(live[:, 0, 0], rows, inside.pixels + jnp.arange(TILE))
