@@ -6,12 +6,14 @@ stays zero. A kernel lies in the middle of its padded block. How a convolution r
 Letters: B batch, H W height and width of the map, F filters.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
@@ -22,6 +24,44 @@ class BatchNorm:
 
     momentum: float = 0.9
     epsilon: float = 1e-5
+
+
+Training = bool | Bool[Array, ""]
+"""Whether a network trains or scores. Of a Python bool nothing is traced for the other case; with a traced one a single
+program serves both, which compiles faster.
+"""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Known:
+    """A Python bool that a `jax.custom_vjp` takes without tracing it."""
+
+    value: bool
+
+
+Carried = Known | Bool[Array, ""]
+
+
+def carried(training: Training) -> Carried:
+    """``training`` as an argument of a `jax.custom_vjp`; `known`, `either` and others read it inside."""
+    value = known(training)
+    return jnp.asarray(training) if value is None else Known(value)
+
+
+def known(training: Training | Carried) -> bool | None:
+    """The value of a Python bool; None of a traced one."""
+    if isinstance(training, Known):
+        return training.value
+    return bool(training) if isinstance(training, bool | np.bool_) else None
+
+
+def either(training: Training | Carried, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
+    """What ``yes`` gives in training and ``no`` in scoring, by `lax.cond` where ``training`` is traced."""
+    value = known(training)
+    if value is None:
+        return lax.cond(training, yes, no)
+    return yes() if value else no()
 
 
 def stride_over(y: Float[Array, "B H W F"], step: Int[Array, "2"]) -> Float[Array, "B H W F"]:
@@ -51,6 +91,62 @@ class Statistics(NamedTuple):
     variance: Array
 
 
+def moved(
+    running: Statistics, used: Statistics, training: Training, momentum: float | Float[Array, "..."]
+) -> Statistics:
+    """The running statistics after a batch: in training ``momentum`` of them, and the rest of those used."""
+    if known(training) is False:
+        return running
+    keep = jnp.float32(momentum) if known(training) else jnp.where(training, momentum, 1.0)
+    return jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, running, used)
+
+
+class Sums(NamedTuple):
+    """The gradients of batch normalisation's bias and scale, ``[F]``, summed over all that was normalised."""
+
+    bias: Array
+    scale: Array
+
+
+def norm_sums(dz: Float[Array, "... F"], centred: Float[Array, "... F"], inverse: Float[Array, " F"]) -> Sums:
+    """From the gradient of what batch normalisation gave, y less its mean, and the inverse deviation."""
+    axes = tuple(range(dz.ndim - 1))
+    return Sums(dz.sum(axes), (dz * centred).sum(axes) * inverse)
+
+
+def norm_gradient(
+    dz: Float[Array, "... F"],
+    centred: Float[Array, "... F"],
+    sums: Sums,
+    scale: Float[Array, " F"],
+    inverse: Float[Array, " F"],
+    share: Float[Array, ""] | float | None,
+) -> Float[Array, "... F"]:
+    """The gradient of what batch normalisation was given.
+
+    Args:
+        dz: the gradient of what it gave.
+        centred: what it was given, less the mean.
+        sums: `norm_sums` of all of dz.
+        scale: what it multiplied by.
+        inverse: 1 / deviation.
+        share: 1 / how many cells of a channel the statistics were taken over; 0 or None: running ones were used.
+
+    References:
+        Ioffe & Szegedy, Batch Normalization, 2015, section 3 (https://arxiv.org/abs/1502.03167).
+    """
+    slope = scale * inverse
+    if share is None:
+        return slope * dz
+    return slope * dz - slope * sums.bias * share - centred * (slope * inverse * sums.scale * share)
+
+
+def norm_share(training: Training | Carried, count: int | Array) -> Float[Array, ""] | float | None:
+    """``share`` of `norm_gradient` for statistics over ``count`` cells of a channel."""
+    value = known(training)
+    return training / count if value is None else 1 / count if value else None
+
+
 class _Pooled(NamedTuple):
     """The largest normalised cell of each window before it was normalised, ``[B, H2, W2, F]``; which of the window's
     cells it is, counted row by row (None without pooling); and 1 where the window is live (None: everywhere).
@@ -66,7 +162,7 @@ def normalise(
     scale: Float[Array, " F"],
     bias: Float[Array, " F"],
     running: Statistics,
-    training: bool | Bool[Array, ""],
+    training: Training,
     live: Float[Array, "H W 1"] | None = None,
     pool: int = 1,
     epsilon: float = 1e-5,
@@ -89,7 +185,7 @@ def normalise(
         The result, zero outside the live part, and the statistics used (constants to differentiation).
     """
     y, live = _whole_windows(y, live, pool)
-    return _normalise(y, scale, bias, running, jnp.asarray(training), live, pool, epsilon)
+    return _normalise(y, scale, bias, running, carried(training), live, pool, epsilon)
 
 
 def _whole_windows(y, live, pool: int):
@@ -108,7 +204,7 @@ def _normalise(y, scale, bias, running, training, live, pool, epsilon):
 
 
 def _forward(y, scale, bias, running, training, live, pool, epsilon):
-    statistics = lax.cond(training, lambda: batch_statistics(y, live), lambda: running)
+    statistics = either(training, lambda: batch_statistics(y, live), lambda: running)
     slope = scale * lax.rsqrt(statistics.variance + epsilon)
     pooled = _choose(y, slope, live, pool)
     z = jax.nn.relu((pooled.values - statistics.mean) * slope + bias)
@@ -117,22 +213,19 @@ def _forward(y, scale, bias, running, training, live, pool, epsilon):
 
 
 def _backward(pool, epsilon, residuals, cotangents):
-    """Ioffe & Szegedy, Batch Normalization, 2015, section 3 (https://arxiv.org/abs/1502.03167)."""
     y, scale, training, live, (mean, variance), z, pooled = residuals
-    dz = jnp.where(z > 0, cotangents[0], 0)
-    inverse = lax.rsqrt(variance + epsilon)
-    bias_gradient, scale_gradient = dz.sum((0, 1, 2)), (dz * (pooled.values - mean)).sum((0, 1, 2)) * inverse
-    slope, share = scale * inverse, training / _count(y, live)
-    level, tilt = slope * bias_gradient * share, slope * inverse * scale_gradient * share
+    dz, inverse = jnp.where(z > 0, cotangents[0], 0), lax.rsqrt(variance + epsilon)
+    sums = norm_sums(dz, pooled.values - mean, inverse)
+    share = norm_share(training, _count(y, live))
+    before = lambda dz, y: norm_gradient(dz, y - mean, sums, scale, inverse, share)
     if pooled.cell is None:
-        dy = slope * dz - level - (y - mean) * tilt
+        dy = before(dz, y)
     else:
-        cells = _by_window(y, pool)
         here = (jnp.arange(pool)[:, None] * pool + jnp.arange(pool)).astype(jnp.int16)[:, None, :, None]
         spread = lambda a: a[:, :, None, :, None]
         chosen = jnp.where(spread(pooled.cell) == here, spread(dz), 0)
-        dy = (slope * chosen - level - (cells - mean) * tilt).reshape(y.shape)
-    return dy if live is None else dy * live, scale_gradient, bias_gradient, None, None, None
+        dy = before(chosen, _by_window(y, pool)).reshape(y.shape)
+    return dy if live is None else dy * live, sums.scale, sums.bias, None, None, None
 
 
 _normalise.defvjp(_forward, _backward)

@@ -17,13 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxnas.children import layers as masked
 from jaxnas.children.cell201.architecture import EDGES, OPERATIONS, SIDES, CellEnvelope
 from jaxnas.children.engines import convolution
-from jaxnas.children.engines.convolution import around, correlate
-from jaxnas.children.layers import Statistics
+from jaxnas.children.engines.convolution import around, begin, centre, correlate
+from jaxnas.children.layers import Carried, Statistics, Training, carried, either
 
 NONE, SKIP, ONE, THREE, POOL = range(len(OPERATIONS))
 
@@ -57,19 +57,23 @@ class Form:
     plain: bool = False
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
 def conv_norm(
-    form: Form, x: Float[Array, "B H W C"], values: Values, running: Statistics, training
+    form: Form, x: Float[Array, "B H W C"], values: Values, running: Statistics, training: Training
 ) -> tuple[Float[Array, "B H2 W2 F"], Statistics]:
     """ReLU, convolution without bias, batch normalisation; and the statistics used, constants to differentiation."""
+    return _differentiable(form, x, values, running, carried(training))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _differentiable(form, x, values, running, training):
     z, _, used = _conv_norm(form, x, values, running, training)
     return z, used
 
 
-def _conv_norm(form: Form, x, values: Values, running: Statistics, training):
+def _conv_norm(form: Form, x, values: Values, running: Statistics, training: Carried):
     """Also what the convolution gave."""
     y = _convolve(form, x, values.kernel)
-    used = lax.cond(training, lambda: masked.batch_statistics(y), lambda: running)
+    used = either(training, lambda: masked.batch_statistics(y), lambda: running)
     slope = values.scale * lax.rsqrt(used.variance + form.epsilon)
     return (y - used.mean) * slope + values.bias, y, used
 
@@ -83,7 +87,7 @@ def _conv_norm_backward(form, residuals, cotangents):
     return *_gradients(form, cotangents[0], *residuals), None, None
 
 
-conv_norm.defvjp(_conv_norm_forward, _conv_norm_backward)
+_differentiable.defvjp(_conv_norm_forward, _conv_norm_backward)
 
 
 def _convolve(form: Form, x, kernel):
@@ -97,19 +101,23 @@ def _operand(form: Form, x):
     return (x if form.image else jax.nn.relu(x)).astype(form.dtype)
 
 
-def _gradients(form: Form, dz, x, y, used: Statistics, values: Values, training):
-    """Of `conv_norm` with respect to x and values.
-
-    Ioffe & Szegedy, Batch Normalization, 2015, section 3 (https://arxiv.org/abs/1502.03167).
-    """
-    inverse = lax.rsqrt(used.variance + form.epsilon)
-    normal = (y - used.mean) * inverse
-    bias, scale = dz.sum((0, 1, 2)), (dz * normal).sum((0, 1, 2))
-    share = training / (y.size // y.shape[-1])
-    dy = (values.scale * inverse * (dz - share * (bias + normal * scale))).astype(form.dtype)
+def _gradients(
+    form: Form,
+    dz: Float[Array, "B H2 W2 F"],
+    x: Float[Array, "B H W C"],
+    y: Float[Array, "B H2 W2 F"],
+    used: Statistics,
+    values: Values,
+    training: Carried,
+) -> tuple[Float[Array, "B H W C"], Values]:
+    """Of `conv_norm` with respect to x and values, from that of its result; y is what the convolution gave."""
+    inverse, centred = lax.rsqrt(used.variance + form.epsilon), y - used.mean
+    sums = masked.norm_sums(dz, centred, inverse)
+    share = masked.norm_share(training, y.size // y.shape[-1])
+    dy = masked.norm_gradient(dz, centred, sums, values.scale, inverse, share).astype(form.dtype)
     dx, kernel = _convolution_gradients(form, _operand(form, x), values.kernel.astype(form.dtype), dy)
     dx = jnp.zeros(x.shape) if form.image else jnp.where(x > 0, dx, 0)
-    return dx, Values(kernel, scale, bias)
+    return dx, Values(kernel, sums.scale, sums.bias)
 
 
 def _convolution_gradients(form: Form, x, w, dy):
@@ -149,15 +157,14 @@ def _cells(x) -> np.ndarray:
     return np.outer(rows, columns)[:, :, None].astype(np.float32)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def cell(
     inside: CellEnvelope,
     form: Form,
     x: Float[Array, "B H W C"],
     values: Sequence[Values | None],
     running: Sequence[Statistics | None],
-    operations,
-    training,
+    operations: Int[Array, "6"],
+    training: Training,
 ) -> tuple[Float[Array, "B H W C"], Sequence[Statistics | None]]:
     """One cell: each node is the sum of what its edges bring, the last one is the result.
 
@@ -167,14 +174,18 @@ def cell(
         x: what enters the cell.
         values: parameters by edge, as large as the edge's largest convolution; None where it can be none.
         running: statistics by edge, likewise.
-        operations: int32 ``[6]``, places in `OPERATIONS`: the child's own.
-        training: bool ``[]``: normalise by the statistics of this batch.
+        operations: places in `OPERATIONS`: the child's own.
+        training: normalise by the statistics of this batch.
 
     Returns:
         The last node, and the statistics used.
     """
-    (out, used), _ = _cell_forward(inside, form, x, values, running, operations, training)
-    return out, used
+    return _cell(inside, form, x, values, running, operations, carried(training))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _cell(inside, form, x, values, running, operations, training):
+    return _cell_forward(inside, form, x, values, running, operations, training)[0]
 
 
 def _cell_forward(inside, form, x, values, running, operations, training):
@@ -196,13 +207,13 @@ def _cell_backward(inside, form, residuals, cotangents):
     return dnodes[0], gradients, None, None, None
 
 
-cell.defvjp(_cell_forward, _cell_backward)
+_cell.defvjp(_cell_forward, _cell_backward)
 
 
 class _Edge:
     """An edge of a cell, whose operation is known at run time alone where the envelope leaves several."""
 
-    def __init__(self, inside: CellEnvelope, form: Form, number: int, operation, training):
+    def __init__(self, inside: CellEnvelope, form: Form, number: int, operation, training: Carried):
         self.form, self.operation, self.training = form, operation, training
         self.known = tuple(OPERATIONS.index(name) for name in inside.operations[number])
         self.side = inside.sides[number]
@@ -229,7 +240,7 @@ class _Edge:
 
     def _one_forward(self, operation: int, total, x, values, running):
         if operation in (ONE, THREE):
-            own = values._replace(kernel=self._middle(values.kernel, operation))
+            own = values._replace(kernel=centre(values.kernel, _sides(operation)))
             z, _, used = _conv_norm(self.form, x, own, running, self.training)
             return _plus(total, z), used
         return _linear(operation, total, x, average), running
@@ -237,9 +248,9 @@ class _Edge:
     def _one_backward(self, operation: int, total, dz, x, used, values):
         gradient = None if values is None else jax.tree.map(jnp.zeros_like, values)
         if operation in (ONE, THREE):
-            own = values._replace(kernel=self._middle(values.kernel, operation))
+            own = values._replace(kernel=centre(values.kernel, _sides(operation)))
             dx, gradient = _gradients(self.form, dz, x, _convolve(self.form, x, own.kernel), used, own, self.training)
-            edge = (self.side - gradient.kernel.shape[0]) // 2
+            edge = begin(self.side, _sides(operation)[0])
             kernel = jnp.pad(gradient.kernel, ((edge, edge), (edge, edge), (0, 0), (0, 0)))
             return _plus(total, dx), gradient._replace(kernel=kernel)
         return _linear(operation, total, dz, _average_transposed), gradient
@@ -278,11 +289,10 @@ class _Edge:
         taps = jnp.where(self._is_a(THREE), 1.0, middle) * live
         return Values(values.kernel * taps, values.scale * live, values.bias * live)
 
-    def _middle(self, kernel, operation: int):
-        """The kernel of a convolution in the envelope's."""
-        side = SIDES[OPERATIONS[operation]]
-        edge = (self.side - side) // 2
-        return kernel[edge : edge + side, edge : edge + side]
+
+def _sides(operation: int) -> tuple[int, int]:
+    """The kernel sides of a convolution."""
+    return (SIDES[OPERATIONS[operation]],) * 2
 
 
 def _linear(operation: int, total, x, pool: Callable):

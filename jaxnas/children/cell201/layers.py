@@ -15,7 +15,8 @@ from jaxtyping import Array, Float
 from jaxnas.children.cell201.architecture import EDGES, OPERATIONS, SIDES, STAGES, Cell, CellEnvelope, CellGenes
 from jaxnas.children.cell201.edges import Form, Values, cell, conv_norm
 from jaxnas.children.engines import Padded
-from jaxnas.children.layers import Statistics
+from jaxnas.children.engines.convolution import centre
+from jaxnas.children.layers import Statistics, Training, moved
 from jaxnas.numerics import factors
 from jaxnas.rng import key_for
 
@@ -47,8 +48,7 @@ class Drawn:
 
     def block(self, stage: int, place: int, side: int, channels: int, filters: int) -> Float[Array, "K K C F"]:
         """Uniform in [-1, 1): the part of a layer's numbers that an envelope uses."""
-        edge = (3 - side) // 2
-        return self.blocks[self.rows[stage, place], edge : edge + side, edge : edge + side, :channels, :filters]
+        return centre(self.blocks[self.rows[stage, place]], (side, side, channels, filters))
 
     def kernel(self, stage: int, place: int, side: int, channels: int, filters: int) -> Float[Array, "K K C F"]:
         """Initial weights of a layer that all cells have."""
@@ -63,7 +63,7 @@ class ConvNorm(nnx.Module):
         shape = (*kernel.shape[:-4], kernel.shape[-1])
         self.scale, self.bias = nnx.Param(jnp.ones(shape)), nnx.Param(jnp.zeros(shape))
         self.mean, self.variance = nnx.BatchStat(jnp.zeros(shape)), nnx.BatchStat(jnp.ones(shape))
-        self.keep = spec.norm.momentum
+        self.momentum = spec.norm.momentum
 
     @property
     def values(self) -> Values:
@@ -73,16 +73,15 @@ class ConvNorm(nnx.Module):
     def running(self) -> Statistics:
         return Statistics(self.mean[...], self.variance[...])
 
-    def move(self, used: Statistics, training) -> None:
-        """The running statistics, towards those of a batch."""
-        keep = jnp.where(training, self.keep, 1.0)
-        self.mean[...], self.variance[...] = jax.tree.map(lambda a, b: keep * a + (1 - keep) * b, self.running, used)
+    def move(self, used: Statistics, training: Training) -> None:
+        """The running statistics, in training towards those of a batch."""
+        self.mean[...], self.variance[...] = moved(self.running, used, training, self.momentum)
 
     def arrays(self, name: str) -> dict[str, nnx.Variable]:
         """Parameters and statistics by name."""
         return {f"{name}.{part}": getattr(self, part) for part in ("kernel", "scale", "bias", "mean", "variance")}
 
-    def __call__(self, form: Form, x: Float[Array, "B H W C"], training) -> Float[Array, "B H2 W2 F"]:
+    def __call__(self, form: Form, x: Float[Array, "B H W C"], training: Training) -> Float[Array, "B H2 W2 F"]:
         z, used = conv_norm(form, x, self.values, self.running, training)
         self.move(used, training)
         return z
@@ -100,7 +99,7 @@ class Reduction(nnx.Module):
         self.shortcut = nnx.Param(drawn.kernel(number, 2, 1, channels, filters))
         self.forms = form_of(inside, spec, 2), form_of(inside, spec)
 
-    def __call__(self, x: Float[Array, "B H W C"], training) -> Float[Array, "B H/2 W/2 F"]:
+    def __call__(self, x: Float[Array, "B H W C"], training: Training) -> Float[Array, "B H/2 W/2 F"]:
         b, h, w, c = x.shape
         pooled = x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
         form = self.forms[1]
@@ -127,7 +126,7 @@ class Stage(nnx.Module):
             edge.scale[...] *= jnp.where(genes.spread[e] == 0, 0.0, 1.0)
             self.edges.append(edge)
 
-    def __call__(self, x: Float[Array, "B H W C"], genes: CellGenes, training) -> Float[Array, "B H W C"]:
+    def __call__(self, x: Float[Array, "B H W C"], genes: CellGenes, training: Training) -> Float[Array, "B H W C"]:
         def by_edge(parts):
             found = dict(zip(self.numbers, parts, strict=True))
             return [found.get(e) for e in range(len(EDGES))]
@@ -149,8 +148,7 @@ class Stage(nnx.Module):
             for number in range(self.cells if side else 0):
                 here = f"{name}.cell{number + 1}.edge{EDGES[e][0]}{EDGES[e][1]}"
                 found |= {part: np.asarray(value[...])[number] for part, value in edge.arrays(here).items()}
-                cut = slice((self.inside.sides[e] - side) // 2, (self.inside.sides[e] + side) // 2)
-                found[f"{here}.kernel"] = found[f"{here}.kernel"][cut, cut]
+                found[f"{here}.kernel"] = centre(found[f"{here}.kernel"], (side, side))
         return found
 
 

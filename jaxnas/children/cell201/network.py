@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from jaxnas.children import Network, Work
 from jaxnas.children import layers as masked
@@ -33,7 +33,7 @@ from jaxnas.children.cell201.architecture import (
 from jaxnas.children.cell201.layers import ConvNorm, Drawn, Reduction, Stage, form_of
 from jaxnas.children.cost import more
 from jaxnas.children.engines import Branching, Engine, Padded, Ragged, convolution
-from jaxnas.children.layers import BatchNorm, Statistics
+from jaxnas.children.layers import BatchNorm, Statistics, Training
 from jaxnas.children.normalised import Normalised
 from jaxnas.rng import key_for
 
@@ -186,15 +186,14 @@ class CellNet(Network):
         self.stem_form, self.norm = form_of(inside, spec, image=True), spec.norm
 
     def __call__(
-        self, x: Float[Array, "B H W C"], genes: CellGenes, training: bool | Bool[Array, ""], carry=(), key=None
+        self, x: Float[Array, "B H W C"], genes: CellGenes, training: Training, carry=(), key=None
     ) -> tuple[Float[Array, "B L"], tuple]:
         """Logits; nothing is remembered. In training, batch statistics normalise and the running ones move."""
-        genes, training = jax.tree.map(jnp.asarray, genes), jnp.asarray(training)
+        genes = jax.tree.map(jnp.asarray, genes)
         x = self.stages[0](self.stem(self.stem_form, x, training), genes, training)
         for reduction, stage in zip(self.reductions, self.stages[1:], strict=True):
             x = stage(reduction(x, training), genes, training)
         running = Statistics(self.mean[...], self.variance[...])
         x, used = masked.normalise(x, self.scale[...], self.bias[...], running, training, epsilon=self.norm.epsilon)
-        keep = jnp.where(training, self.norm.momentum, 1.0)
-        self.mean[...], self.variance[...] = jax.tree.map(lambda a, b: keep * a + (1 - keep) * b, running, used)
+        self.mean[...], self.variance[...] = masked.moved(running, used, training, self.norm.momentum)
         return x.mean((1, 2)) @ self.dense[...] + self.dense_bias[...], carry

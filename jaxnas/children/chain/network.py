@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from jaxnas.children import Network, Work
 from jaxnas.children import layers as masked
@@ -19,8 +19,8 @@ from jaxnas.children.chain import architecture as chain
 from jaxnas.children.chain.architecture import Chain, ChainEnvelope, ChainGenes, ConvLayer, LayerGenes
 from jaxnas.children.cost import more
 from jaxnas.children.engines import Branching, Engine, Padded, Ragged, classes
-from jaxnas.children.engines.convolution import reach
-from jaxnas.children.layers import BatchNorm, Statistics
+from jaxnas.children.engines.convolution import centre
+from jaxnas.children.layers import BatchNorm, Statistics, Training
 from jaxnas.children.normalised import Normalised
 from jaxnas.numerics import factors
 from jaxnas.rng import key_for
@@ -132,7 +132,7 @@ class ChainChildren:
         found = {}
         for i, (shape, (stage, row)) in enumerate(zip(shapes, places[: len(shapes)], strict=True), 1):
             kernel = stage.kernel[...][row]
-            found[f"layers.{i}.kernel"] = _middle(kernel, (*shape.kernel, shape.channels, shape.filters))
+            found[f"layers.{i}.kernel"] = centre(kernel, (*shape.kernel, shape.channels, shape.filters))
             for name in ("scale", "bias", "mean", "variance"):
                 found[f"layers.{i}.{name}"] = getattr(stage, name)[...][row, : shape.filters]
         found["classifier.kernel"] = network.dense[...][: shapes[-1].filters]
@@ -153,7 +153,7 @@ class Stage(nnx.Module):
         self.first, self.inside, self.norm, self.dtype = first, inside, spec.norm, factors(spec.dtype)
 
     def __call__(
-        self, x: Float[Array, "B H W C"], layer: ConvLayer, genes: Sequence[LayerGenes], training, exits: bool
+        self, x: Float[Array, "B H W C"], layer: ConvLayer, genes: Sequence[LayerGenes], training: Training, exits: bool
     ) -> tuple[Float[Array, "B H2 W2 F"], list[Float[Array, "B F"] | None]]:
         """The last layer's map, and (where asked for) the mean of each layer's map."""
         values = (self.kernel[...], self.scale[...], self.bias[...], Statistics(self.mean[...], self.variance[...]))
@@ -175,10 +175,9 @@ class Stage(nnx.Module):
             x = masked.stride_over(x, genes.step)
             live = masked.pixels(genes.size[0], x.shape[1:3])
         scale, bias = scale * genes.filters, bias * genes.filters
-        x, batch = masked.normalise(x, scale, bias, running, training, live, layer.pool, self.norm.epsilon)
-        keep = jnp.where(training, self.norm.momentum, 1.0)
-        moved = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, running, batch)
-        return x, (moved, self._mean(x, genes) if exits else None)
+        x, used = masked.normalise(x, scale, bias, running, training, live, layer.pool, self.norm.epsilon)
+        statistics = masked.moved(running, used, training, self.norm.momentum)
+        return x, (statistics, self._mean(x, genes) if exits else None)
 
     def _mean(self, x, genes: LayerGenes):
         live = masked.pixels(genes.size[1], x.shape[1:3]) if self.inside.maps_differ else None
@@ -200,7 +199,7 @@ class ChainNet(Network):
             kernels = []
             for i in range(start, end):
                 g = genes.layers[i]
-                kernel = _middle(drawn[i], (*inside.layers[i].kernel, len(entering), inside.layers[i].filters))
+                kernel = centre(drawn[i], (*inside.layers[i].kernel, len(entering), inside.layers[i].filters))
                 kernels.append(kernel * g.spread * g.taps[:, :, None, None] * entering[:, None] * g.filters)
                 entering = jnp.asarray(g.filters)
             filters = jnp.stack([g.filters for g in genes.layers[start:end]])
@@ -212,7 +211,7 @@ class ChainNet(Network):
         self.dense_bias = nnx.Param(jnp.zeros(spec.classes))
 
     def __call__(
-        self, x: Float[Array, "B H W C"], genes: ChainGenes, training: bool | Bool[Array, ""], carry=(), key=None
+        self, x: Float[Array, "B H W C"], genes: ChainGenes, training: Training, carry=(), key=None
     ) -> tuple[Float[Array, "B K"], tuple]:
         """Logits; nothing is remembered. In training, batch statistics normalise and the running ones move."""
         features, end = [], 0
@@ -233,9 +232,3 @@ class ChainNet(Network):
         widest = max(r.shape[-1] for r in rows)
         pad = lambda r: jnp.pad(r, [(0, 0)] * (r.ndim - 1) + [(0, widest - r.shape[-1])])
         return rows[0] if len(rows) == 1 else sum(pad(r) * exit[i] for i, r in enumerate(rows))
-
-
-def _middle(block, shape):
-    """The part of a full weight block that an envelope uses: the middle of the kernel, the leading channels."""
-    starts = [reach(block.shape[i])[0] - reach(shape[i])[0] for i in (0, 1)]
-    return block[starts[0] :, starts[1] :, :, :][: shape[0], : shape[1], : shape[2], : shape[3]]

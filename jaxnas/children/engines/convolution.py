@@ -6,6 +6,7 @@ never asked for it, because a program may be compiled for a device that is not h
 Letters: B batch, H W height and width of the map, C channels in, F filters, KH KW kernel height and width.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 import jax.numpy as jnp
@@ -22,6 +23,23 @@ BANDED_WIDTH = 32
 def reach(side: int) -> tuple[int, int]:
     """How many cells a kernel side covers before and after its middle: (1, 1) for 3, (0, 1) for 2."""
     return (side - 1) // 2, side // 2
+
+
+def begin(padded: int, side: int) -> int:
+    """Where a kernel side begins in a padded one, in whose middle it lies."""
+    return reach(padded)[0] - reach(side)[0]
+
+
+def centre(w: Float[Array, "KH KW C F"], shape: Sequence[int], turned: bool = False) -> Float[Array, "KH2 KW2 C2 F2"]:
+    """The part of a padded kernel that one of ``shape`` fills: (height, width) or all four sides.
+
+    It is the middle of the rows and columns, and the leading channels and filters. Where w was
+    `flipped`, ``turned`` says so.
+    """
+    starts = [begin(w.shape[i], shape[i]) for i in (0, 1)]
+    if turned:
+        starts = [w.shape[i] - starts[i] - shape[i] for i in (0, 1)]
+    return w[tuple(slice(start, start + side) for start, side in zip((*starts, 0, 0), shape, strict=False))]
 
 
 def around(kernel: tuple[int, int]) -> Pads:

@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 
 from jaxnas.children.engines import convolution
-from jaxnas.children.engines.convolution import around, correlate, reach
+from jaxnas.children.engines.convolution import around, begin, centre, correlate
 from jaxnas.children.engines.engine import Sides
 
 
@@ -51,7 +51,7 @@ def conv(x, w, branch, stride, table, dtype, first, platform, plain=False):
 
     def run(pair, kernel):
         operand, own = x[..., : pair[0]], w[:, :, : pair[0], : pair[1]]
-        exact = lambda k: correlate(operand, _middle(own, k), stride, around(k), platform)
+        exact = lambda k: correlate(operand, centre(own, k), stride, around(k), platform)
         return _widen(lax.switch(kernel, [partial(exact, k) for k in table.kernels]), w.shape[3])
 
     return _switch(branch, table, run)
@@ -85,8 +85,7 @@ def _input_gradient(dy, w, branch, table: Table, platform: str):
 
     def run(pair, kernel):
         operand, own = dy[..., : pair[1]], turned[:, :, : pair[1], : pair[0]]
-        turned_middle = lambda k: _middle(own, k, mirrored=True)
-        exact = lambda k: correlate(operand, turned_middle(k), (1, 1), convolution.mirrored(k), platform)
+        exact = lambda k: correlate(operand, centre(own, k, turned=True), (1, 1), convolution.mirrored(k), platform)
         return _widen(lax.switch(kernel, [partial(exact, k) for k in table.kernels]), w.shape[2])
 
     return _switch(branch, table, run)
@@ -96,13 +95,13 @@ def _weight_gradient(x, dy, shape, branch, table: Table):
     """A branch for each kernel width; the kernel's rows are a loop of so many turns."""
     widths = sorted({k[1] for k in table.kernels})
     width_of = np.array([widths.index(k[1]) for k in table.kernels], np.int32)
-    rows_of = np.array([(_first(shape[0], k[0]), k[0]) for k in table.kernels], np.int32)
+    rows_of = np.array([(begin(shape[0], k[0]), k[0]) for k in table.kernels], np.int32)
 
     def run(pair, kernel):
         def exact(width):
             rows = jnp.asarray(rows_of)[kernel]
             dw = convolution.weight_gradient_by_rows(x[..., : pair[0]], dy[..., : pair[1]], rows, shape[0], width)
-            left = _first(shape[1], width)
+            left = begin(shape[1], width)
             ends = (shape[1] - width - left, shape[2] - pair[0], shape[3] - pair[1])
             return jnp.pad(dw, [(0, 0), (left, ends[0]), (0, ends[1]), (0, ends[2])])
 
@@ -121,16 +120,3 @@ def _switch(branch, table: Table, run: Callable):
 
 def _widen(x, channels: int):
     return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, channels - x.shape[-1])])
-
-
-def _middle(w, kernel: Sides, mirrored: bool = False):
-    """The live part of a padded kernel, or of one that was flipped."""
-    top, left = (_first(w.shape[i], kernel[i]) for i in (0, 1))
-    if mirrored:
-        top, left = w.shape[0] - top - kernel[0], w.shape[1] - left - kernel[1]
-    return w[top : top + kernel[0], left : left + kernel[1]]
-
-
-def _first(padded: int, side: int) -> int:
-    """Where a kernel side begins in its padded block."""
-    return reach(padded)[0] - reach(side)[0]

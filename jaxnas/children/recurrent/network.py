@@ -19,12 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from jaxnas.children import Network, Work
 from jaxnas.children.cost import more
 from jaxnas.children.engines import Branching, Engine, Padded, Ragged
 from jaxnas.children.engines.lookup import embed
+from jaxnas.children.layers import Training, known
 from jaxnas.children.recurrent import architecture as recurrent
 from jaxnas.children.recurrent.architecture import Envelope, LoneEnvelope, Standard, Tree, TreeGenes
 from jaxnas.children.recurrent.steps import step_of
@@ -176,6 +177,7 @@ class RecurrentNet(Network):
         self.embedding = uniform("embedding", spec.hidden if spec.tied else 1, spec.classes, spec.hidden)
         self.input = uniform("input", spec.hidden, *products)
         self.recurrent = uniform("recurrent", spec.hidden, *products)
+        self.bias = nnx.data(None)  # a tree has none
         if isinstance(inside, LoneEnvelope) and isinstance(inside.cell, Standard):
             bias = jnp.zeros((spec.layers, inside.gates * spec.hidden))
             forget = slice(spec.hidden, 2 * spec.hidden)  # open at first (Jozefowicz et al., 2015)
@@ -192,7 +194,7 @@ class RecurrentNet(Network):
         self,
         x: Int[Array, "B U"],
         genes,
-        training: bool | Bool[Array, ""],
+        training: Training,
         carry: tuple[Float[Array, "L B H"], Float[Array, "L B H"]] | None,
         key: Array,
     ) -> tuple[Float[Array, "B U V"], tuple[Float[Array, "L B H"], Float[Array, "L B H"]]]:
@@ -220,7 +222,7 @@ class RecurrentNet(Network):
         """What a layer gives at every step ``[U, B, H]``, and (h, c) after the last."""
         shape = (*values.shape[1:-1], self.inside.gates, self.spec.hidden)
         entering = self._product(kept.units(f"input {number}", values), self.input[...][number])
-        entering = entering + self.bias[...][number] if hasattr(self, "bias") else entering
+        entering = entering if self.bias is None else entering + self.bias[...][number]
         own, factor = self.recurrent[...][number], kept.recurrent(number, values.shape[1:])
 
         def one(state, x):
@@ -242,7 +244,7 @@ class Kept:
 
     settings: Dropout
     key: jax.Array
-    training: bool | Array
+    training: Training
 
     def units(self, name: str, values: Float[Array, "U B H"]) -> Float[Array, "U B H"]:
         steps = 1 if self.settings.variational else len(values)
@@ -256,7 +258,8 @@ class Kept:
 
     def _factor(self, share: float, name: str, shape: tuple[int, ...]) -> Array | float:
         """1 / (1 - share) where something is kept, else 0; 1 everywhere where nothing is dropped."""
-        if share == 0:
+        training = known(self.training)
+        if share == 0 or training is False:
             return 1.0
         kept = jax.random.bernoulli(key_for(self.key, name), 1 - share, shape) / (1 - share)
-        return jnp.where(self.training, kept, 1.0)
+        return kept if training else jnp.where(self.training, kept, 1.0)

@@ -8,14 +8,32 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float
 
+from jaxnas.children.layers import (
+    Statistics,
+    Sums,
+    Training,
+    carried,
+    norm_gradient,
+    norm_share,
+    norm_sums,
+)
 from jaxnas.children.skip import tiles
 from jaxnas.children.skip.forward import Values, Walked, walk
 from jaxnas.children.skip.genes import AVERAGE, CONVOLUTION, TILE, SkipEnvelope, SkipGenes
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
-def network(inside: SkipEnvelope, dtype, epsilon: float, image, values: Values, running, genes: SkipGenes, training):
+def network(
+    inside: SkipEnvelope,
+    dtype,
+    epsilon: float,
+    image: Float[Array, "B H W C0"],
+    values: Values,
+    running: Statistics,
+    genes: SkipGenes,
+    training: Training,
+) -> tuple[Float[Array, "L B C"], Statistics]:
     """Sums over the maps of all layers ``[L, B, C]``, and the statistics used ``[L, C]`` (constants to
     differentiation).
 
@@ -23,12 +41,17 @@ def network(inside: SkipEnvelope, dtype, epsilon: float, image, values: Values, 
         inside: the envelope.
         dtype: of the factors of matrix products.
         epsilon: added to variances.
-        image: ``[B, H, W, C_image]``; it has no gradient.
+        image: it has no gradient.
         values: parameters.
-        running: `Statistics` of a trained network, used when not training.
+        running: ``[L, C]``, of a trained network, used when not training.
         genes: the child's place in the envelope.
-        training: bool ``[]``: normalise by the statistics of this batch.
+        training: normalise by the statistics of this batch.
     """
+    return _network(inside, dtype, epsilon, image, values, running, genes, carried(training))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _network(inside, dtype, epsilon, image, values, running, genes, training):
     walked = walk(inside, dtype, epsilon, image, values, running, genes, training)
     return walked.sums, walked.statistics
 
@@ -47,12 +70,24 @@ def _backward(inside, dtype, epsilon, residuals, cotangents):
     return jnp.zeros_like(image), gradients, None, None, None
 
 
-network.defvjp(_forward, _backward)
+_network.defvjp(_forward, _backward)
 
 
 def _layer(inside, dtype, epsilon, walked, values, dsums, genes, training, i, dmaps, dys, found):
-    """Gradients of layer i. Heaps: ``dmaps`` of maps, complete for this layer; ``dys`` of what precedes activation,
-    which take the place of what preceded it.
+    """Gradients of layer i.
+
+    Args:
+        walked: the forward pass.
+        values: parameters.
+        dsums: gradient of the sums over all maps, ``[L, B, C]``.
+        i: the layer; all that read it have been here.
+        dmaps: gradient of the maps ``[M, B, C]``, complete for this layer.
+        dys: ``[M, B, C]``: of later layers the gradient of what precedes normalisation, of this one and earlier ones
+            what preceded it.
+        found: gradients of the values.
+
+    Returns:
+        dmaps with what this layer adds to the maps it reads, dys and found with this layer's.
     """
     dys, scale, bias = _activation(inside, epsilon, walked, values, dsums[i], genes, training, i, dmaps, dys)
     blocks = _weights(inside, dtype, walked.maps, dys, found.blocks, genes, i)
@@ -62,11 +97,13 @@ def _layer(inside, dtype, epsilon, walked, values, dsums, genes, training, i, dm
 
 
 def _activation(inside, epsilon, walked: Walked, values: Values, dsum, genes, training, i, dmaps, dys):
-    """Through ReLU and batch normalisation, into ``dys``; also the gradients of scale and bias ``[C]``."""
+    """Through ReLU and batch normalisation of layer i, from ``dmaps`` into ``dys`` (both ``[M, B, C]``); also the
+    gradients of its scale and bias ``[C]``. ``dsum``: gradient of the sum over its map, ``[B, C]``.
+    """
     layer = tiles.layer_of(genes, i)
     n_tiles, convolution = tiles.count(layer.size), layer.kind == CONVOLUTION
     mean, variance = (a[i] for a in walked.statistics)
-    slope, inverse = tiles.slope(layer, values.scale[i], variance, epsilon)
+    inverse = lax.rsqrt(variance + epsilon)
 
     def parts(t, dys):
         live, at = tiles.pixels(t, layer.size, n_tiles)[2][:, None, None], tiles.at(inside, genes, i + 1, t, n_tiles)
@@ -75,25 +112,25 @@ def _activation(inside, epsilon, walked: Walked, values: Values, dsum, genes, tr
 
     def add(t, totals):
         dz, centred, _ = parts(t, dys)
-        return totals[0] + dz.sum((0, 1)), totals[1] + (dz * centred).sum((0, 1)) * inverse
+        return jax.tree.map(jnp.add, totals, norm_sums(dz, centred, inverse))
 
     nothing = jnp.zeros(inside.channels)
-    bias, scale = tiles.turns(inside, "tiles", n_tiles, add, (nothing, nothing))
+    sums = tiles.turns(inside, "tiles", n_tiles, add, Sums(nothing, nothing))
     count = jnp.maximum(layer.size[0] * layer.size[1], 1) * dmaps.shape[1]
-    share = jnp.where(layer.norm & training, 1 / count, 0.0)
+    share = norm_share(training, count)
 
     def write(t, dys):
         dz, centred, at = parts(t, dys)
         live = tiles.pixels(t, layer.size, n_tiles)[2][:, None, None]
-        dy = slope * (dz - share * (bias + centred * inverse * scale))
+        dy = jnp.where(layer.norm, norm_gradient(dz, centred, sums, values.scale[i], inverse, share), dz)
         return lax.dynamic_update_slice(dys, jnp.where(live, dy, 0), (at, 0, 0))
 
     dys = tiles.turns(inside, "tiles", n_tiles, write, dys)
-    return dys, jnp.where(layer.norm, scale, 0.0), jnp.where(convolution, bias, 0.0)
+    return dys, jnp.where(layer.norm, sums.scale, 0.0), jnp.where(convolution, sums.bias, 0.0)
 
 
 def _weights(inside, dtype, maps, dys, found, genes, i):
-    """The gradient of layer i's blocks, added to ``found`` ``[N, C, C]``."""
+    """The gradient of layer i's blocks, added to ``found`` ``[N, C, C]``, from ``maps`` and ``dys`` ``[M, B, C]``."""
     layer = tiles.layer_of(genes, i)
     n_tiles = jnp.where(layer.kind == CONVOLUTION, tiles.count(layer.size), 0)
 
@@ -126,7 +163,8 @@ def _weights(inside, dtype, maps, dys, found, genes, i):
 
 
 def _inputs(inside, dtype, dmaps, dys, blocks, genes, i):
-    """The gradient of the maps that layer i convolves, added to ``dmaps``.
+    """The gradient of the maps that layer i convolves, added to ``dmaps``, from ``dys`` (both ``[M, B, C]``) and
+    ``blocks`` ``[N, C, C]``.
 
     With a stride, the pixels of a map fall into phases that meet different taps of the kernel: the blocks of a layer
     that meet one phase of one map are a run.
@@ -164,8 +202,8 @@ def _inputs(inside, dtype, dmaps, dys, blocks, genes, i):
 
 
 def _pooling(inside, walked: Walked, dmaps, dys, genes, i):
-    """The gradient of the map that layer i pools, added to ``dmaps``: to the first of the greatest cells of each
-    window, or in equal parts to all.
+    """The gradient of the map that layer i pools, added to ``dmaps``, from ``dys`` (both ``[M, B, C]``): to the first
+    of the greatest cells of each window, or in equal parts to all.
     """
     layer = tiles.layer_of(genes, i)
     wanted = (layer.kind > CONVOLUTION) & (layer.source > 0)  # the image has no gradient
@@ -180,7 +218,7 @@ def _pooling(inside, walked: Walked, dmaps, dys, genes, i):
             dmaps, free = carry
             rows, live = met(k)
             live = live & (k < taps)
-            largest = lambda: live & free & (jnp.take(walked.maps, rows, axis=0, mode="clip") == z)
+            largest = lambda: live & free & (tiles.gather(walked.maps, rows) == z)
             hit = lax.cond(layer.kind == AVERAGE, lambda: jnp.broadcast_to(live, dz.shape), largest)
             part = jnp.where(hit, jnp.where(layer.kind == AVERAGE, dz / cells, dz), 0)
             at = jnp.where(live[:, 0, 0], rows, inside.pixels + jnp.arange(TILE))

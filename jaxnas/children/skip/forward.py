@@ -8,10 +8,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float
 
-from jaxnas.children.layers import Statistics
+from jaxnas.children.layers import Carried, Statistics, known
 from jaxnas.children.skip import tiles
-from jaxnas.children.skip.genes import AVERAGE, CONVOLUTION, IMAGE, TILE
+from jaxnas.children.skip.genes import AVERAGE, CONVOLUTION, IMAGE, TILE, SkipEnvelope, SkipGenes
 
 
 class Values(NamedTuple):
@@ -33,7 +34,19 @@ class Walked(NamedTuple):
     sums: jax.Array
 
 
-def walk(inside, dtype, epsilon, image, values: Values, running: Statistics, genes, training) -> Walked:
+def walk(
+    inside: SkipEnvelope,
+    dtype,
+    epsilon: float,
+    image: Float[Array, "B H W C0"],
+    values: Values,
+    running: Statistics,
+    genes: SkipGenes,
+    training: Carried,
+) -> Walked:
+    """All layers in turn; the arguments are those of `backward.network`. Layers that the child lacks keep their running
+    statistics ``[L, C]``, and zeros as sums.
+    """
     b, channels = image.shape[0], inside.channels
     pixels = jnp.moveaxis(image, 0, 2).reshape(-1, b, image.shape[3])
     pixels = jnp.pad(pixels, ((0, 0), (0, 0), (0, channels - image.shape[3])))
@@ -53,7 +66,9 @@ def walk(inside, dtype, epsilon, image, values: Values, running: Statistics, gen
 
 
 def _convolve(inside, dtype, maps, raw, blocks, genes, i):
-    """The convolution of layer i, written into ``raw``."""
+    """The convolution of layer i over ``maps``, written into its tiles of ``raw`` (both ``[M, B, C]``), which is
+    returned; ``blocks`` ``[N, C, C]``.
+    """
     layer = tiles.layer_of(genes, i)
     n_tiles = jnp.where(layer.kind == CONVOLUTION, tiles.count(layer.size), 0)
 
@@ -78,7 +93,7 @@ def _convolve(inside, dtype, maps, raw, blocks, genes, i):
 
 
 def _pool(inside, maps, raw, genes, i):
-    """The pooling of layer i, written into ``raw``."""
+    """The pooling of layer i over ``maps``, written into its tiles of ``raw`` (both ``[M, B, C]``)."""
     layer = tiles.layer_of(genes, i)
     n_tiles, taps = jnp.where(layer.kind > CONVOLUTION, tiles.count(layer.size), 0), layer.kernel[0] * layer.kernel[1]
 
@@ -90,7 +105,7 @@ def _pool(inside, maps, raw, genes, i):
             def over(combine, empty):
                 def tap(k, found):
                     rows, live = met(k)
-                    x = jnp.take(maps, rows, axis=0, mode="clip")[:, :, :channels]
+                    x = tiles.gather(maps, rows)[:, :, :channels]
                     return combine(found, jnp.where(live & (k < taps), x, empty))
 
                 return tiles.turns(inside, "taps", taps, tap, jnp.full((TILE, maps.shape[1], channels), empty))
@@ -106,10 +121,22 @@ def _pool(inside, maps, raw, genes, i):
     return tiles.turns(inside, "tiles", n_tiles, tile, raw)
 
 
-def _statistics(inside, raw, running: Statistics, genes, i, training) -> Statistics:
-    """What layer i is normalised by: of this batch, or the running ones; 0 and 1 where it is not normalised."""
+def _statistics(inside, raw, running: Statistics, genes, i, training: Carried) -> Statistics:
+    """What layer i is normalised by, ``[C]``: statistics of this batch, or the running ones ``[L, C]``; 0 and 1 where
+    it is not normalised.
+    """
+    norm, value = genes.layers.norm[i], known(training)
+    used = jax.tree.map(lambda a: a[i], running)
+    if value is not False:
+        batch = _of_batch(inside, raw, genes, i, norm if value else norm & training)
+        used = batch if value else jax.tree.map(lambda new, old: jnp.where(training, new, old), batch, used)
+    return Statistics(jnp.where(norm, used.mean, 0.0), jnp.where(norm, used.variance, 1.0))
+
+
+def _of_batch(inside, raw, genes, i, wanted) -> Statistics:
+    """Mean and variance ``[C]`` of layer i's map before normalisation; no tile is read where they are not wanted."""
     layer = tiles.layer_of(genes, i)
-    n_tiles, nothing = jnp.where(layer.norm & training, tiles.count(layer.size), 0), jnp.zeros(inside.channels)
+    n_tiles, nothing = jnp.where(wanted, tiles.count(layer.size), 0), jnp.zeros(inside.channels)
     count = jnp.maximum(layer.size[0] * layer.size[1], 1) * raw.shape[1]
 
     def total(of):
@@ -121,13 +148,13 @@ def _statistics(inside, raw, running: Statistics, genes, i, training) -> Statist
         return tiles.turns(inside, "tiles", n_tiles, tile, nothing)
 
     mean = total(lambda y: y) / count
-    batch = Statistics(mean, total(lambda y: jnp.square(y - mean)) / count)
-    used = jax.tree.map(lambda new, old: jnp.where(training, new, old[i]), batch, running)
-    return Statistics(jnp.where(layer.norm, used.mean, 0.0), jnp.where(layer.norm, used.variance, 1.0))
+    return Statistics(mean, total(lambda y: jnp.square(y - mean)) / count)
 
 
 def _activate(inside, epsilon, maps, raw, used: Statistics, values: Values, genes, i):
-    """Normalisation and ReLU (pooling: neither) from ``raw`` into ``maps``; also the sum over the map ``[B, C]``."""
+    """Normalisation and ReLU (pooling: neither) of layer i from ``raw`` into ``maps`` (both ``[M, B, C]``); also the
+    sum over its map ``[B, C]``. ``used``: `_statistics`.
+    """
     layer = tiles.layer_of(genes, i)
     n_tiles, (slope, _) = tiles.count(layer.size), tiles.slope(layer, values.scale[i], used.variance, epsilon)
 

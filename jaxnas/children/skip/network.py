@@ -18,12 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from jaxnas.children import Network, Work
 from jaxnas.children.cost import more
 from jaxnas.children.engines import Branching, Engine, Padded, classes
-from jaxnas.children.layers import BatchNorm, Statistics
+from jaxnas.children.layers import BatchNorm, Statistics, Training, moved
 from jaxnas.children.normalised import Normalised
 from jaxnas.children.skip import architecture as skip
 from jaxnas.children.skip import genes as skip_genes
@@ -206,15 +206,14 @@ class SkipNet(Network):
         self.inside, self.norm, self.dtype = inside, spec.norm, factors(spec.dtype)
 
     def __call__(
-        self, x: Float[Array, "B H W C0"], genes: SkipGenes, training: bool | Bool[Array, ""], carry=(), key=None
+        self, x: Float[Array, "B H W C0"], genes: SkipGenes, training: Training, carry=(), key=None
     ) -> tuple[Float[Array, "B K"], tuple]:
         """Logits; nothing is remembered. In training, batch statistics normalise and the running ones move."""
         genes = jax.tree.map(jnp.asarray, genes)
         values = Values(self.blocks[...], self.scale[...], self.bias[...])
         running = Statistics(self.mean[...], self.variance[...])
-        training = jnp.asarray(training)
-        sums, batch = network(self.inside, self.dtype, self.norm.epsilon, x, values, running, genes, training)
-        keep = jnp.where(training & genes.layers.norm, self.norm.momentum, 1.0)[:, None]
-        self.mean[...], self.variance[...] = jax.tree.map(lambda o, n: keep * o + (1 - keep) * n, running, batch)
+        sums, used = network(self.inside, self.dtype, self.norm.epsilon, x, values, running, genes, training)
+        momentum = jnp.where(genes.layers.norm, self.norm.momentum, 1.0)[:, None]
+        self.mean[...], self.variance[...] = moved(running, used, training, momentum)
         features = sums * (genes.layers.read / genes.cells)[:, None, None]
         return jnp.einsum("lbc,lck->bk", features, self.dense[...]) + self.dense_bias[...], carry

@@ -6,7 +6,8 @@ first tile of the heap is zero and the last takes what nobody wants. A convoluti
 sizes, strides, inputs, kernels and depth are numbers, not shapes: one program serves all networks of a space, and each
 runs its own work, rounded up to tiles and to the engine's classes of channels.
 
-Letters: B batch, C channels of the heap, M pixels of the heap, L layers, N blocks, T pixels of a tile.
+Letters: B batch, C channels of the heap, M pixels of the heap, L layers, N blocks, T pixels of a tile, G blocks that
+are taken at once. What has no shape here is a number, int32 ``[]`` or bool ``[]``, known at run time alone.
 """
 
 from functools import partial
@@ -34,39 +35,59 @@ def turns(inside, name: str, n, body, start):
 
 
 def count(size):
+    """How many tiles a map of ``size`` (rows, columns) ``[2]`` fills."""
     return (size[0] * size[1] + TILE - 1) // TILE
 
 
 def pixels(t, size, n):
-    """Row, column of the pixels of tile t in a map of ``size``, and which exist (tiles from n on do not)."""
+    """Row, column ``[T]`` of the pixels of tile t in a map of ``size`` ``[2]``, and which exist, bool ``[T]``: those
+    beyond the map do not, nor do tiles from n on.
+    """
     at, width = t * TILE + jnp.arange(TILE), jnp.maximum(size[1], 1)
     return at // width, at % width, (at < size[0] * size[1]) & (t < n)
 
 
 def rows(genes, number, row, column, live):
-    """Where pixels of a map lie in the heap; those outside the map, at its beginning, where all is zero."""
+    """Where pixels of a map lie in the heap, int32 ``[T]``, from their row and column ``[T]``; those outside the map,
+    or not ``live`` (bool ``[T]``), at its beginning, where all is zero. ``number``: of the map, 0 for the image.
+    """
     height, width = genes.sizes[number, 0], genes.sizes[number, 1]
     live = live & (row >= 0) & (row < height) & (column >= 0) & (column < width)
     return jnp.where(live, genes.offsets[number] + row * width + column, 0)
 
 
 def at(inside, genes, number, t, n):
-    """Where tile t of a map begins in the heap; tiles from n on, at its end, where nobody reads."""
+    """The heap row where tile t of map ``number`` begins; of tiles from n on, the last tile, which nobody reads."""
     return jnp.where(t < n, genes.offsets[number] + t * TILE, inside.pixels - TILE)
 
 
 def read(heap, at):
+    """The tile ``[T, B, C]`` that begins at heap row ``at``."""
     return lax.dynamic_slice_in_dim(heap, at, TILE, axis=0)
 
 
+def gather(heap, rows):
+    """Pixels ``[T, B, C]`` of the heap from their rows ``[T]``."""
+    return jnp.take(heap, rows, axis=0, mode="fill", fill_value=0)
+
+
 def operand(heap, rows, channels: int, dtype):
-    """Pixels of the heap as a matrix ``[T B, G channels]`` from rows ``[G, T]``."""
-    parts = [jnp.take(heap, r, axis=0, mode="clip")[:, :, :channels].reshape(-1, channels) for r in rows]
+    """Pixels of the heap ``[M, B, C]`` as a matrix ``[T B, G channels]``, from G arrays of heap rows ``[T]``; of each
+    pixel the leading ``channels``.
+    """
+    parts = [gather(heap, r)[:, :, :channels].reshape(-1, channels) for r in rows]
     return jnp.concatenate(parts, -1).astype(dtype)
 
 
 def by_four(inside, ends, run, carry):
-    """``run(G, n, live, carry)`` for blocks ``(first, number)``: G = 4 at a time from n on, then singly."""
+    """``carry`` after ``carry = run(G, n, live, carry)`` over blocks, 4 at a time and then singly.
+
+    Args:
+        ends: the first block and how many there are, ``[2]``.
+        run: G (4 or 1) is a Python int, n the first of G blocks, ``live`` whether they are to be counted: where loops
+            have a fixed end, turns are left over.
+        carry: what goes from turn to turn.
+    """
     first, count = ends[0], ends[1]
 
     def some(group: int, done, most, k, carry):
@@ -79,7 +100,9 @@ def by_four(inside, ends, run, carry):
 
 
 def segments(inside, genes, layer, run, carry):
-    """``run(blocks (first, number), number of their pair of classes, carry)`` for the segments of a layer."""
+    """``carry`` after ``carry = run(ends, pair, carry)`` over the segments of a layer: ``ends`` ``[2]`` are a segment's
+    first block and how many there are, ``pair`` the number of their pair of classes.
+    """
 
     def one(k, carry):
         segment = jax.tree.map(lambda a: a[jnp.minimum(layer.segments[0] + k, inside.blocks - 1)], genes.segments)
@@ -90,7 +113,9 @@ def segments(inside, genes, layer, run, carry):
 
 
 def by_class(inside, pair, of, *operands):
-    """``of(channels in, filters)(*operands)`` of the pair's classes: everything inside is compiled once a class."""
+    """``of(channels in, filters)(*operands)`` of the pair's classes, which ``of`` gets as Python ints: everything
+    inside is compiled once a class, and must give the same shape.
+    """
     return lax.switch(pair, [of(*classes) for classes in inside.pairs], *operands)
 
 
@@ -100,7 +125,9 @@ def widened(x, channels: int):
 
 
 def met(genes, layer, n, group: int, row, column, live):
-    """Heap rows ``[G, T]`` of the input pixels that blocks n.. meet for output pixels."""
+    """G arrays of heap rows ``[T]``: of the input pixels that blocks n to n + G - 1 meet for the output pixels at
+    ``row``, ``column`` ``[T]``; the zeros of the heap where they meet none or ``live`` (bool ``[T]``) is False.
+    """
     one = lambda k: rows(
         genes,
         genes.blocks.source[n + k],
@@ -112,6 +139,7 @@ def met(genes, layer, n, group: int, row, column, live):
 
 
 def dot(x, w):
+    """``[rows, K]`` times ``[K, F]``, summed in float32."""
     return lax.dot(x, w, preferred_element_type=jnp.float32)
 
 
