@@ -140,11 +140,11 @@ def finished(experiment, workdir: Path, trial: Trial) -> dict | None:
             f"trial {trial.trial_id} diverged in the search: choose one that has a score, "
             f"`python -m jaxnas trials {workdir}` lists them"
         )
-    place = checkpoints(workdir, trial)
-    facts = place.facts()
+    kept = checkpoints(workdir, trial)
+    facts = kept.facts()
     if facts is None:
         return None
-    check_same(place, facts, "settings", settings(experiment, trial))
+    check_same(kept, facts, "settings", settings(experiment, trial))
     return facts["result"]
 
 
@@ -168,15 +168,15 @@ def settings(experiment, trial: Trial) -> dict:
     }
 
 
-def check_same(place: Checkpoints, facts: dict, part: str, wanted: dict) -> None:
+def check_same(kept: Checkpoints, facts: dict, part: str, wanted: dict) -> None:
     """Raises ValueError where a part of a checkpoint's facts is not what is wanted."""
     changed = differing(facts[part], wanted)
     if any(name.startswith("architecture.") for name in changed):
-        raise ValueError(f"{place.folder} holds a training of another architecture: {MOVE}")
+        raise ValueError(f"{kept.folder} holds a training of another architecture: {MOVE}")
     if changed:
         lines, known = "\n  ".join(changed.values()), facts["result"]
         what = "a training" if known is None else f"a finished training (test score {known['test_score']:.4f})"
-        raise ValueError(f"{place.folder} holds {what} with other {part}:\n  {lines}\ngive these again, or {MOVE}")
+        raise ValueError(f"{kept.folder} holds {what} with other {part}:\n  {lines}\ngive these again, or {MOVE}")
 
 
 def widened(children, architecture, factor: float):
@@ -212,7 +212,7 @@ class _Training:
         self.trainer = Trainer(self.children, task, self.data, train, experiment.seed, len(devices), **more)
         self.live = [seed < seeds for seed in range(-(-seeds // len(devices)) * len(devices))]
         self.genes = [self.children.place(self.architecture, self.inside)] * len(self.live)
-        self.place = checkpoints(workdir, trial)
+        self.kept = checkpoints(workdir, trial)
         self.facts = {
             "settings": settings(experiment, trial),
             "data": self.data.facts() | {"fingerprint": self.fingerprint},
@@ -224,7 +224,7 @@ class _Training:
         """From the newest checkpoint to the end."""
         total, every, since = self.final.train.epochs, self.final.save_every, self._restored()
         alive = np.array(self.live if since is None else [one.alive for one in since])
-        done = self.place.epochs() or 0
+        done = self.kept.epochs() or 0
         while done < total and alive.any():
             epochs = range(done, min(total, done + every))
             result = self._train(epochs, since, alive)
@@ -235,7 +235,7 @@ class _Training:
                 self._save(done, result.states)
             self._tell("training", done, alive)
         if not alive.any():
-            self.place.remove()  # there is no network to keep
+            self.kept.remove()  # there is no network to keep
             return self._result([None] * self.final.seeds)
         scores = [float(row[-1]) if good else None for row, good in zip(result.curve, alive, strict=True)]
         self.facts["result"] = self._result(scores[: self.final.seeds])
@@ -256,12 +256,12 @@ class _Training:
 
     def _restored(self) -> list[Result] | None:
         """Where the newest checkpoint left each place of the group; None: there is none."""
-        facts = self.place.facts()
+        facts = self.kept.facts()
         if facts is None:
             return None
-        check_same(self.place, facts, "data", self.facts["data"])
+        check_same(self.kept, facts, "data", self.facts["data"])
         seeds = self.final.seeds
-        states = self.place.restore(self.trainer.shapes(self.inside, self.genes[:seeds]))
+        states = self.kept.restore(self.trainer.shapes(self.inside, self.genes[:seeds]))
         self.facts["seconds"] = facts["seconds"]
         result = Result(np.full((seeds, self.final.train.epochs), np.nan), states.alive, facts["seconds"], states)
         ones = [result.one(i) for i in range(seeds)]
@@ -269,7 +269,7 @@ class _Training:
 
     def _save(self, epochs: int, states) -> None:
         seeds = jax.tree.map(lambda a: np.asarray(a)[: self.final.seeds], states)
-        self.place.save(epochs, seeds, self.facts)
+        self.kept.save(epochs, seeds, self.facts)
 
     def _tell(self, doing: str, epoch: int, alive) -> None:
         trainer, epochs = self.trainer, self.final.train.epochs

@@ -56,20 +56,20 @@ def load_trained(experiment, workdir: Path, trial: Trial | int) -> Trained:
         ValueError: it has had no final training to the end, or that of another space, or its files are damaged.
     """
     trial = named_trial(workdir, trial)
-    place = checkpoints(workdir, trial)
-    stored = place.facts()
+    kept = checkpoints(workdir, trial)
+    stored = kept.facts()
     command = f"python -m jaxnas final {workdir} --trial {trial.trial_id}"
     if stored is None:
         raise ValueError(f"trial {trial.trial_id} has no trained network in {workdir}: `{command}` trains it")
     result, data = stored["result"], stored["data"]
     if result is None:
         raise ValueError(
-            f"the final training of trial {trial.trial_id} is not finished ({place.epochs()} epochs are done): "
+            f"the final training of trial {trial.trial_id} is not finished ({kept.epochs()} epochs are done): "
             f"`{command}`, with the same settings, goes on"
         )
     known = stored["settings"]
     if (known["architecture"], known["space"]) != (trial.architecture, describe(experiment.space)):
-        raise ValueError(f"{place.folder} holds a training of another architecture: {MOVE}")
+        raise ValueError(f"{kept.folder} holds a training of another architecture: {MOVE}")
     settings, first = result["settings"], [score is not None for score in result["test_scores"]]
     children = experiment.space.children(tuple(data["input_shape"]), data["classes"], settings["train"]["dtype"])
     architecture = experiment.space.decode(np.array(trial.tokens, np.int32))
@@ -77,16 +77,16 @@ def load_trained(experiment, workdir: Path, trial: Trial | int) -> Trained:
     data = data | {"whiten": bool((known["task"].get("augment") or {}).get("whiten"))}
     inside = unpadded(children, architecture)
     genes = children.place(architecture, inside)
-    network = _network(children, inside, genes, place, len(first), first.index(True))
+    network = _network(children, inside, genes, kept, len(first), first.index(True))
     return Trained(architecture, children, network, genes, data, result)
 
 
-def _network(children: Children, inside, genes, place: Checkpoints, seeds: int, one: int) -> Network:
+def _network(children: Children, inside, genes, kept: Checkpoints, seeds: int, one: int) -> Network:
     """The network of one of the seeds, as the checkpoint has it. Raises ValueError where it has another."""
     build = lambda genes, key: children.build(inside, genes, key)
     variables = Variables(nnx.eval_shape(build, genes, jax.random.key(0)))
     kept = jax.eval_shape(lambda *given: variables.apart(build(*given)), genes, jax.random.key(0))
     each = ChildState(Learnt(kept, ()), jax.ShapeDtypeStruct((), bool))
-    found = place.restore(jax.tree.map(lambda a: jax.ShapeDtypeStruct((seeds, *a.shape), a.dtype), each))
+    found = kept.restore(jax.tree.map(lambda a: jax.ShapeDtypeStruct((seeds, *a.shape), a.dtype), each))
     own = jax.tree.map(lambda a: jax.numpy.asarray(a[one]), found.learnt.network)
     return variables.together(own, key_for(0, "nothing is drawn"))

@@ -81,7 +81,7 @@ def live_numbers(net, chain: Chain, channels: int) -> dict[str, np.ndarray]:
     """The live part of a padded network's parameters and statistics (or of a tree of the same form, as gradients)."""
     features = chain.layers[-1].filters
     found = {"dense": net.dense[...][:features], "dense_bias": net.dense_bias[...]}
-    places = [(stage, r) for stage in net.stages for r in range(stage.kernel.shape[0])]
+    places = [(stage, r) for stage in net.parts for r in range(stage.kernel.shape[0])]
     for i, (layer, (stage, r)) in enumerate(zip(chain.layers, places, strict=False)):
         starts = [around(stage.kernel.shape[1 + a])[0] - around(layer.kernel[a])[0] for a in (0, 1)]
         rows, columns = (slice(starts[a], starts[a] + layer.kernel[a]) for a in (0, 1))
@@ -94,7 +94,7 @@ def live_numbers(net, chain: Chain, channels: int) -> dict[str, np.ndarray]:
 
 def padding_is_zero(net, chain: Chain) -> bool:
     """Whether everything outside the live part of the parameters is zero."""
-    live = live_numbers(net, chain, net.stages[0].kernel.shape[3])
+    live = live_numbers(net, chain, net.parts[0].kernel.shape[3])
     parameters = jax.tree.leaves(nnx.state(net, nnx.Param))
     count = lambda arrays: sum(np.count_nonzero(np.asarray(a)) for a in arrays)
     return count(parameters) == count(v for n, v in live.items() if n.split()[0] not in ("mean", "variance"))

@@ -6,7 +6,7 @@ import numpy as np
 from flax import nnx
 from plain import around
 
-from jaxnas.children.skip.architecture import Skip, SkipLayer, places
+from jaxnas.children.skip.architecture import Skip, SkipLayer, map_shapes
 
 NORM = {"momentum": 0.9, "epsilon": 1e-5, "use_fast_variance": False}
 conv = lambda inputs, kernel, filters, stride=(1, 1), norm=True: SkipLayer(
@@ -57,7 +57,7 @@ class PlainSkip(nnx.Module):
 
     def __init__(self, architecture: Skip, input_shape, classes: int):
         rngs, zeros, self.architecture = nnx.Rngs(0), nnx.initializers.zeros_init(), architecture
-        at = places(architecture, input_shape)
+        at = map_shapes(architecture, input_shape)
         self.convs, self.norms = nnx.Dict({}), nnx.Dict({})
         for i, (layer, place) in enumerate(zip(architecture.layers, at[1:], strict=True)):
             if layer.kind == "convolution":
@@ -111,7 +111,7 @@ def load(net: PlainSkip, values: dict[str, np.ndarray]) -> PlainSkip:
 
 def live_numbers(net, architecture: Skip, genes, input_shape) -> dict[str, np.ndarray]:
     """The live part of a padded network's parameters and statistics (or of a tree of the same form, as gradients)."""
-    at = places(architecture, input_shape)
+    at = map_shapes(architecture, input_shape)
     dense = np.asarray(net.dense[...])
     found = {"dense": np.concatenate([dense[i - 1, : at[i].channels] for i in architecture.outputs])}
     found["dense_bias"] = np.asarray(net.dense_bias[...])

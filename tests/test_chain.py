@@ -9,7 +9,7 @@ from flax import nnx
 from plain import CHAINS, SPACE, PlainChain, products
 
 from jaxnas.children import alone
-from jaxnas.children.chain.architecture import Chain, ChainEnvelope, ConvLayer, envelope, map_sizes, place, stages
+from jaxnas.children.chain.architecture import Chain, ChainEnvelope, ConvLayer, envelope, equal_layers, map_sizes, place
 from jaxnas.rng import key_for
 
 CLASSES = 5
@@ -53,12 +53,12 @@ def test_sizes_by_hand():
 def test_runs_of_equal_layers_by_hand():
     """A layer that changes the map or its channels stands alone."""
     same = ConvLayer((3, 3), 3)
-    assert stages([same] * 3, 3) == [(0, 1), (1, 3)]
-    assert stages([same] * 3, 1) == [(0, 1), (1, 3)]
+    assert equal_layers([same] * 3, 3) == [(0, 1), (1, 3)]
+    assert equal_layers([same] * 3, 1) == [(0, 1), (1, 3)]
     pooled, strided, wide = replace(same, pool=2), replace(same, stride=(1, 2)), ConvLayer((3, 3), 5)
-    assert stages([same, same, pooled, same, same], 3) == [(0, 1), (1, 2), (2, 3), (3, 5)]
-    assert stages([same, strided, strided], 3) == [(0, 1), (1, 2), (2, 3)]
-    assert stages([same, wide, wide, wide, same, same], 3) == [(0, 1), (1, 2), (2, 4), (4, 5), (5, 6)]
+    assert equal_layers([same, same, pooled, same, same], 3) == [(0, 1), (1, 2), (2, 3), (3, 5)]
+    assert equal_layers([same, strided, strided], 3) == [(0, 1), (1, 2), (2, 3)]
+    assert equal_layers([same, wide, wide, wide, same, same], 3) == [(0, 1), (1, 2), (2, 4), (4, 5), (5, 6)]
 
 
 def test_what_does_not_fit_is_refused():

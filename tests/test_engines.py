@@ -155,7 +155,7 @@ CHILD = Chain((ConvLayer((3, 3), 4, pool=2), ConvLayer((1, 5), 6)))
 @pytest.mark.parametrize(
     ("engine", "channels", "work"),
     [
-        # maps of 9 * 7 and, after pooling, 5 * 4; the dense layer has as many inputs as the roof has filters
+        # maps of 9 * 7 and, after pooling, 5 * 4; the dense layer has as many inputs as the envelope has filters
         (Padded(), 3, [9 * 7 * 25 * 3 * 8, 5 * 5 * 25 * 8 * 8, 5 * 5 * 25 * 8 * 8, 8 * 10]),
         (Branching(((1, 5), (3, 3)), (4, 8)), 3, [9 * 7 * 9 * 3 * 4, 5 * 5 * 5 * 4 * 8, 0, 8 * 10]),
         (Branching(((1, 5), (3, 3)), (8,)), 3, [9 * 7 * 9 * 3 * 8, 5 * 5 * 5 * 8 * 8, 0, 8 * 10]),

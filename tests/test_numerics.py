@@ -24,7 +24,7 @@ def trained(precision, platform="cpu"):
     """A small training under a default precision of products: banded, by convolutions, by patches, dense."""
     children = SPACE.children((6, 5, 1), CLASSES)
     architecture = SPACE.decode(np.array(SPACE.decisions.sizes) - 1)
-    inside = children.roof([architecture], Padded(platform=platform), set())
+    inside = children.envelope([architecture], Padded(platform=platform), ())
     genes = children.place(architecture, inside)
     with jax.default_matmul_precision(precision):
         graph, *values = nnx.split(children.build(inside, genes, key_for(0, "child")), nnx.Param, nnx.BatchStat)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxnas.children.skip.architecture import Skip, SkipLayer, cost, describe, places
+from jaxnas.children.skip.architecture import Skip, SkipLayer, cost, describe, map_shapes
 from jaxnas.decisions import ABSENT
 from jaxnas.rng import key_for
 from jaxnas.spaces import Growth, SkipCNN
@@ -131,7 +131,7 @@ def test_sizes_channels_and_cost_by_hand():
         conv((1,), (1, 1), 4),
     )
     architecture = Skip(chain)
-    at = places(architecture, (9, 7, 3))
+    at = map_shapes(architecture, (9, 7, 3))
     assert [p.size for p in at] == [(9, 7), (5, 7), (5, 3), (5, 4), (5, 7)]
     assert [p.channels_in for p in at[1:]] == [3, 4, 3 + 4, 4]
     assert architecture.outputs == (3, 4)

@@ -14,7 +14,7 @@ from steps import CLASSES, Trained, assert_same, backward, train
 
 from jaxnas.children import alone, unpadded
 from jaxnas.children.engines import Branching, Padded, Ragged
-from jaxnas.children.skip.architecture import Skip, SkipLayer, places
+from jaxnas.children.skip.architecture import Skip, SkipLayer, map_shapes
 from jaxnas.children.skip.network import SkipChildren
 from jaxnas.rng import key_for
 from jaxnas.spaces import SkipCNN
@@ -121,7 +121,7 @@ def numpy_join(maps):
 
 def numpy_loss(architecture: Skip, values, x, y):
     """Mean cross-entropy in training, from parameters by name, as float64."""
-    maps, at = [x], places(architecture, SHAPE)
+    maps, at = [x], map_shapes(architecture, SHAPE)
     for i, layer in enumerate(architecture.layers):
         read = numpy_join([maps[j] for j in layer.inputs])
         if layer.kind != "convolution":

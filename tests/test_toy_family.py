@@ -82,7 +82,7 @@ def test_every_command_takes_it(folder, capsys):
     assert main(["show", "run", str(best.trial_id)]) == 0
     assert "width" in capsys.readouterr().out
     (folder / "table.py").write_text(CONFIG.replace(", halving=SuccessiveHalving((1,), 0.5)", ""))
-    assert main(["tabulate", "table.py", "--out", "toy.csv"]) == 0
+    assert main(["tabulate", "table.py", "toy.csv"]) == 0
     assert (folder / "toy.csv").read_text().count("\n") == 1 + 3
 
 

@@ -153,7 +153,7 @@ class PopulationEvaluator:
             this.tell(self._progress("planning", len(this.architectures), 0))
         plan, done = self.planner.plan(this.architectures), this.finished
         groups = [group.without(done) for group in plan.groups]
-        for rung, epochs in enumerate(self._stages()):
+        for rung, epochs in enumerate(self._spans()):
             for group in groups:
                 yield from self._train(group, this, epochs)
             if epochs.stop < self.settings.train.epochs:
@@ -181,7 +181,7 @@ class PopulationEvaluator:
         """The architecture that tokens mean, as JSON values."""
         return self.children.describe(self.space.decode(tokens))
 
-    def _stages(self) -> list[range]:
+    def _spans(self) -> list[range]:
         """The epochs from the start to the first rung, from there to the next, and on to the end."""
         ends = (0, *self.settings.halving.rungs, self.settings.train.epochs)
         return [range(*pair) for pair in pairwise(ends)]

@@ -28,7 +28,7 @@ from jaxnas.children.layers import Carried, Statistics, Training, carried, eithe
 NONE, SKIP, ONE, THREE, POOL = range(len(OPERATIONS))
 
 
-class Values(NamedTuple):
+class ConvParameters(NamedTuple):
     """Kernel ``[K, K, C, F]``; scale and bias of batch normalisation ``[F]``."""
 
     kernel: jax.Array
@@ -58,7 +58,7 @@ class Form:
 
 
 def conv_norm(
-    form: Form, x: Float[Array, "B H W C"], values: Values, running: Statistics, training: Training
+    form: Form, x: Float[Array, "B H W C"], values: ConvParameters, running: Statistics, training: Training
 ) -> tuple[Float[Array, "B H2 W2 F"], Statistics]:
     """ReLU, convolution without bias, batch normalisation; and the statistics used, constants to differentiation."""
     return _differentiable(form, x, values, running, carried(training))
@@ -70,7 +70,7 @@ def _differentiable(form, x, values, running, training):
     return z, used
 
 
-def _conv_norm(form: Form, x, values: Values, running: Statistics, training: Carried):
+def _conv_norm(form: Form, x, values: ConvParameters, running: Statistics, training: Carried):
     """Also what the convolution gave."""
     y = _convolve(form, x, values.kernel)
     used = either(training, lambda: masked.batch_statistics(y), lambda: running)
@@ -107,9 +107,9 @@ def _gradients(
     x: Float[Array, "B H W C"],
     y: Float[Array, "B H2 W2 F"],
     used: Statistics,
-    values: Values,
+    values: ConvParameters,
     training: Carried,
-) -> tuple[Float[Array, "B H W C"], Values]:
+) -> tuple[Float[Array, "B H W C"], ConvParameters]:
     """Of `conv_norm` with respect to x and values, from that of its result; y is what the convolution gave."""
     inverse, centred = lax.rsqrt(used.variance + form.epsilon), y - used.mean
     sums = masked.norm_sums(dz, centred, inverse)
@@ -117,7 +117,7 @@ def _gradients(
     dy = masked.norm_gradient(dz, centred, sums, values.scale, inverse, share).astype(form.dtype)
     dx, kernel = _convolution_gradients(form, _operand(form, x), values.kernel.astype(form.dtype), dy)
     dx = jnp.zeros(x.shape) if form.image else jnp.where(x > 0, dx, 0)
-    return dx, Values(kernel, sums.scale, sums.bias)
+    return dx, ConvParameters(kernel, sums.scale, sums.bias)
 
 
 def _convolution_gradients(form: Form, x, w, dy):
@@ -161,7 +161,7 @@ def cell(
     inside: CellEnvelope,
     form: Form,
     x: Float[Array, "B H W C"],
-    values: Sequence[Values | None],
+    values: Sequence[ConvParameters | None],
     running: Sequence[Statistics | None],
     operations: Int[Array, "6"],
     training: Training,
@@ -219,13 +219,13 @@ class _Edge:
         self.side = inside.sides[number]
         self.masked = not inside.engine.in_turn and len(self.known) > 1
 
-    def forward(self, total, x, values: Values | None, running: Statistics | None):
+    def forward(self, total, x, values: ConvParameters | None, running: Statistics | None):
         """``total`` (None: nothing yet) and what x brings; the statistics used."""
         if self.masked:
             return self._all_forward(total, x, values, running)
         return self._own(self._one_forward, total, x, values, running)
 
-    def backward(self, total, dz, x, used: Statistics | None, values: Values | None):
+    def backward(self, total, dz, x, used: Statistics | None, values: ConvParameters | None):
         """``total`` (None: nothing yet) and the gradient of x; the gradient of the values."""
         if self.masked:
             return self._all_backward(total, dz, x, used, values)
@@ -281,13 +281,13 @@ class _Edge:
     def _is_a(self, operation: int):
         return self.operation == operation
 
-    def _masked(self, values: Values) -> Values:
+    def _masked(self, values: ConvParameters) -> ConvParameters:
         """Without what the child's operation lacks."""
         live = jnp.float32(self._is_a(ONE) | self._is_a(THREE))
         middle = np.zeros((self.side, self.side, 1, 1), np.float32)
         middle[self.side // 2, self.side // 2] = 1
         taps = jnp.where(self._is_a(THREE), 1.0, middle) * live
-        return Values(values.kernel * taps, values.scale * live, values.bias * live)
+        return ConvParameters(values.kernel * taps, values.scale * live, values.bias * live)
 
 
 def _sides(operation: int) -> tuple[int, int]:

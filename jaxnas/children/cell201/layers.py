@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxnas.children.cell201.architecture import EDGES, OPERATIONS, SIDES, STAGES, Cell, CellEnvelope, CellGenes
-from jaxnas.children.cell201.edges import Form, Values, cell, conv_norm
+from jaxnas.children.cell201.edges import ConvParameters, Form, cell, conv_norm
 from jaxnas.children.engines import Padded
 from jaxnas.children.engines.convolution import centre
 from jaxnas.children.layers import Statistics, Training, moved
@@ -66,8 +66,8 @@ class ConvNorm(nnx.Module):
         self.momentum = spec.norm.momentum
 
     @property
-    def values(self) -> Values:
-        return Values(self.kernel[...], self.scale[...], self.bias[...])
+    def values(self) -> ConvParameters:
+        return ConvParameters(self.kernel[...], self.scale[...], self.bias[...])
 
     @property
     def running(self) -> Statistics:

@@ -74,7 +74,7 @@ def convolutions(layers: Sequence[ConvLayer], channels: int) -> list[Shape]:
     return [Shape(layer.kernel, c, layer.filters) for layer, c in zip(layers, entering, strict=True)]
 
 
-def stages(layers: Sequence[ConvLayer], channels: int) -> list[tuple[int, int]]:
+def equal_layers(layers: Sequence[ConvLayer], channels: int) -> list[tuple[int, int]]:
     """The runs of equal layers that also leave the map's shape as it was, as (first, end); each other layer alone."""
     found, keeps = [], []
     for i, (layer, shape) in enumerate(zip(layers, convolutions(layers, channels), strict=True)):

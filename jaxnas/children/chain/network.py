@@ -80,7 +80,7 @@ class ChainChildren:
     def _branches(self, inside: ChainEnvelope) -> int:
         shapes = inside.shapes(self.input_shape[2])
         entering = [self.input_shape[1], *(pooled[1] for _, pooled in chain.map_sizes(inside.layers, self.input_shape))]
-        starts = (start for start, _ in chain.stages(inside.layers, self.input_shape[2]))
+        starts = (start for start, _ in chain.equal_layers(inside.layers, self.input_shape[2]))
         return sum(inside.engine.branches(entering[start], shapes[start], start == 0) for start in starts)
 
     def least_normalised(self, architecture: Chain | None = None) -> Normalised:
@@ -128,19 +128,19 @@ class ChainChildren:
             "layers.1.mean", "layers.1.variance" ``[F]``; "classifier.kernel" ``[F, K]``, "classifier.bias" ``[K]``.
         """
         shapes = chain.convolutions(architecture.layers, self.input_shape[2])
-        places = [(stage, row) for stage in network.stages for row in range(stage.kernel.shape[0])]
+        places = [(part, row) for part in network.parts for row in range(part.kernel.shape[0])]
         found = {}
-        for i, (shape, (stage, row)) in enumerate(zip(shapes, places[: len(shapes)], strict=True), 1):
-            kernel = stage.kernel[...][row]
+        for i, (shape, (part, row)) in enumerate(zip(shapes, places[: len(shapes)], strict=True), 1):
+            kernel = part.kernel[...][row]
             found[f"layers.{i}.kernel"] = centre(kernel, (*shape.kernel, shape.channels, shape.filters))
             for name in ("scale", "bias", "mean", "variance"):
-                found[f"layers.{i}.{name}"] = getattr(stage, name)[...][row, : shape.filters]
+                found[f"layers.{i}.{name}"] = getattr(part, name)[...][row, : shape.filters]
         found["classifier.kernel"] = network.dense[...][: shapes[-1].filters]
         found["classifier.bias"] = network.dense_bias[...]
         return {name: np.asarray(value) for name, value in found.items()}
 
 
-class Stage(nnx.Module):
+class EqualLayers(nnx.Module):
     """Equal layers in a row, R of them: convolution without bias, batch normalisation, ReLU, max pooling.
 
     More than one run as a loop, so that they are compiled once.
@@ -194,8 +194,8 @@ class ChainNet(Network):
     traced_training = True
 
     def __init__(self, inside: ChainEnvelope, spec: "ChainChildren", genes: ChainGenes, key: jax.Array):
-        drawn, entering, stages = spec.draw(key), jnp.ones(spec.input_shape[2]), []
-        for start, end in chain.stages(inside.layers, spec.input_shape[2]):
+        drawn, entering, parts = spec.draw(key), jnp.ones(spec.input_shape[2]), []
+        for start, end in chain.equal_layers(inside.layers, spec.input_shape[2]):
             kernels = []
             for i in range(start, end):
                 g = genes.layers[i]
@@ -203,8 +203,8 @@ class ChainNet(Network):
                 kernels.append(kernel * g.spread * g.taps[:, :, None, None] * entering[:, None] * g.filters)
                 entering = jnp.asarray(g.filters)
             filters = jnp.stack([g.filters for g in genes.layers[start:end]])
-            stages.append(Stage(jnp.stack(kernels), filters, start == 0, inside, spec))
-        self.stages, self.inside = nnx.List(stages), inside
+            parts.append(EqualLayers(jnp.stack(kernels), filters, start == 0, inside, spec))
+        self.parts, self.inside = nnx.List(parts), inside
         widest, live = max(inside.layers[e - 1].filters for e in inside.exits), self._exit_filters(genes)
         weights = jax.random.normal(key_for(key, "dense"), (max(spec.filters), spec.classes))
         self.dense = nnx.Param(weights[:widest] * (live / jnp.sqrt(live.sum()))[:, None])
@@ -215,7 +215,7 @@ class ChainNet(Network):
     ) -> tuple[Float[Array, "B K"], tuple]:
         """Logits; nothing is remembered. In training, batch statistics normalise and the running ones move."""
         features, end = [], 0
-        for stage in self.stages:
+        for stage in self.parts:
             start, end = end, end + stage.kernel.shape[0]
             exits = any(start < e <= end for e in self.inside.exits)
             x, found = stage(x, self.inside.layers[start], genes.layers[start:end], training, exits)

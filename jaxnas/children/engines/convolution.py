@@ -30,7 +30,9 @@ def begin(padded: int, side: int) -> int:
     return reach(padded)[0] - reach(side)[0]
 
 
-def centre(w: Float[Array, "KH KW C F"], shape: Sequence[int], turned: bool = False) -> Float[Array, "KH2 KW2 C2 F2"]:
+def centre(
+    w: Float[Array | np.ndarray, "KH KW C F"], shape: Sequence[int], turned: bool = False
+) -> Float[Array | np.ndarray, "KH2 KW2 C2 F2"]:
     """The part of a padded kernel that one of ``shape`` fills: (height, width) or all four sides.
 
     It is the middle of the rows and columns, and the leading channels and filters. Where w was

@@ -70,7 +70,7 @@ class Skip:
 
 
 @dataclass(frozen=True)
-class Place:
+class MapShape:
     """What a layer meets on images of one shape: the size and channels of what it reads, and of its own map."""
 
     size_in: Sides
@@ -79,18 +79,18 @@ class Place:
     channels: int
 
 
-def places(architecture: Skip, input_shape: tuple[int, int, int]) -> list[Place]:
+def map_shapes(architecture: Skip, input_shape: tuple[int, int, int]) -> list[MapShape]:
     """Of the image (which reads itself) and of every layer."""
-    image = Place(input_shape[:2], input_shape[2], input_shape[:2], input_shape[2])
+    image = MapShape(input_shape[:2], input_shape[2], input_shape[:2], input_shape[2])
     found = [image]
     for layer in architecture.layers:
         size, channels = concatenated(found, layer.inputs)
         after = tuple(-(-side // stride) for side, stride in zip(size, layer.stride, strict=True))
-        found.append(Place(size, channels, after, layer.filters or channels))
+        found.append(MapShape(size, channels, after, layer.filters or channels))
     return found
 
 
-def concatenated(found: list[Place], numbers: tuple[int, ...]) -> tuple[Sides, int]:
+def concatenated(found: list[MapShape], numbers: tuple[int, ...]) -> tuple[Sides, int]:
     """Size and channels of some maps, concatenated in depth."""
     size = tuple(max(found[j].size[axis] for j in numbers) for axis in (0, 1))
     return size, sum(found[j].channels for j in numbers)
@@ -99,7 +99,7 @@ def concatenated(found: list[Place], numbers: tuple[int, ...]) -> tuple[Sides, i
 def layer_costs(architecture: Skip, input_shape: tuple[int, int, int]) -> list[Cost]:
     """Exact cost of each layer; a convolution counts every tap at every output position, a pooling no multiply-adds."""
     costs = []
-    for layer, at in zip(architecture.layers, places(architecture, input_shape)[1:], strict=True):
+    for layer, at in zip(architecture.layers, map_shapes(architecture, input_shape)[1:], strict=True):
         cells = at.size[0] * at.size[1]
         weights = layer.kernel[0] * layer.kernel[1] * at.channels_in * layer.filters
         parameters = weights + layer.filters * (2 if layer.norm else 1)
@@ -109,7 +109,7 @@ def layer_costs(architecture: Skip, input_shape: tuple[int, int, int]) -> list[C
 
 def cost(architecture: Skip, input_shape: tuple[int, int, int], classes: int) -> Cost:
     """Exact cost of the unpadded network, its dense layer included."""
-    _, features = concatenated(places(architecture, input_shape), architecture.outputs)
+    _, features = concatenated(map_shapes(architecture, input_shape), architecture.outputs)
     dense = Cost(features * classes, (features + 1) * classes, 4 * classes)
     return sum(layer_costs(architecture, input_shape), dense)
 
@@ -118,7 +118,7 @@ def describe(architecture: Skip, input_shape: tuple[int, int, int]) -> dict:
     """The network as plain JSON values, with each layer's map (height, width), channels and parameters."""
     rows = zip(
         architecture.layers,
-        places(architecture, input_shape)[1:],
+        map_shapes(architecture, input_shape)[1:],
         layer_costs(architecture, input_shape),
         strict=True,
     )

@@ -20,7 +20,7 @@ from jaxnas.children.layers import (
     norm_sums,
 )
 from jaxnas.children.skip import tiles
-from jaxnas.children.skip.forward import Values, Walked, walk
+from jaxnas.children.skip.forward import SkipParameters, Walked, walk
 from jaxnas.children.skip.genes import AVERAGE, CONVOLUTION, TILE, SkipEnvelope, SkipGenes
 
 
@@ -29,7 +29,7 @@ def network(
     dtype,
     epsilon: float,
     image: Float[Array, "B H W C0"],
-    values: Values,
+    values: SkipParameters,
     running: Statistics,
     genes: SkipGenes,
     training: Training,
@@ -93,10 +93,10 @@ def _layer(inside, dtype, epsilon, walked, values, dsums, genes, training, i, dm
     blocks = _weights(inside, dtype, walked.maps, dys, found.blocks, genes, i)
     dmaps = _inputs(inside, dtype, dmaps, dys, values.blocks, genes, i)
     dmaps = _pooling(inside, walked, dmaps, dys, genes, i)
-    return dmaps, dys, Values(blocks, found.scale.at[i].set(scale), found.bias.at[i].set(bias))
+    return dmaps, dys, SkipParameters(blocks, found.scale.at[i].set(scale), found.bias.at[i].set(bias))
 
 
-def _activation(inside, epsilon, walked: Walked, values: Values, dsum, genes, training, i, dmaps, dys):
+def _activation(inside, epsilon, walked: Walked, values: SkipParameters, dsum, genes, training, i, dmaps, dys):
     """Through ReLU and batch normalisation of layer i, from ``dmaps`` into ``dys`` (both ``[M, B, C]``); also the
     gradients of its scale and bias ``[C]``. ``dsum``: gradient of the sum over its map, ``[B, C]``.
     """

@@ -15,7 +15,7 @@ from jaxnas.children.skip import tiles
 from jaxnas.children.skip.genes import AVERAGE, CONVOLUTION, IMAGE, TILE, SkipEnvelope, SkipGenes
 
 
-class Values(NamedTuple):
+class SkipParameters(NamedTuple):
     """What is learnt: blocks ``[N, C, C]``, scale and bias ``[L, C]``."""
 
     blocks: jax.Array
@@ -39,7 +39,7 @@ def walk(
     dtype,
     epsilon: float,
     image: Float[Array, "B H W C0"],
-    values: Values,
+    values: SkipParameters,
     running: Statistics,
     genes: SkipGenes,
     training: Carried,
@@ -151,7 +151,7 @@ def _of_batch(inside, raw, genes, i, wanted) -> Statistics:
     return Statistics(mean, total(lambda y: jnp.square(y - mean)) / count)
 
 
-def _activate(inside, epsilon, maps, raw, used: Statistics, values: Values, genes, i):
+def _activate(inside, epsilon, maps, raw, used: Statistics, values: SkipParameters, genes, i):
     """Normalisation and ReLU (pooling: neither) of layer i from ``raw`` into ``maps`` (both ``[M, B, C]``); also the
     sum over its map ``[B, C]``. ``used``: `_statistics`.
     """

@@ -15,7 +15,7 @@ import numpy as np
 from jaxnas.children.cost import does_not_fit
 from jaxnas.children.engines import Branching, Engine, Padded, Ragged
 from jaxnas.children.engines.convolution import reach
-from jaxnas.children.skip.architecture import Place, Skip, SkipLayer, places
+from jaxnas.children.skip.architecture import MapShape, Skip, SkipLayer, map_shapes
 
 TILE = 16
 """Pixels that are worked on at a time, each with a whole batch."""
@@ -182,7 +182,7 @@ def envelope(architectures: Sequence[Skip], input_shape, engine: Engine) -> Skip
 
 
 def _own(architecture: Skip, input_shape, engine: Engine) -> SkipEnvelope:
-    at, layers = places(architecture, input_shape), architecture.layers
+    at, layers = map_shapes(architecture, input_shape), architecture.layers
     counts = [_taps(layer) * len(layer.inputs) if layer.filters else 0 for layer in layers]
     bounds = None
     if isinstance(engine, Padded):
@@ -216,7 +216,7 @@ def place(architecture: Skip, inside: SkipEnvelope, input_shape: tuple[int, int,
     """
     if inside | envelope([architecture], input_shape, inside.engine) != inside:
         raise does_not_fit(architecture, inside)
-    at = places(architecture, input_shape)
+    at = map_shapes(architecture, input_shape)
     blocks, segments, runs, layers = [], [], [], []
     for number, layer in enumerate(architecture.layers, 1):
         first = len(segments), len(runs)
@@ -246,7 +246,7 @@ def place(architecture: Skip, inside: SkipEnvelope, input_shape: tuple[int, int,
     )
 
 
-def _add_blocks(number: int, layer: SkipLayer, at: list[Place], inside, blocks: list, segments: list, runs: list):
+def _add_blocks(number: int, layer: SkipLayer, at: list[MapShape], inside, blocks: list, segments: list, runs: list):
     """A convolution's blocks: maps of one class together, and within a map the taps that meet one phase of it."""
     spread = math.sqrt(2 / (_taps(layer) * at[number].channels_in))
     offsets = [range(-reach(side)[0], reach(side)[1] + 1) for side in layer.kernel]
@@ -288,7 +288,7 @@ def executed(architecture: Skip, inside: SkipEnvelope, input_shape: tuple[int, i
     if inside.bounds is not None:
         blocks = inside.bounds.quads * QUAD + inside.bounds.singles
         return dense + inside.layers * inside.bounds.tiles * TILE * blocks * inside.channels**2
-    at, total = places(architecture, input_shape), dense
+    at, total = map_shapes(architecture, input_shape), dense
     work = [channels * filters for channels, filters in inside.pairs]
     for layer, own in zip(architecture.layers, at[1:], strict=True):
         if layer.filters:

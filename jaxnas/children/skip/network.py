@@ -28,9 +28,9 @@ from jaxnas.children.normalised import Normalised
 from jaxnas.children.skip import architecture as skip
 from jaxnas.children.skip import genes as skip_genes
 from jaxnas.children.skip import weights as skip_weights
-from jaxnas.children.skip.architecture import Skip, SkipLayer, places
+from jaxnas.children.skip.architecture import Skip, SkipLayer, map_shapes
 from jaxnas.children.skip.backward import network
-from jaxnas.children.skip.forward import Values
+from jaxnas.children.skip.forward import SkipParameters
 from jaxnas.children.skip.genes import QUAD, TILE, SkipEnvelope, SkipGenes
 from jaxnas.numerics import factors
 from jaxnas.rng import key_for
@@ -131,7 +131,7 @@ class SkipChildren:
         layer = SkipLayer("convolution", (0,), (1, 1), self.strides, self.filters[0], self.normalised)
         smallest = Skip(tuple(replace(layer, inputs=(i,)) for i in range(self.layers)))
         found = architecture or smallest
-        maps = enumerate(zip(found.layers, places(found, self.input_shape)[1:], strict=True), 1)
+        maps = enumerate(zip(found.layers, map_shapes(found, self.input_shape)[1:], strict=True), 1)
         sizes = [Normalised(f"layer {i}", at.size) for i, (layer, at) in maps if layer.filters and layer.norm]
         return min(sizes, key=lambda one: math.prod(one.size), default=None)
 
@@ -210,7 +210,7 @@ class SkipNet(Network):
     ) -> tuple[Float[Array, "B K"], tuple]:
         """Logits; nothing is remembered. In training, batch statistics normalise and the running ones move."""
         genes = jax.tree.map(jnp.asarray, genes)
-        values = Values(self.blocks[...], self.scale[...], self.bias[...])
+        values = SkipParameters(self.blocks[...], self.scale[...], self.bias[...])
         running = Statistics(self.mean[...], self.variance[...])
         sums, used = network(self.inside, self.dtype, self.norm.epsilon, x, values, running, genes, training)
         momentum = jnp.where(genes.layers.norm, self.norm.momentum, 1.0)[:, None]

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxnas.children.engines.convolution import reach
-from jaxnas.children.skip.architecture import Place, Skip, places
+from jaxnas.children.skip.architecture import MapShape, Skip, map_shapes
 from jaxnas.children.skip.genes import SkipGenes
 
 
@@ -22,7 +22,7 @@ def weights(network, architecture: Skip, genes: SkipGenes, input_shape: tuple[in
     Returns:
         As `ChainChildren.weights`; a convolution without normalisation has "kernel" and "bias" alone, a pooling none.
     """
-    at, found = places(architecture, input_shape), {}
+    at, found = map_shapes(architecture, input_shape), {}
     for i, layer in enumerate(architecture.layers):
         if layer.kind != "convolution":
             continue
@@ -36,7 +36,7 @@ def weights(network, architecture: Skip, genes: SkipGenes, input_shape: tuple[in
 
 
 def _kernel(
-    blocks: Float[np.ndarray, "N C C"], architecture: Skip, genes: SkipGenes, at: Sequence[Place], index: int
+    blocks: Float[np.ndarray, "N C C"], architecture: Skip, genes: SkipGenes, at: Sequence[MapShape], index: int
 ) -> Float[np.ndarray, "KH KW C2 F"]:
     """The kernel of one layer."""
     layer, own = architecture.layers[index], at[index + 1]
