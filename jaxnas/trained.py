@@ -81,12 +81,12 @@ def load_trained(experiment, workdir: Path, trial: Trial | int) -> Trained:
     return Trained(architecture, children, network, genes, data, result)
 
 
-def _network(children: Children, inside, genes, kept: Checkpoints, seeds: int, one: int) -> Network:
+def _network(children: Children, inside, genes, stored: Checkpoints, seeds: int, one: int) -> Network:
     """The network of one of the seeds, as the checkpoint has it. Raises ValueError where it has another."""
     build = lambda genes, key: children.build(inside, genes, key)
     variables = Variables(nnx.eval_shape(build, genes, jax.random.key(0)))
     kept = jax.eval_shape(lambda *given: variables.apart(build(*given)), genes, jax.random.key(0))
     each = ChildState(Learnt(kept, ()), jax.ShapeDtypeStruct((), bool))
-    found = kept.restore(jax.tree.map(lambda a: jax.ShapeDtypeStruct((seeds, *a.shape), a.dtype), each))
+    found = stored.restore(jax.tree.map(lambda a: jax.ShapeDtypeStruct((seeds, *a.shape), a.dtype), each))
     own = jax.tree.map(lambda a: jax.numpy.asarray(a[one]), found.learnt.network)
     return variables.together(own, key_for(0, "nothing is drawn"))

@@ -39,7 +39,7 @@ def three(tmp_path_factory):
 def test_a_finished_training_is_one_checkpoint_without_the_optimiser(three):
     place = checkpoints(three[0], TRIAL)
     assert [path.name for path in place.folder.iterdir()] == ["epoch-3"]
-    assert set(place.arrays()) == {"parameters", "statistics", "alive"}
+    assert set(place.arrays()) == {"learnt-network-parameters", "learnt-network-statistics", "alive"}
 
 
 def test_without_a_final_training_the_command_is_named(tmp_path):

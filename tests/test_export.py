@@ -13,6 +13,7 @@ from plain_cell201 import CELLS
 from safetensors.numpy import load_file
 
 from jaxnas.children import alone
+from jaxnas.children.engines import Padded
 from jaxnas.children.layers import BatchNorm
 from jaxnas.children.skip.architecture import Skip, SkipLayer
 from jaxnas.export import export

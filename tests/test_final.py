@@ -9,6 +9,7 @@ import pytest
 from finals import CHAIN, CHILDREN, EXPERIMENT, TRIAL, accuracy, final
 from flax import nnx
 
+from jaxnas.children import alone as work_of
 from jaxnas.children import unpadded
 from jaxnas.evaluators import SGD, Train
 from jaxnas.evaluators.train import Trainer
@@ -53,8 +54,8 @@ def test_seeds_together_are_seeds_alone(three, seed):
     arrays = checkpoints(workdir, TRIAL).arrays()
     score, parameters, statistics = alone(EXPERIMENT, seed)
     assert result["test_scores"][seed] == score
-    np.testing.assert_array_equal(arrays["parameters"][seed], parameters)
-    np.testing.assert_array_equal(arrays["statistics"][seed], statistics)
+    np.testing.assert_array_equal(arrays["learnt-network-parameters"][seed], parameters)
+    np.testing.assert_array_equal(arrays["learnt-network-statistics"][seed], statistics)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -64,7 +65,7 @@ def test_further_seeds_have_batches_of_their_own(three, seed):
     inside = unpadded(CHILDREN, CHAIN)
     genes, names = [CHILDREN.place(CHAIN, inside)], [(TRIAL.trial_id, seed)]
     one, other = (trainer.run(inside, genes, names, epochs=range(1)).states for trainer in (own, shared))
-    assert not np.array_equal(one.parameters, other.parameters)
+    assert not np.array_equal(one.learnt.network.parameters, other.learnt.network.parameters)
 
 
 def test_the_first_of_several_seeds_is_the_only_one_of_one(three, tmp_path):
@@ -72,7 +73,7 @@ def test_the_first_of_several_seeds_is_the_only_one_of_one(three, tmp_path):
     assert result["test_scores"] == three[1]["test_scores"][:1]
     assert (result["test_score"], result["test_std"]) == (result["test_scores"][0], None)
     one, several = (checkpoints(workdir, TRIAL).arrays() for workdir in (tmp_path, three[0]))
-    np.testing.assert_array_equal(one["parameters"], several["parameters"][:1])
+    np.testing.assert_array_equal(one["learnt-network-parameters"], several["learnt-network-parameters"][:1])
 
 
 def test_what_is_recorded_of_several_seeds(three):
@@ -83,7 +84,7 @@ def test_what_is_recorded_of_several_seeds(three):
     assert result["test_score"] == pytest.approx(np.mean(scores))
     assert result["test_std"] == pytest.approx(np.std(scores, ddof=1))
     assert (result["epochs"], result["test_examples"], result["train_examples"]) == (3, 359, 1438)
-    cost = alone(CHILDREN, CHAIN)
+    cost = work_of(CHILDREN, CHAIN)
     assert (result["parameters"], result["multiply_adds"]) == (cost.parameters, cost.multiply_adds)
     assert result["settings"]["seeds"] == 3
     assert result["architecture"] == TRIAL.architecture
@@ -111,8 +112,8 @@ def test_a_seed_that_diverges_says_so_and_does_not_spoil_the_others(three, tmp_p
     assert (alive[0], alive[-1]) == (3, 2)
     assert "seeds diverged, " in final_lines(result)
     second = load_trained(EXPERIMENT, tmp_path, TRIAL)  # the first that did not diverge
-    expected = checkpoints(three[0], TRIAL).arrays()["parameters"][1]
-    kernel = np.asarray(second.network.stages[0].kernel[...])
+    expected = checkpoints(three[0], TRIAL).arrays()["learnt-network-parameters"][1]
+    kernel = np.asarray(second.network.parts[0].kernel[...])
     assert np.isin(kernel, expected).all()
 
 
@@ -133,7 +134,7 @@ def test_a_wider_network_has_the_parameters_of_the_formula(factor):
     a, b = {0.5: (4, 2), 1.0: (8, 4), 2.0: (16, 8), 2.6: (21, 10)}[factor]
     assert [layer.filters for layer in wide.layers] == [a, b]
     expected = 3 * 3 * 1 * a + 2 * a + 1 * 3 * a * b + 2 * b + (b + 1) * 10
-    assert alone(children, wide).parameters == expected
+    assert work_of(children, wide).parameters == expected
     inside = unpadded(children, wide)
     network = nnx.eval_shape(lambda key: children.build(inside, children.place(wide, inside), key), jax.random.key(0))
     assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(network, nnx.Param))) == expected
@@ -149,7 +150,7 @@ def test_width_augmentation_smoothing_and_schedule_in_one_training(tmp_path):
     changed = final(train=train, augment=augment, label_smoothing=0.1, width=2.0)
     result = train_final(changed, tmp_path, TRIAL)
     assert result["architecture"]["layers"][0]["filters"] == 16
-    assert result["parameters"] == alone(CHILDREN.widened(2.0), CHILDREN.widen(CHAIN, 2.0)).parameters
+    assert result["parameters"] == work_of(CHILDREN.widened(2.0), CHILDREN.widen(CHAIN, 2.0)).parameters
     assert result["settings"]["augment"] == describe(augment)
     trained = load_trained(EXPERIMENT, tmp_path, TRIAL)
     assert trained.architecture == CHILDREN.widen(CHAIN, 2.0)

@@ -2,6 +2,7 @@
 with statistics, dropout and variables of any type keep the laws in it.
 """
 
+import gzip
 import os
 from pathlib import Path
 
@@ -82,8 +83,8 @@ def test_every_command_takes_it(folder, capsys):
     assert main(["show", "run", str(best.trial_id)]) == 0
     assert "width" in capsys.readouterr().out
     (folder / "table.py").write_text(CONFIG.replace(", halving=SuccessiveHalving((1,), 0.5)", ""))
-    assert main(["tabulate", "table.py", "toy.csv"]) == 0
-    assert (folder / "toy.csv").read_text().count("\n") == 1 + 3
+    assert main(["tabulate", "table.py", "toy.csv.gz"]) == 0
+    assert gzip.decompress((folder / "toy.csv.gz").read_bytes()).count(b"\n") == 1 + 3
 
 
 def test_what_it_does_not_offer_is_refused_in_one_line(folder, capsys):

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxnas.children import layers as masked
 from jaxnas.children.cell201.architecture import EDGES, OPERATIONS, SIDES, CellEnvelope
+from jaxnas.children.cell201.pooling import average, average_transposed
 from jaxnas.children.engines import convolution
 from jaxnas.children.engines.convolution import around, begin, centre, correlate
 from jaxnas.children.layers import Carried, Statistics, Training, carried, either
@@ -132,31 +133,6 @@ def _convolution_gradients(form: Form, x, w, dy):
     return back(dy, w, form.platform), kernel
 
 
-def average(x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
-    """The mean of the 3x3 cells around each; those outside the map do not count."""
-    return _box(x) / _cells(x)
-
-
-def _average_transposed(dz):
-    return _box(dz / _cells(dz))
-
-
-def _box(x):
-    """The sum of the 3x3 cells around each: it is its own transpose."""
-    for axis in (1, 2):
-        ends = [(0, 0)] * 4
-        ends[axis] = (1, 1)
-        wide = jnp.pad(x, ends)
-        x = sum(lax.slice_in_dim(wide, i, i + x.shape[axis], axis=axis) for i in range(3))
-    return x
-
-
-def _cells(x) -> np.ndarray:
-    """How many cells of the map lie around each, itself included, ``[H, W, 1]``."""
-    rows, columns = (np.minimum(np.arange(n) + 1, n - 1) - np.maximum(np.arange(n) - 1, 0) + 1 for n in x.shape[1:3])
-    return np.outer(rows, columns)[:, :, None].astype(np.float32)
-
-
 def cell(
     inside: CellEnvelope,
     form: Form,
@@ -253,7 +229,7 @@ class _Edge:
             edge = begin(self.side, _sides(operation)[0])
             kernel = jnp.pad(gradient.kernel, ((edge, edge), (edge, edge), (0, 0), (0, 0)))
             return _plus(total, dx), gradient._replace(kernel=kernel)
-        return _linear(operation, total, dz, _average_transposed), gradient
+        return _linear(operation, total, dz, average_transposed), gradient
 
     def _all_forward(self, total, x, values, running):
         is_a = self._is_a
@@ -275,7 +251,7 @@ class _Edge:
             back, gradient = _gradients(self.form, dz, x, y, used, own, self.training)
             dx, gradient = dx + back, self._masked(gradient)
         dx = dx + is_a(SKIP) * dz if SKIP in self.known else dx
-        dx = dx + is_a(POOL) * _average_transposed(dz) if POOL in self.known else dx
+        dx = dx + is_a(POOL) * average_transposed(dz) if POOL in self.known else dx
         return dx, gradient
 
     def _is_a(self, operation: int):

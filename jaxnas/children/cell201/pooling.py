@@ -1,0 +1,35 @@
+"""The pooling of NAS-Bench-201's cells and its gradient.
+
+Letters: B batch, H W height and width of the map, C channels.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+
+def average(x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+    """The mean of the 3x3 cells around each; those outside the map do not count."""
+    return _box(x) / _cells(x)
+
+
+def average_transposed(dz: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+    """The gradient of `average` with respect to its argument."""
+    return _box(dz / _cells(dz))
+
+
+def _box(x):
+    """The sum of the 3x3 cells around each: it is its own transpose."""
+    for axis in (1, 2):
+        ends = [(0, 0)] * 4
+        ends[axis] = (1, 1)
+        wide = jnp.pad(x, ends)
+        x = sum(lax.slice_in_dim(wide, i, i + x.shape[axis], axis=axis) for i in range(3))
+    return x
+
+
+def _cells(x) -> np.ndarray:
+    """How many cells of the map lie around each, itself included, ``[H, W, 1]``."""
+    rows, columns = (np.minimum(np.arange(n) + 1, n - 1) - np.maximum(np.arange(n) - 1, 0) + 1 for n in x.shape[1:3])
+    return np.outer(rows, columns)[:, :, None].astype(np.float32)
