@@ -61,7 +61,6 @@ def module(
     height, width, channels = architecture["input"]
     shape = f"[b, {height}, {width}, {channels}]"
     norm, whole = f"momentum={momentum!r}, epsilon={epsilon!r}", dtype == "float32"
-    norm += "" if whole else f", dtype=jnp.{dtype}"
     used = code.pieces | ({"whitened"} if seen.whiten else set())
     pieces = [text for name, text in source.PIECES.items() if name in used]
     text = "\n\n\n".join([source.HEAD, *pieces, source.NETWORK, source.LOAD]) + "\n"
@@ -176,7 +175,7 @@ def _cell201(architecture: dict) -> _Code:
         loads.append(f'    cell.load(weights, f"stage{number}.cell{{number}}")')
         channels = filters
     layers.append(f"self.norm = norm({channels}, rngs)")
-    calls.append("x = nnx.relu(self.norm(x))")
+    calls.append("x = nnx.relu(self.norm(x))@ROUNDED@")
     loads.append('load_norm(self.norm, weights, "norm")'.replace("self", "network"))
     parameters = sum(stage["before"] + count * sum(stage["edges"]) for stage in stages) + 2 * channels
     words, more = f"{count * len(stages)} cells of NAS-Bench-201", _cell_code(architecture)

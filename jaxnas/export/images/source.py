@@ -76,7 +76,7 @@ PIECES = {
         self.norm = nnx.BatchNorm(filters, @NORM@, use_fast_variance=False, rngs=rngs)
 
     def __call__(self, x):
-        return nnx.relu(self.norm(self.conv(x)))
+        return nnx.relu(self.norm(self.conv(x)))@ROUNDED@
 
     def load(self, weights, name):
         self.conv.kernel.set_value(weights[f"{name}.kernel"])
@@ -125,7 +125,7 @@ def load_norm(layer, weights, name):
         self.conv, self.norm = convolution(channels, filters, 3, 1, rngs), norm(filters, rngs)
 
     def __call__(self, x):
-        return self.norm(self.conv(x))
+        return self.norm(self.conv(x))@ROUNDED@
 
     def load(self, weights, name):
         self.conv.kernel.set_value(weights[f"{name}.kernel"])
@@ -137,7 +137,7 @@ def load_norm(layer, weights, name):
         self.conv, self.norm = convolution(channels, filters, side, stride, rngs), norm(filters, rngs)
 
     def __call__(self, x):
-        return self.norm(self.conv(nnx.relu(x)))
+        return self.norm(self.conv(nnx.relu(x)))@ROUNDED@
 
     def load(self, weights, name):
         self.conv.kernel.set_value(weights[f"{name}.kernel"])
