@@ -17,8 +17,7 @@ import jax.numpy as jnp
 import workloads
 from jax import lax
 
-from jaxnas.children.engines import Padded
-from jaxnas.children.engines import ragged_kernel as ragged
+from jaxnas.children.engines import Padded, Ragged
 from jaxnas.children.engines.convolution import LAYOUT, around
 
 STEPS = 4
@@ -54,8 +53,8 @@ def taps(x, w):
 
 
 def by_ragged(x, w):
-    live = jnp.tile(jnp.array([[w.shape[1], w.shape[2], w.shape[3], w.shape[4]]]), (w.shape[0], 1))
-    return ragged.conv(x.astype(jnp.float32), w.astype(jnp.float32), live, (1, 1), x.dtype)
+    live = jnp.array(w.shape)
+    return Ragged("gpu").conv(x.astype(jnp.float32), w.astype(jnp.float32), live, (1, 1), False, x.dtype)
 
 
 def in_turn(conv):
@@ -68,7 +67,7 @@ FORMS = {
     "patches": jax.vmap(patches),
     "taps": jax.vmap(taps),
     "grouped": jax.vmap(plain),
-    "ragged": by_ragged,
+    "ragged": jax.vmap(by_ragged),
 }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from jaxnas.children.engines import Ragged
 from jaxnas.children.engines import ragged_kernel as ragged
 from jaxnas.children.engines.convolution import LAYOUT, around, reach
 
@@ -74,7 +75,12 @@ def with_gradients(fn):
 
 @cache
 def engine(stride=(1, 1), dtype=jnp.float32):
-    return with_gradients(lambda x, w, live: ragged.conv(x, w, live, stride, dtype, interpret=True))
+    return with_gradients(together(Ragged(), stride, dtype))
+
+
+def together(engine, stride=(1, 1), dtype=jnp.float32):
+    """The convolution of all children, by one kernel."""
+    return jax.vmap(lambda x, w, live: engine.conv(x, w, live, stride, False, dtype))
 
 
 @cache
@@ -172,7 +178,7 @@ def test_the_loops_run_what_executed_says(monkeypatch):
     monkeypatch.setattr(jnp, "dot", lambda a, b, **_: jnp.ones((a.shape[0], b.shape[1]), jnp.float32))
     store = ragged._store
     monkeypatch.setattr(ragged, "_store", lambda *args: store(*args[:-1], live=True))
-    counted = with_gradients(partial(ragged.conv, interpret=True))(*inputs(), SIZES)
+    counted = with_gradients(together(Ragged()))(*inputs(), SIZES)
     rows, filters, channels = ragged.ROWS, ragged.SIDE, ragged.LINE // 4
     y, dx = (a.reshape(len(SIZES), -1, a.shape[-1])[:, ::rows, ::filters].sum((1, 2)) for a in counted[:2])
     dw = counted[2][..., :: ragged.SIDE, ::filters].sum((1, 2, 3, 4))
@@ -184,7 +190,7 @@ def test_the_loops_run_what_executed_says(monkeypatch):
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_the_three_kernels_lower_for_cuda(dtype):
     """To Triton's intermediate language, without a GPU: only what runs there is left to try."""
-    step = with_gradients(lambda x, w, live: ragged.conv(x, w, live, (2, 1), dtype))
+    step = with_gradients(together(Ragged("gpu"), (2, 1), dtype))
     shapes = (8, 64, 32, 32, 36), (8, 7, 7, 36, 64), (8, 64, 16, 32, 64)
     arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     gpu = jax.sharding.AbstractDevice("NVIDIA H200", 132, "gpu")  # jax 0.11 would look for a real one

@@ -1,4 +1,7 @@
-"""The *ragged* engine: one kernel over all children whose loops follow each child's own sides and channels."""
+"""The *ragged* engine: one kernel over all children whose loops follow each child's own sides and channels.
+
+Letters: B batch, H W height and width of the map, C channels in, F filters, KH KW kernel height and width.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +14,7 @@ import numpy as np
 from jax.custom_batching import custom_vmap
 
 from jaxnas.children.engines import ragged_kernel as kernel
+from jaxnas.children.engines.convolution import around
 from jaxnas.children.engines.engine import Shape, Sides
 
 
@@ -40,7 +44,7 @@ class Ragged:
         return (0, 0, 0, 0) if own is None else (*own.kernel, own.channels, own.filters)
 
     def conv(self, x, w, branch, stride: Sides, first: bool, dtype):
-        return _ragged(x, w, branch, stride, dtype, self.platform == "cpu")
+        return _conv(x, w, branch, stride, dtype, self.platform == "cpu")
 
     def executed(self, size: Sides, padded: Shape, own: Shape | None, stride: Sides, first: bool) -> int:
         live, batch = np.array([self.branch(padded, own, first)]), 128  # work is rounded up to tiles of a whole batch
@@ -52,22 +56,43 @@ class Ragged:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
-def _ragged(x, w, live, stride, dtype, interpret):
-    return _for_all(lambda x, w, live: kernel.conv(x, w, live, stride, dtype, interpret))(x, w, live)
+def _conv(x, w, live, stride, dtype, interpret):
+    """The convolution of one child, and under `jax.vmap` one kernel over all; so are both gradients.
+
+    It is zero beyond the child's filters; so are the gradients beyond its channels, taps and filters.
+
+    Args:
+        x: ``[B, H, W, C]``, zero beyond the child's channels.
+        w: ``[KH, KW, C, F]``, the child's kernel in the middle.
+        live: kernel height, kernel width, channels in and filters, ``[4]``; all 0 where the child lacks the layer.
+        stride: of the rows and the columns.
+        dtype: of the factors, float32 or bfloat16; sums and results are float32.
+        interpret: run the kernels in Pallas' interpreter.
+
+    Returns:
+        ``[B, ceil(H / stride), ceil(W / stride), F]``.
+    """
+    return _forward(x, w, live, stride, dtype, interpret)[0]
 
 
-def _ragged_forward(x, w, live, *rest):
-    return _ragged(x, w, live, *rest), (x, w, live)
+def _forward(x, w, live, stride, dtype, interpret):
+    sides, (x, w) = w.shape[:2], (x.astype(dtype), w.astype(dtype))
+    run = lambda x, w, live: kernel.correlate(x, w, kernel.spans(live, sides), stride, around(sides), dtype, interpret)
+    return _for_all(run)(x, w, live), (x, w, live)
 
 
-def _ragged_backward(stride, dtype, interpret, residuals, dy):
+def _backward(stride, dtype, interpret, residuals, dy):
+    sides = residuals[1].shape[:2]
+
     def gradients(x, w, live, dy):
-        return jax.vjp(lambda x, w: kernel.conv(x, w, live, stride, dtype, interpret), x, w)[1](dy)
+        span, pads = kernel.spans(live, sides), around(sides)
+        dx = kernel.input_gradient(dy, w, x.shape[2:4], span, stride, pads, dtype, interpret)
+        return dx, kernel.weight_gradient(x, dy, sides, span, stride, pads, dtype, interpret)
 
-    return *_for_all(gradients)(*residuals, dy), None
+    return *_for_all(gradients)(*residuals, dy.astype(dtype)), None
 
 
-_ragged.defvjp(_ragged_forward, _ragged_backward)
+_conv.defvjp(_forward, _backward)
 
 
 def _for_all(fn: Callable) -> Callable:

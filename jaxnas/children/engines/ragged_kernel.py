@@ -24,7 +24,7 @@ from jax.experimental.pallas import triton
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Int, Int32
 
-from jaxnas.children.engines.convolution import Pads, around, dilate, reach
+from jaxnas.children.engines.convolution import Pads, dilate, reach
 
 Pair = tuple[int, int]
 
@@ -37,52 +37,13 @@ PIECE = 8  # channels of 16 bytes (bfloat16), loaded by a thread at once; a mask
 WARPS, STAGES = 4, 3  # threads / 32 of a program; steps whose loads are under way at once
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
-def conv(
-    x: Float32[Array, "N B H W C"],
-    w: Float32[Array, "N KH KW C F"],
-    live: Int[Array, "N 4"],
-    stride: Pair = (1, 1),
-    dtype: DTypeLike = jnp.float32,
-    interpret: bool = False,
-) -> Float32[Array, "N B H2 W2 F"]:
-    """Convolution of N children under zero padding, differentiable in x and w.
-
-    It is zero beyond each child's filters; so are the gradients beyond its channels, taps and filters.
+def spans(live: Int[Array, "N 4"], kernel: Pair) -> Int32[Array, "N 6"]:
+    """Where children lie in blocks of ``kernel`` taps: first row, rows, first column, columns, channels in, filters.
 
     Args:
-        x: inputs, zero beyond each child's channels.
-        w: kernels, each in the middle of its block.
         live: kernel height, kernel width, channels in and filters of each child; all 0 where it lacks the layer.
-        stride: of the rows and the columns; H2 = ceil(H / stride height).
-        dtype: of the factors, float32 or bfloat16; sums and results are float32.
-        interpret: run the kernels in Pallas' interpreter, wherever there is no GPU.
+        kernel: (KH, KW); each child's own lies in the middle.
     """
-    return _conv_forward(x, w, live, stride, dtype, interpret)[0]
-
-
-def _conv_forward(x, w, live, stride, dtype, interpret):
-    x, w = x.astype(dtype), w.astype(dtype)
-    y = correlate(x, w, spans(live, w.shape[1:3]), stride, around(w.shape[1:3]), dtype, interpret)
-    return y, (x, w, live)
-
-
-def _conv_backward(stride, dtype, interpret, residuals, dy):
-    x, w, live = residuals
-    kernel = w.shape[1:3]
-    span, pads, dy = spans(live, kernel), around(kernel), dy.astype(dtype)
-    flipped, back = w[:, ::-1, ::-1].swapaxes(3, 4), tuple(pad[::-1] for pad in pads)
-    spread = jax.vmap(partial(dilate, stride=stride, size=x.shape[2:4]))(dy)
-    dx = correlate(spread, flipped, mirrored(span, kernel), (1, 1), back, dtype, interpret)
-    dw = weight_gradient(x, dy, kernel, span, stride, pads, dtype, interpret)
-    return dx, dw, None
-
-
-conv.defvjp(_conv_forward, _conv_backward)
-
-
-def spans(live: Int[Array, "N 4"], kernel: Pair) -> Int32[Array, "N 6"]:
-    """Where children lie in blocks of ``kernel`` taps: first row, rows, first column, columns, channels in, filters."""
     height, width, channels, filters = live.astype(jnp.int32).T
     top, left = (reach(kernel[i])[0] - (side - 1) // 2 for i, side in enumerate((height, width)))
     return jnp.stack([top, height, left, width, channels, filters], axis=1)
@@ -106,9 +67,16 @@ def correlate(
     dtype: DTypeLike = jnp.float32,
     interpret: bool = False,
 ) -> Float32[Array, "N B H2 W2 F"]:
-    """Each child's x under its own kernel, over a map that ``pads`` widens by zeros; span: see `spans`.
+    """Each child's x under its own kernel, over a map that ``pads`` widens by zeros; zero beyond its filters.
 
-    The gradient of x is this function of dy, flipped kernels, `mirrored` spans and reversed pads.
+    Args:
+        x: inputs, zero beyond each child's channels.
+        w: kernels.
+        span: where each child's lies, see `spans`.
+        stride: of the rows and the columns.
+        pads: rows and columns of zeros around the map; under `around` H2 = ceil(H / stride height).
+        dtype: of the factors, float32 or bfloat16; sums and results are float32.
+        interpret: run the kernel in Pallas' interpreter, wherever there is no GPU.
     """
     children, (channels, filters), kernel = x.shape[0], w.shape[3:], w.shape[1:3]
     window = _window(x.shape, kernel, stride, pads)
@@ -121,6 +89,25 @@ def correlate(
         interpret,
     )
     return y.reshape(children, -1, *window.out, filters)
+
+
+def input_gradient(
+    dy: Float[Array, "N B H2 W2 F"],
+    w: Float[Array, "N KH KW C F"],
+    size: Pair,
+    span: Int32[Array, "N 6"],
+    stride: Pair,
+    pads: Pads,
+    dtype: DTypeLike = jnp.float32,
+    interpret: bool = False,
+) -> Float32[Array, "N B H W C"]:
+    """The gradient of `correlate` in x, of maps of ``size`` = (H, W); span, stride and pads as they were there.
+
+    It is `correlate` of dy, flipped kernels, `mirrored` spans and reversed pads; these must keep the map's size.
+    """
+    flipped, back = w[:, ::-1, ::-1].swapaxes(3, 4), tuple(pad[::-1] for pad in pads)
+    spread = jax.vmap(partial(dilate, stride=stride, size=size))(dy)
+    return correlate(spread, flipped, mirrored(span, w.shape[1:3]), (1, 1), back, dtype, interpret)
 
 
 def weight_gradient(
@@ -177,10 +164,10 @@ def executed(
     stride: Pair = (1, 1),
     dtype: DTypeLike = jnp.float32,
 ) -> Int[np.ndarray, "N 3"]:
-    """Multiply-adds that `conv` runs for each child: forward, for the gradient of x, for that of w.
+    """Multiply-adds that run for each child: `correlate` under `around`, `input_gradient`, `weight_gradient`.
 
-    The child's own work, its channels, filters and cells rounded up to whole tiles. ``live`` as in `conv`; ``shape`` is
-    (B, H, W); ``channels`` and ``filters`` are the padded ones.
+    The child's own work, its channels, filters and cells rounded up to whole tiles. ``live`` as in `spans`; ``shape``
+    is (B, H, W); ``channels`` and ``filters`` are the padded ones.
     """
     height, width, own_channels, own_filters = np.asarray(live, np.int64).T
     cells, outputs = math.prod(shape), shape[0] * math.prod(-(-shape[i + 1] // stride[i]) for i in (0, 1))
