@@ -72,10 +72,51 @@ def test_no_room_reaches_upward(file):
     assert upward == [], f"{file.name} on floor {FLOORS[room(file)]} may not import {upward}"
 
 
+FAMILIES = {"chain", "skip", "cell201", "recurrent"}
+COMMON = {"engines": 0, "cost": 0, "normalised": 0, "layers": 1}
+"""What all families may use, beside the contract itself."""
+
+
+def imported_in_children(tree: ast.Module) -> set[str]:
+    """Of `jaxnas.children`: the folders and files that a module imports; "" is the contract."""
+    names = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    names += [
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "jaxnas.children"
+        for alias in node.names
+        if (HOUSE / "children" / alias.name).exists() or (HOUSE / "children" / f"{alias.name}.py").exists()
+    ]
+    parts = [name.split(".") for name in names if name.startswith("jaxnas.children")]
+    return {(name + [""])[2] for name in parts}
+
+
+@pytest.mark.parametrize("file", sorted((HOUSE / "children").rglob("*.py")), ids=lambda f: str(f.relative_to(HOUSE)))
+def test_no_family_sees_another(file):
+    """Engines, layers and costs know no family; the contract knows engines alone."""
+    own, seen = (
+        file.relative_to(HOUSE / "children").with_suffix("").parts[0],
+        imported_in_children(ast.parse(file.read_text())),
+    )
+    if own in FAMILIES:
+        assert seen <= {own, "", *COMMON}
+    elif own == "__init__":
+        assert seen <= {"engines"}
+    else:
+        assert {name for name in seen - {own} if name not in COMMON or COMMON[name] >= COMMON[own]} == set()
+
+
 def test_the_rule_itself_can_say_no():
     assert not allowed("children", "evaluators")
     assert not allowed("strategies", "spaces")
     assert not allowed("report", "search")
+    assert imported_in_children(
+        ast.parse("from jaxnas.children import layers\nfrom jaxnas.children.skip.genes import x")
+    ) == {
+        "layers",
+        "skip",
+        "",
+    }
     assert imported_rooms(ast.parse("def f():\n    from jaxnas import search\n    import jaxnas.cli")) == {
         "search",
         "cli",

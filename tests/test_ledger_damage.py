@@ -197,7 +197,7 @@ def test_a_fact_of_another_form_is_named(folder, key, value):
 
 def test_facts_as_they_are_recorded_are_good(folder):
     ledger = Ledger(folder, write=True)
-    facts = {"origin": None, "about": {}, "measure": "perplexity", "numerics": 2, "finished": 0, "a user's": [1]}
+    facts = {"origin": None, "about": {}, "measure": "perplexity", "numerics": 3, "finished": 0, "a user's": [1]}
     ledger.record(**facts)
     assert ledger.facts() == facts | {"configuration": CONFIGURATION}
     ledger.record(origin={"config": "c.py", "directory": "/", "source": "", "overrides": ["--seed", "3"]})

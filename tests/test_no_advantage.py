@@ -13,7 +13,7 @@ from test_strategies import FAST, TINY
 
 from jaxnas.rng import key_for
 from jaxnas.strategies import PPO, Reinforce, finite
-from jaxnas.strategies.policy import advantages
+from jaxnas.strategies.gradient import advantages
 
 POLICIES = {
     "earlier": lambda **more: Reinforce(0.03, **more),

@@ -1,10 +1,15 @@
 """Optimisers as settings, by hand."""
 
+from dataclasses import dataclass, replace
+
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxnas.evaluators import SGD, Adam
+from jaxnas.evaluators.optimisers import of_child
 
 
 def moves(optimiser, gradients, steps=4, epochs=1):
@@ -95,3 +100,56 @@ def test_decay_holds_the_rate_for_whole_epochs_and_then_falls_at_each(steps, epo
 def test_bad_settings_are_refused(kind, settings, message):
     with pytest.raises(ValueError, match=message):
         kind(**settings)
+
+
+OWN = {"learning_rate": 0.03, "weight_decay": 0.2, "momentum": 0.6}
+
+
+def moved(optimiser, own):
+    """As `moves`, of a child with settings of its own, whose optimiser is made while it is traced."""
+
+    @jax.jit
+    def run(own):
+        transformation, parameters, found = of_child(optimiser, 4, 2)(own), jnp.ones(2), []
+        state = transformation.init(parameters)
+        for gradient in ((0.5, -1.0), (0.25, 2.0), (1.0, 1.0), (0.0, 3.0), (0.0, 3.0)):
+            update, state = transformation.update(jnp.asarray(gradient), state, parameters)
+            parameters = parameters + update
+            found.append(parameters)
+        return jnp.stack(found)
+
+    return np.asarray(run({name: jnp.float32(value) for name, value in own.items()}))
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step", "decay", "constant"])
+@pytest.mark.parametrize("names", [("learning_rate",), ("weight_decay",), ("momentum",), tuple(OWN)])
+def test_what_a_child_decides_takes_the_place_of_the_settings(schedule, names):
+    common, own = SGD(schedule=schedule, clip=1.5, hold=1), {name: OWN[name] for name in names}
+    np.testing.assert_allclose(moved(common, own), moved(replace(common, **own), {}), rtol=1e-5)
+    assert not np.allclose(moved(common, own), moved(common, {}))
+    np.testing.assert_allclose(moved(common, dict.fromkeys(names, np.nan)), moved(common, {}), rtol=1e-6)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_a_childs_own_settings_of_adam(schedule):
+    common, own = Adam(schedule=schedule), {name: OWN[name] for name in ("learning_rate", "weight_decay")}
+    np.testing.assert_allclose(moved(common, own), moved(replace(common, **own), {}), rtol=1e-5)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A user's own, which knows nothing of a child's settings."""
+
+    def transformation(self, steps, epochs):
+        return optax.sgd(0.1)
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "name", "can"),
+    [(Adam(), "momentum", "learning_rate, weight_decay"), (SGD(momentum=0), "momentum", "learning_rate"),
+     (Plain(), "learning_rate", "nothing")],
+)  # fmt: skip
+def test_a_setting_that_an_optimiser_cannot_be_told_is_refused(optimiser, name, can):
+    with pytest.raises(ValueError, match=f"decide '{name}' themselves, but .* can be {can}.*take SGD or Adam"):
+        of_child(optimiser, 4, 2)({name: 0.1})
+    of_child(optimiser, 4, 2)({})

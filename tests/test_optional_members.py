@@ -26,11 +26,8 @@ ALLOWED = {
 """The only questions for a member by its name, with why they may be asked."""
 STILL_TO_GO = {
     ("children/recurrent/network.py", "hasattr(self, 'bias')"),
-    ("evaluators/programs.py", "getattr(self.trainer.train.optimiser, 'learning_rate', None)"),
-    ("evaluators/programs.py", "hasattr(genes, 'learning_rate')"),
-    ("final.py", "hasattr(children, 'widened')"),
 }
-"""Of children, evaluators and final training: to be deleted with the last of them."""
+"""Of children: to be deleted with the last of them."""
 
 
 def asked(tree: ast.Module) -> list[str]:

@@ -6,6 +6,7 @@ import pytest
 
 from jaxnas.children import alone
 from jaxnas.evaluators import Population, Train, population
+from jaxnas.evaluators.programs import build
 from jaxnas.outcome import Status, Trial
 from jaxnas.spaces import ChainCNN
 from jaxnas.tasks import Digits
@@ -66,6 +67,22 @@ def test_finished_trials_are_left_out(bound, whole):
     assert sorted(found) == [0, 2]
     for row in found:
         np.testing.assert_array_equal(found[row]["curve"], whole[row]["curve"])
+
+
+def test_off_cpu_the_compilers_word_halves_the_group_before_it_runs(whole):
+    """Training and scoring are two programs there; the scores are the same within an example."""
+    small = SETTINGS.bind(SPACE, Digits(), SEED, 2 * N)
+    small.trainer.platform = "gpu"
+    [inside] = {group.inside for group in small.plan(TOKENS).groups}
+    genes = [small.children.place(SPACE.decode(row), inside) for row in TOKENS]
+    needed = {n: build(small.trainer, inside, genes[:n]).memory for n in (2, N)}
+    assert needed[2] < needed[N]
+    small.trainer.budget = (needed[2] + needed[N]) // 2
+    found = evaluate(small)
+    assert {values["places"] for values in found.values()} == {2}
+    assert small.planner.limits == {inside.engine: 2}
+    for row, values in found.items():
+        np.testing.assert_allclose(values["curve"], whole[row]["curve"], atol=2.01 / 360)
 
 
 def test_out_of_memory_halves_the_group_and_goes_on(whole):

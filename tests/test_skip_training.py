@@ -117,6 +117,20 @@ def test_final_training_of_a_wider_network_is_read_back(tmp_path):
     np.testing.assert_allclose(score, result["test_scores"][0], atol=1e-6)
 
 
+def test_a_childs_own_rate_holds_in_final_training(tmp_path):
+    """As in the search: the same as a space without rates under settings of that rate."""
+    scores = {}
+    for name, space, rate in (("own", SPACE, 0.5), ("settings", replace(SPACE, learning_rates=()), 0.02)):
+        final = Final(Train(epochs=2, batch_size=64, optimiser=SGD(rate)))
+        architecture = NETWORKS[2] if name == "own" else replace(NETWORKS[2], learning_rate=None)
+        children = space.children(DATA.input_shape, DATA.classes)
+        tokens = tuple(space.encode(architecture).tolist())
+        trial = Trial(5, 0, tokens, children.describe(architecture), "ok", 0.5, 0.5, (0.5,), 1, 1, 1.0, 1)
+        experiment = Experiment(space, TASK, final=final, seed=SEED)
+        scores[name] = train_final(experiment, tmp_path / name, trial)["test_score"]
+    np.testing.assert_allclose(scores["own"], scores["settings"], atol=1.01 / 359)
+
+
 def grown(tmp_path, rounds, name):
     space = replace(SPACE, layers=4, growth=Growth(start=2, by=1, every=4))
     evaluator = Population(Train(epochs=1, batch_size=128), engine="branching")

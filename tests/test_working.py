@@ -70,14 +70,65 @@ def test_a_file_with_another_first_line_is_refused_and_stays(tmp_path, head):
     assert (tmp_path / "t").read_bytes() == before
 
 
-@pytest.mark.parametrize("head", [3, [], "a", {}, {"about": 3}, {"about": {"a": 1}}, {"about": {}, "more": 1}])
-def test_a_journal_of_something_else_is_refused_and_stays(tmp_path, head):
+def test_a_working_file_without_trainings_is_removed(tmp_path):
+    write(tmp_path / "t", HEAD, {"seed": 0, "data": {}})
+    assert opened(tmp_path / "t") == {}
+    assert not (tmp_path / "t").exists()
+
+
+def numbered(values):
+    if values.keys() != {"number"}:
+        raise ValueError
+
+
+def kept(path, about=None):
+    with journal.opened(path, "comparison", about or {}, numbered) as file:
+        return file.results
+
+
+@pytest.mark.parametrize("head", [3, [], "a", {}, {"about": 3}, {"about": {}, "more": {}}])
+def test_a_journal_of_another_kind_is_refused_and_stays(tmp_path, head):
     before = write(tmp_path / "j", head)
-    with pytest.raises(ValueError, match=f"{tmp_path}/j "), journal.opened(tmp_path / "j", {}):
-        pass
+    with pytest.raises(ValueError, match=f"{tmp_path}/j is no working file of a comparison: move it away"):
+        kept(tmp_path / "j")
     assert (tmp_path / "j").read_bytes() == before
 
 
+def test_a_journal_of_something_else_is_refused_once_it_has_a_result(tmp_path):
+    before = write(tmp_path / "j", {"about": {"a": 1}}, {"number": 1})
+    with pytest.raises(ValueError, match=f"{tmp_path}/j holds another comparison:\n  a: 1 there, 2 now"):
+        kept(tmp_path / "j", {"a": 2})
+    assert (tmp_path / "j").read_bytes() == before
+    write(tmp_path / "j", {"about": {"a": 1}})
+    assert kept(tmp_path / "j", {"a": 2}) == []
+    assert json.loads((tmp_path / "j").read_text()) == {"about": {"a": 2}}
+
+
+@pytest.mark.parametrize("line", [3, [], None, {}, {"number": 1, "more": 1}])
+def test_a_line_that_is_no_result_is_refused_and_stays(tmp_path, line):
+    """What a kill has torn, too."""
+    before = write(tmp_path / "j", {"about": {}}, {"number": 1}, line) + b'{"num'
+    (tmp_path / "j").write_bytes(before)
+    with pytest.raises(ValueError, match=f"line 3 of {tmp_path}/j is damaged"):
+        kept(tmp_path / "j")
+    assert (tmp_path / "j").read_bytes() == before
+
+
+def test_what_a_kill_has_torn_is_cut_off(tmp_path):
+    whole = write(tmp_path / "j", {"about": {}}, {"number": 1})
+    (tmp_path / "j").write_bytes(whole + b'{"num')
+    assert kept(tmp_path / "j") == [{"number": 1}]
+    assert (tmp_path / "j").read_bytes() == whole
+
+
+def test_a_journal_belongs_to_one_process(tmp_path):
+    with (
+        journal.opened(tmp_path / "j", "comparison", {}, numbered),
+        pytest.raises(ValueError, match=f"another process writes {tmp_path}/j"),
+    ):
+        kept(tmp_path / "j")
+
+
 def test_a_journal_that_cannot_be_made_is_one_line(tmp_path):
-    with pytest.raises(ValueError, match="cannot be written"), journal.opened(tmp_path, {}):
-        pass
+    with pytest.raises(ValueError, match="cannot be written"):
+        kept(tmp_path)

@@ -37,7 +37,7 @@ def run(options, overrides: list[str]) -> int:
 
 
 def _standings(comparison: Comparison, tables: dict, path: Path) -> list:
-    with journal.opened(path, about(comparison, tables)) as kept:
+    with journal.opened(path, "comparison", about(comparison, tables), of_json) as kept:
         done, standings = [of_json(values) for values in kept.results], []
         if done:
             print(f"Going on: {len(done)} results are there.", flush=True)

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool
 
+from jaxnas.children import Children
 from jaxnas.children.recurrent.network import Dropout
 from jaxnas.spaces.cell201 import Cell201
 from jaxnas.spaces.chain import ChainCNN
@@ -39,8 +40,8 @@ class Space(Protocol):
     def encode(self, architecture):
         """architecture -> tokens ``[T]``; ``decode(encode(a)) == a``."""
 
-    def children(self, input_shape: tuple[int, ...], classes: int):
-        """How the architectures of this space compute on examples of this shape."""
+    def children(self, input_shape: tuple[int, ...], classes: int, dtype: str = "float32") -> Children:
+        """How the architectures of this space compute on examples of this shape; dtype: of factors, see `Train`."""
 
 
 @runtime_checkable

@@ -13,9 +13,9 @@ from jaxtyping import Array, Int
 from jaxnas.decisions import Decisions, Rewards, Tokens
 from jaxnas.strategies.bayes import Bayes
 from jaxnas.strategies.evolution import Evolution
+from jaxnas.strategies.gradient import PolicyState
 from jaxnas.strategies.local_search import LocalSearch
 from jaxnas.strategies.optuna import Optuna
-from jaxnas.strategies.policy import PolicyState
 from jaxnas.strategies.ppo import PPO
 from jaxnas.strategies.q_learning import QLearning
 from jaxnas.strategies.q_tuner import QTuner

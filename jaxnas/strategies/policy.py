@@ -3,9 +3,7 @@
 Letters: N samples, T columns of tokens, V the greatest number of values of a choice.
 """
 
-from dataclasses import dataclass
-from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
@@ -58,45 +56,6 @@ class LogitTable(nnx.Module):
         chosen = jnp.take_along_axis(log_p, jnp.maximum(tokens, 0)[:, None], axis=1)[:, 0]
         there = lambda values: jnp.where(tokens >= 0, values, 0.0).sum()
         return Walk(tokens, there(chosen), there(-(jnp.exp(log_p) * log_p).sum(-1)))
-
-
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["parameters", "optimiser", "baseline", "rounds"],
-    meta_fields=["decisions"],
-)
-@dataclass(frozen=True)
-class PolicyState:
-    """What a policy gradient knows. parameters: an `nnx.State`; optimiser: optax's state; baseline: a moving average of
-    rewards, float32 ``[]``; rounds: so many, int32 ``[]``.
-    """
-
-    parameters: Any
-    optimiser: Any
-    baseline: Any
-    rounds: Any
-    decisions: Decisions
-
-
-def advantages(rewards: Float[Array, " N"], baseline: Float[Array, ""]) -> Float[Array, " N"]:
-    """R_k - b, and exactly 0 for all where none is more than rounding: `ROUNDING` times the greatest of |R_k| and |b|.
-
-    float32 has 24 bits, and the mean of equal numbers may miss them by the last few.
-    """
-    difference = rewards - baseline
-    scale = jnp.maximum(jnp.abs(rewards).max(), jnp.abs(baseline))
-    return jnp.where((jnp.abs(difference) > ROUNDING * scale).any(), difference, 0.0)
-
-
-ROUNDING = 4 * 2.0**-24
-"""Of float32: four units in the last place of a number's half."""
-
-
-def stepped(acts: Array, new, old):
-    """The new tree where ``acts``, else the old one bit for bit: no advantage and no bonus, no step, so that Adam's
-    moments do not move a policy which nothing has been said of.
-    """
-    return jax.tree.map(lambda a, b: jnp.where(acts, a, b), new, old)
 
 
 Units = Annotated[int, Range(1, 1024)]
