@@ -60,13 +60,13 @@ def module(
     code = WRITERS[kind](architecture)
     height, width, channels = architecture["input"]
     shape = f"[b, {height}, {width}, {channels}]"
-    norm, whole = f"momentum={momentum!r}, epsilon={epsilon!r}", dtype == "float32"
+    norm = f"momentum={momentum!r}, epsilon={epsilon!r}"
     used = code.pieces | ({"whitened"} if seen.whiten else set())
     pieces = [text for name, text in source.PIECES.items() if name in used]
     text = "\n\n\n".join([source.HEAD, *pieces, source.NETWORK, source.LOAD]) + "\n"
     changes = (
         code.more
-        | _expected(seen, architecture["input"])
+        | _expected(seen, architecture["input"], dtype)
         | {
             "@LAYERS@": _indent(code.layers, 8),
             "@CALLS@": _indent(code.calls, 8),
@@ -78,26 +78,32 @@ def module(
             "@CLASSES@": str(classes),
             "@FEATURES@": str(code.features),
             "@NORM@": norm,
-            "@FACTORS@": "" if whole else f'form |= {{"dtype": jnp.{dtype}}}',
-            "@ROUNDED@": "" if whole else f".astype(jnp.{dtype})",
-            "@EXACT@": "" if whole else ".astype(jnp.float32)",
-            "@MEAN@": "(1, 2)" if whole else "(1, 2), dtype=jnp.float32",
             "@COUNT@": code.count,
             "@PARAMETERS@": f"{code.parameters + (code.features + 1) * classes:,}",
         }
+        | _of_type(dtype)
     )
-    changes["@NORMALISED@"] = changes["@NORMALISED@"] if whole else f"({changes['@NORMALISED@']}).astype(jnp.{dtype})"
     for mark, value in changes.items():
         text = text.replace(mark, value)
     text = text.replace("@NAMES@", _names(seen.class_names))  # last: a name may be anything
     return re.sub("(?m)^ +\n", "", text)  # a network of pooling layers alone has nothing to make and to load
 
 
-def _expected(seen: Seen, sizes: Sequence[int]) -> dict[str, str]:
+def _of_type(dtype: str) -> dict[str, str]:
+    """Where a network rounds to another type than float32."""
+    if dtype == "float32":
+        return {"@FACTORS@": "", "@ROUNDED@": "", "@EXACT@": "", "@MEAN@": "(1, 2)"}
+    rounded = f".astype(jnp.{dtype})"
+    found = {"@FACTORS@": f'form |= {{"dtype": jnp.{dtype}}}', "@ROUNDED@": rounded, "@EXACT@": ".astype(jnp.float32)"}
+    return found | {"@MEAN@": "(1, 2), dtype=jnp.float32"}
+
+
+def _expected(seen: Seen, sizes: Sequence[int], dtype: str) -> dict[str, str]:
     """What the module says of images."""
     sides = ", ".join(map(str, sizes))
     marks = {"@SIZES@": f"({sides})", "@COMMAS@": sides}
-    marks["@NORMALISED@"] = "whitened(images)" if seen.whiten else "(images - self.mean[...]) / self.std[...]"
+    normalised = "whitened(images)" if seen.whiten else "(images - self.mean[...]) / self.std[...]"
+    marks["@NORMALISED@"] = normalised if dtype == "float32" else f"({normalised})@ROUNDED@"
     marks |= {"@LOWEST@": seen.lowest, "@GREATEST@": seen.greatest, "@MOST@": seen.most}
     return {mark: str(value) for mark, value in marks.items()} | {"@RANGE@": seen.range, "@DTYPE@": seen.dtype}
 
