@@ -89,4 +89,6 @@ def _network(children: Children, inside, genes, stored: Checkpoints, seeds: int,
     each = ChildState(Learnt(kept, ()), jax.ShapeDtypeStruct((), bool))
     found = stored.restore(jax.tree.map(lambda a: jax.ShapeDtypeStruct((seeds, *a.shape), a.dtype), each))
     own = jax.tree.map(lambda a: jax.numpy.asarray(a[one]), found.learnt.network)
-    return variables.together(own, key_for(0, "nothing is drawn"))
+    network = variables.together(own, key_for(0, "nothing is drawn"))
+    network.eval()
+    return network

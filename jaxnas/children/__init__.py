@@ -42,7 +42,8 @@ class Network(nnx.Module):
 
     Any NNX variable that it makes in its beginning is carried from step to step. Streams of random numbers
     (`nnx.Rngs`) are seeded anew at each step from (seed, trial, epoch, step), so stock layers such as `nnx.Dropout` do
-    in any company what they do alone.
+    in any company what they do alone in the same envelope: what they draw has its shapes. Parameters change through the
+    optimiser alone.
     """
 
     traced_training: ClassVar[bool] = False
@@ -84,7 +85,8 @@ class Children(Protocol):
                 these architectures alone, as tight as can be; that of a single one is the ordinary network.
 
         Returns:
-            The envelope; None: these cannot share a program.
+            The envelope; None: these cannot share a program. Then each is asked for alone, with ``known``, and those
+            whose envelopes are equal share one.
 
         Raises:
             ValueError: an engine that cannot run them.

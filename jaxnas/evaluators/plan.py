@@ -139,7 +139,7 @@ class Planner:
     def __init__(self, children: Children, work: Workload, engine: EngineName = "auto", group_size: int | None = None):
         self.children, self.work, self.group_size = children, work, group_size
         self.engines = self._candidates(engine)
-        self.known: set[tuple[Any, int]] = set()
+        self.known: dict[tuple[Any, int], None] = {}
         self.limits: dict[Engine, int] = {}
 
     def plan(self, architectures: Sequence) -> Plan:
@@ -156,7 +156,7 @@ class Planner:
             plan: the round's.
             places: how many the program had in which each row was trained in the end.
         """
-        self.known |= {group.program for group in plan.groups}
+        self.known |= dict.fromkeys(group.program for group in plan.groups)
         self.engines = [plan.groups[0].inside.engine]
         for group in plan.groups:
             smallest = min((places[row] for row in group.rows if row in places), default=len(group.places))
@@ -223,7 +223,10 @@ class Planner:
         works = [[self.children.work(group.inside, architectures[row]) for row in group.rows] for group in groups]
         executed = tuple(sum(work.executed for work in some) for some in works)
         useful = tuple(sum(work.multiply_adds for work in some) for some in works)
-        new, rates = {group.program for group in groups} - self.known, RATES.get(self.work.platform)
+        new, rates = (
+            [p for p in dict.fromkeys(group.program for group in groups) if p not in self.known],
+            RATES.get(self.work.platform),
+        )
         seconds = compiling = None
         if rates:
             compiling = sum((self._compiling(rates, inside) for inside, _ in new), 0.0)
@@ -247,9 +250,10 @@ class Planner:
         """Equal groups, as few as possible. Children of similar work go together where an absent layer costs work;
         otherwise all in one envelope, which needs one program.
         """
-        known, found = {inside for inside, _ in self.known}, []
+        known, found = tuple(dict.fromkeys(inside for inside, _ in self.known)), []
         for common, rows in self._alike(engine, architectures, known):
-            size = self._size(common, len(rows))
+            # empty places cost nothing in turn: one program serves rounds with more or fewer of a kind
+            size = self._size(common, len(architectures) if self._in_turn(common) else len(rows))
             if not engine.skips_absent:
                 own = {row: self.children.envelope([architectures[row]], engine, known) for row in rows}
                 rows = sorted(rows, key=lambda row: (self.children.work(own[row]).executed, row))

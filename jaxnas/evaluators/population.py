@@ -81,7 +81,7 @@ class Round:
         tell: whom to tell of progress.
         paused: those at a rung.
         seconds: each one's share of the time of its groups, compilation apart.
-        places: of the program in which each one was trained last.
+        places: of the program in which each one began.
         examples: further ones, on which each is scored after its last epoch; None: there are none.
         scores: on these; none where a child failed or was stopped.
     """
@@ -200,7 +200,8 @@ class PopulationEvaluator:
                 part = self.planner.group(rows[at : at + half], group.inside, half, this.architectures)
                 yield from self._train(part, this, epochs)
             return
-        this.places |= dict.fromkeys(rows, size)
+        if epochs.start == 0:  # later programs are smaller where few go on, not for lack of memory
+            this.places |= dict.fromkeys(rows, size)
         if result is None:
             nothing = np.full((len(rows), self.settings.train.epochs), np.nan)
             yield rows, self._outcome(rows, np.full(len(rows), Status.OUT_OF_MEMORY), nothing, this)
@@ -225,7 +226,7 @@ class PopulationEvaluator:
         try:
             with fitting():
                 result = self.trainer.run(group.inside, genes, trial_ids, tell, None, group.live, epochs, since)
-                scores = self.trainer.score(group.inside, genes, result, this.examples) if last else []
+                scores = self.trainer.score(group.inside, genes, trial_ids, result, this.examples) if last else []
         except DoesNotFitError:
             return None
         if last:

@@ -148,7 +148,7 @@ class Trainer:
         states = states if epochs.stop == self.train.epochs else jax.device_get(states)
         return Result(curve, alive, time.perf_counter() - begun, states)
 
-    def score(self, inside, genes: Sequence, result: Result, examples) -> Float[np.ndarray, " N"]:
+    def score(self, inside, genes: Sequence, trial_ids: Sequence, result: Result, examples) -> Float[np.ndarray, " N"]:
         """The mean score of trained children on other examples; NaN where one failed.
 
         The program that trained them does it, with these examples, a part at a time, in place of the held-out ones: of
@@ -157,13 +157,13 @@ class Trainer:
         Args:
             inside: the envelope that they were trained in.
             genes: likewise.
+            trial_ids: likewise.
             result: what `run` gave after the last epoch; its states are consumed.
             examples: of the same task, as its data has held-out ones (`Examples`, `Passage`); images are normalised as
                 the training data is.
         """
         program, states, sums = self.programs[inside, len(genes)], result.states, np.zeros(len(genes))
-        nobody, part = [0] * len(genes), len(self.data.held_out)  # scoring draws nothing
-        keys, root = self._keys(nobody), self._batch_keys(nobody)
+        keys, root, part = self._keys(trial_ids), self._batch_keys(trial_ids), len(self.data.held_out)
         genes = jax.device_put(stack(genes), mesh.along_children(self.mesh))
         for at in range(0, len(examples), part):
             rows = np.arange(at, at + part)
