@@ -16,6 +16,11 @@ networks with skips; threads of XLA's pool.
 """
 
 
+ALL_ROUNDED = {"xla_allow_excess_precision": False}
+"""Compiler options under which XLA rounds to bfloat16 wherever that is written. Otherwise it leaves out what it can,
+in each program something else, and two programs of one network agree to three digits only."""
+
+
 def pinned() -> ExitStack:
     """Inside (it is a context), JAX has the number types and promotions that jaxnas is written for, whatever the
     environment or the caller says: float32 and int32, shapes broadcast by rank, products of float32 in float32.
@@ -47,7 +52,9 @@ def products(dtype: str) -> AbstractContextManager:
 
 
 def factors(dtype: str) -> jnp.dtype:
-    """The type of the arrays that are multiplied where a setting says ``dtype``. Raises ValueError as `products`."""
+    """The type of the arrays that are multiplied, and of maps, where a setting says ``dtype``. Raises ValueError as
+    `products`.
+    """
     return jnp.dtype("bfloat16" if _known(dtype) == "bfloat16" else "float32")
 
 

@@ -18,7 +18,7 @@ from steps import CLASSES, Trained, assert_same, backward, train
 
 from jaxnas.children import alone
 from jaxnas.children.cell201.architecture import Cell, envelope
-from jaxnas.children.cell201.edges import Form, Values, conv_norm
+from jaxnas.children.cell201.edges import ConvParameters, Form, conv_norm
 from jaxnas.children.engines import Padded, Ragged
 from jaxnas.children.layers import Statistics
 from jaxnas.rng import key_for
@@ -112,11 +112,12 @@ def test_the_children_of_a_group_are_what_they_are_alone(way, monkeypatch):
         assert_same(read(cell, graph, jax.tree.map(lambda a, i=i: a[i], found)), right[i])
 
 
-def test_bfloat16_rounds_the_factors_alone():
-    """The result is that of rounded factors in float32, the gradients those of float32 to two digits."""
+def test_bfloat16_rounds_factors_and_maps():
+    """The result is that of rounded factors and a rounded map in float32, the gradients those of float32 to two digits."""
     rng = np.random.default_rng(0)
     normal = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)
-    x, values = normal(4, 6, 8, 3), Values(normal(3, 3, 3, 7), normal(7), normal(7))
+    short = lambda a: a.astype(jnp.bfloat16).astype(jnp.float32)
+    x, values = short(normal(4, 6, 8, 3)), ConvParameters(short(normal(3, 3, 3, 7)), normal(7), normal(7))
     running, weights = Statistics(jnp.zeros(7), jnp.ones(7)), normal(4, 3, 4, 7)
 
     @partial(jit, static_argnums=0)
@@ -125,13 +126,13 @@ def test_bfloat16_rounds_the_factors_alone():
         loss = lambda x, values: (conv_norm(form, x, values, running, True)[0] * weights).sum()
         return conv_norm(form, x, values, running, True)[0], jax.grad(loss, (0, 1))(x, values)
 
-    rounded = [a.astype(jnp.bfloat16).astype(jnp.float32) for a in (x, values.kernel)]
-    (found, gradients), (_, right) = run("bfloat16", x, values), run("float32", x, values)
-    np.testing.assert_allclose(found, run("float32", rounded[0], values._replace(kernel=rounded[1]))[0], atol=1e-5)
-    for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(right), strict=True):
+    (found, gradients), (right, exact) = run("bfloat16", x, values), run("float32", x, values)
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_allclose(found.astype(np.float32), right, atol=2**-7 * np.abs(right).max())
+    for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(exact), strict=True):
         assert a.dtype == np.float32
         np.testing.assert_allclose(a, b, atol=0.03 * np.abs(b).max())
-    assert (gradients[1].kernel != right[1].kernel).all()
+    assert (gradients[1].kernel != exact[1].kernel).all()
 
 
 # Counts.

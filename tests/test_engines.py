@@ -100,13 +100,28 @@ def test_a_child_gets_its_own_convolution_and_gradients(name, stride):
 
 
 @pytest.mark.parametrize("name", ["padded", "rounded up"])
-def test_an_image_has_no_gradient_and_bfloat16_rounds_the_factors_alone(name):
+def test_an_image_has_no_gradient_and_bfloat16_rounds_factors_and_result(name):
+    """Once each: sums are float32, as is the gradient of the kernel."""
     engine, own = ENGINES[name], Shape((3, 3), *OUTER[1:])
     branch = np.int32(engine.branch(OUTER, own, True))
-    rounded = [a.astype(jnp.bfloat16).astype(np.float32) for a in arrays(own, (1, 1))]
-    y, dx, dw = jit(with_gradients(engine, first=True, dtype="bfloat16"))(*arrays(own, (1, 1)), branch)
-    ey, _, edw = plain(own, (1, 1), *rounded)
-    assert_close((y, dx, dw), (ey, jnp.zeros_like(dx), edw), own)
+    x, w, dy = (a.astype(jnp.bfloat16) for a in arrays(own, (1, 1)))
+    y, dx, dw = jit(with_gradients(engine, first=True, dtype="bfloat16"))(x, w.astype(np.float32), dy, branch)
+    ey, _, edw = plain(own, (1, 1), *(a.astype(np.float32) for a in (x, w, dy)))
+    assert (y.dtype, dx.dtype) == (jnp.bfloat16,) * 2
+    np.testing.assert_allclose(y.astype(np.float32), ey, rtol=2**-8, atol=1e-5)
+    assert_close((ey, dx.astype(np.float32), dw), (ey, jnp.zeros(dx.shape), edw), own)
+
+
+@pytest.mark.parametrize(("name", "stride"), [("padded", (2, 3)), ("rounded up", (1, 1)), ("ragged", (2, 3))], ids=str)
+def test_the_gradient_of_a_map_is_of_its_type(name, stride):
+    engine, own = ENGINES[name], Shape((3, 3), *OUTER[1:])
+    branch = np.int32(engine.branch(OUTER, own, False))
+    x, w, dy = (a.astype(jnp.bfloat16) for a in arrays(own, stride))
+    _, dx, dw = jit(with_gradients(engine, stride, dtype="bfloat16"))(x, w.astype(np.float32), dy, branch)
+    ey, edx, edw = plain(own, stride, *(a.astype(np.float32) for a in (x, w, dy)))
+    assert dx.dtype == jnp.bfloat16
+    np.testing.assert_allclose(dx.astype(np.float32), edx, rtol=2**-8, atol=1e-5)
+    assert_close((ey, edx, dw), (ey, edx, edw), own)
 
 
 def test_a_branch_for_each_kernel_and_each_pair_of_classes():

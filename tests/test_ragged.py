@@ -107,10 +107,15 @@ def test_each_child_gets_its_own_convolution_and_gradients(stride):
         assert np.count_nonzero(dw) == np.count_nonzero(dw[live_taps((kh, kw))][..., :channels, :filters])
 
 
-def test_bfloat16_rounds_the_factors_and_nothing_else():
-    arrays = inputs()
-    rounded = [a.astype(jnp.bfloat16).astype(np.float32) for a in arrays]
-    assert_close(engine(dtype=jnp.bfloat16)(*arrays, SIZES), plain()(*rounded))
+def test_bfloat16_rounds_factors_and_results_once():
+    """Sums are float32, as is the gradient of the kernels."""
+    x, w, dy = (a.astype(jnp.bfloat16) for a in inputs())
+    *found, dw = engine(dtype=jnp.bfloat16)(x, w.astype(np.float32), dy, SIZES)
+    *right, expected = plain()(*(a.astype(np.float32) for a in (x, w, dy)))
+    for a, b in zip(found, right, strict=True):
+        assert a.dtype == jnp.bfloat16
+        np.testing.assert_allclose(a.astype(np.float32), b, rtol=2**-8, atol=2e-4)
+    assert_close((*right, dw), (*right, expected))
 
 
 def test_what_lies_beyond_a_child_is_not_read():
@@ -192,7 +197,7 @@ def test_the_three_kernels_lower_for_cuda(dtype):
     """To Triton's intermediate language, without a GPU: only what runs there is left to try."""
     step = with_gradients(together(Ragged("gpu"), (2, 1), dtype))
     shapes = (8, 64, 32, 32, 36), (8, 7, 7, 36, 64), (8, 64, 16, 32, 64)
-    arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    arrays = [jax.ShapeDtypeStruct(s, t) for s, t in zip(shapes, (dtype, jnp.float32, dtype), strict=True)]
     gpu = jax.sharding.AbstractDevice("NVIDIA H200", 132, "gpu")  # jax 0.11 would look for a real one
     with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((1,), ("children",), abstract_device=gpu)):
         traced = step.trace(*arrays, jax.ShapeDtypeStruct((8, 4), jnp.int32))

@@ -32,9 +32,9 @@ class Train:
         batch_size: examples a step; an incomplete last batch is left out, and others in the next epoch's order.
         optimiser: settings of the optimiser.
         best_of_last: the score is the best of the scores after so many last epochs (the paper's 5).
-        dtype: of the factors in convolutions and matrix products; parameters, sums and all else stay float32, and
-            "float32" means all of it. "tfloat32" lets the device round factors (10 bits of fraction on GPUs);
-            "bfloat16" is for accelerators with units for it.
+        dtype: "float32" means all of it. "tfloat32" lets the device round the factors in convolutions and matrix
+            products (10 bits of fraction on GPUs). In "bfloat16" are these factors, the maps, and what is kept for the
+            gradient; parameters, statistics, sums and logits stay float32. It is for accelerators with units for it.
     """
 
     epochs: Epochs = 10

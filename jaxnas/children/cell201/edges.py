@@ -42,7 +42,7 @@ class Form:
     """How a convolution that batch normalisation follows is computed.
 
     Attributes:
-        dtype: of its operands; sums are float32.
+        dtype: of its operands and of maps, the result among them; sums and statistics are float32.
         epsilon: added to the variance.
         stride: both ways, 1 or 2.
         image: it reads the image: without ReLU, and no gradient of it is asked for.
@@ -62,7 +62,7 @@ def conv_norm(
     form: Form, x: Float[Array, "B H W C"], values: ConvParameters, running: Statistics, training: Training
 ) -> tuple[Float[Array, "B H2 W2 F"], Statistics]:
     """ReLU, convolution without bias, batch normalisation; and the statistics used, constants to differentiation."""
-    return _differentiable(form, x, values, running, carried(training))
+    return _differentiable(form, x.astype(form.dtype), values, running, carried(training))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -72,11 +72,12 @@ def _differentiable(form, x, values, running, training):
 
 
 def _conv_norm(form: Form, x, values: ConvParameters, running: Statistics, training: Carried):
-    """Also what the convolution gave."""
+    """Also what the convolution gave; x is of the form's type."""
     y = _convolve(form, x, values.kernel)
     used = either(training, lambda: masked.batch_statistics(y), lambda: running)
     slope = values.scale * lax.rsqrt(used.variance + form.epsilon)
-    return (y - used.mean) * slope + values.bias, y, used
+    z = (y.astype(jnp.float32) - used.mean) * slope + values.bias
+    return z.astype(form.dtype), y, used
 
 
 def _conv_norm_forward(form, x, values, running, training):
@@ -94,12 +95,12 @@ _differentiable.defvjp(_conv_norm_forward, _conv_norm_backward)
 def _convolve(form: Form, x, kernel):
     x, kernel, stride = _operand(form, x), kernel.astype(form.dtype), (form.stride,) * 2
     if form.plain:
-        return convolution.plain(x, kernel, stride)
-    return correlate(x, kernel, stride, around(kernel.shape[:2]), form.platform)
+        return convolution.plain(x, kernel, stride).astype(form.dtype)
+    return correlate(x, kernel, stride, around(kernel.shape[:2]), form.platform).astype(form.dtype)
 
 
 def _operand(form: Form, x):
-    return (x if form.image else jax.nn.relu(x)).astype(form.dtype)
+    return x if form.image else jax.nn.relu(x)
 
 
 def _gradients(
@@ -112,12 +113,13 @@ def _gradients(
     training: Carried,
 ) -> tuple[Float[Array, "B H W C"], ConvParameters]:
     """Of `conv_norm` with respect to x and values, from that of its result; y is what the convolution gave."""
-    inverse, centred = lax.rsqrt(used.variance + form.epsilon), y - used.mean
+    inverse, centred = lax.rsqrt(used.variance + form.epsilon), y.astype(jnp.float32) - used.mean
+    dz = dz.astype(jnp.float32)
     sums = masked.norm_sums(dz, centred, inverse)
     share = masked.norm_share(training, y.size // y.shape[-1])
     dy = masked.norm_gradient(dz, centred, sums, values.scale, inverse, share).astype(form.dtype)
     dx, kernel = _convolution_gradients(form, _operand(form, x), values.kernel.astype(form.dtype), dy)
-    dx = jnp.zeros(x.shape) if form.image else jnp.where(x > 0, dx, 0)
+    dx = jnp.zeros_like(x) if form.image else jnp.where(x > 0, dx, 0).astype(x.dtype)
     return dx, ConvParameters(kernel, sums.scale, sums.bias)
 
 
@@ -233,7 +235,7 @@ class _Edge:
 
     def _all_forward(self, total, x, values, running):
         is_a = self._is_a
-        z = jnp.zeros(x.shape) if total is None else total
+        z = jnp.zeros_like(x) if total is None else total
         if self.side:
             convolved, _, used = _conv_norm(self.form, x, self._masked(values), running, self.training)
             z = z + convolved
@@ -244,7 +246,7 @@ class _Edge:
 
     def _all_backward(self, total, dz, x, used, values):
         is_a, gradient = self._is_a, None
-        dx = jnp.zeros(x.shape) if total is None else total
+        dx = jnp.zeros_like(x) if total is None else total
         if self.side:
             own = self._masked(values)
             y = _convolve(self.form, x, own.kernel)
@@ -274,7 +276,7 @@ def _sides(operation: int) -> tuple[int, int]:
 def _linear(operation: int, total, x, pool: Callable):
     """``total`` and what an operation without parameters makes of x."""
     if operation == NONE:
-        return jnp.zeros(x.shape) if total is None else total
+        return jnp.zeros_like(x) if total is None else total
     return _plus(total, x if operation == SKIP else pool(x))
 
 

@@ -101,7 +101,7 @@ class Reduction(nnx.Module):
 
     def __call__(self, x: Float[Array, "B H W C"], training: Training) -> Float[Array, "B H/2 W/2 F"]:
         b, h, w, c = x.shape
-        pooled = x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
+        pooled = x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))  # which JAX sums in float32
         form = self.forms[1]
         one = Padded(form.plain, form.platform)
         shortcut = one.conv(pooled, self.shortcut[...], 0, (1, 1), False, form.dtype)

@@ -55,7 +55,8 @@ class CellChildren:
         channels: of the first stage (the paper's C).
         cells: of each stage (N).
         norm: settings of batch normalisation.
-        dtype: of a convolution's operands, "float32" or "bfloat16"; sums and parameters are float32.
+        dtype: of maps, what is kept for the gradient among them, and of a convolution's operands: "float32" or
+            "bfloat16". Sums within a layer, statistics, features and parameters are float32.
 
     Raises:
         ValueError: images whose sides are not multiples of 4.
@@ -196,4 +197,4 @@ class CellNet(Network):
         running = Statistics(self.mean[...], self.variance[...])
         x, used = masked.normalise(x, self.scale[...], self.bias[...], running, training, epsilon=self.norm.epsilon)
         self.mean[...], self.variance[...] = masked.moved(running, used, training, self.norm.momentum)
-        return x.mean((1, 2)) @ self.dense[...] + self.dense_bias[...], carry
+        return masked.global_average(x, None) @ self.dense[...] + self.dense_bias[...], carry

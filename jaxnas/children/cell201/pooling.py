@@ -11,12 +11,12 @@ from jaxtyping import Array, Float
 
 def average(x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
     """The mean of the 3x3 cells around each; those outside the map do not count."""
-    return _box(x) / _cells(x)
+    return (_box(x.astype(jnp.float32)) / _cells(x)).astype(x.dtype)
 
 
 def average_transposed(dz: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
     """The gradient of `average` with respect to its argument."""
-    return _box(dz / _cells(dz))
+    return _box(dz.astype(jnp.float32) / _cells(dz)).astype(dz.dtype)
 
 
 def _box(x):

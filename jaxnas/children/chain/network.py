@@ -39,7 +39,8 @@ class ChainChildren:
         filters: all numbers of filters in the space, ascending.
         strides: the greatest stride height and width.
         norm: settings of batch normalisation.
-        dtype: of a convolution's operands, "float32" or "bfloat16"; sums and parameters are float32.
+        dtype: of maps, what is kept for the gradient among them, and of a convolution's operands: "float32" or
+            "bfloat16". Sums, statistics, features and parameters are float32.
     """
 
     input_shape: tuple[int, int, int]

@@ -39,7 +39,9 @@ class Engine(Protocol):
         """Which branch serves a child's layer, None where the child lacks it. Raises ValueError where none does."""
 
     def conv(self, x, w, branch, stride: Sides, first: bool, dtype) -> jax.Array:
-        """x ``[B, H, W, C]``, w ``[KH, KW, C, F]`` -> ``[B, ceil(H / stride), ceil(W / stride), F]`` in float32."""
+        """x ``[B, H, W, C]``, w ``[KH, KW, C, F]`` -> ``[B, ceil(H / stride), ceil(W / stride), F]``. Factors and the
+        result, and so what is kept for the gradient, are of ``dtype``; sums and the gradient of w are float32.
+        """
 
     def executed(self, size: Sides, padded: Shape, own: Shape | None, stride: Sides, first: bool) -> int:
         """Multiply-adds that run forward for one example of a child on a map of ``size``."""

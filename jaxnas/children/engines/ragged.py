@@ -44,7 +44,7 @@ class Ragged:
         return (0, 0, 0, 0) if own is None else (*own.kernel, own.channels, own.filters)
 
     def conv(self, x, w, branch, stride: Sides, first: bool, dtype):
-        return _conv(x, w, branch, stride, dtype, self.platform == "cpu")
+        return _conv(x.astype(dtype), w, branch, stride, dtype, self.platform == "cpu")
 
     def executed(self, size: Sides, padded: Shape, own: Shape | None, stride: Sides, first: bool) -> int:
         live, batch = np.array([self.branch(padded, own, first)]), 128  # work is rounded up to tiles of a whole batch
@@ -62,11 +62,11 @@ def _conv(x, w, live, stride, dtype, interpret):
     It is zero beyond the child's filters; so are the gradients beyond its channels, taps and filters.
 
     Args:
-        x: ``[B, H, W, C]``, zero beyond the child's channels.
+        x: ``[B, H, W, C]``, of ``dtype``, as its gradient and the result are; zero beyond the child's channels.
         w: ``[KH, KW, C, F]``, the child's kernel in the middle.
         live: kernel height, kernel width, channels in and filters, ``[4]``; all 0 where the child lacks the layer.
         stride: of the rows and the columns.
-        dtype: of the factors, float32 or bfloat16; sums and results are float32.
+        dtype: float32 or bfloat16; sums and the gradient of w are float32.
         interpret: run the kernels in Pallas' interpreter.
 
     Returns:
@@ -76,7 +76,7 @@ def _conv(x, w, live, stride, dtype, interpret):
 
 
 def _forward(x, w, live, stride, dtype, interpret):
-    sides, (x, w) = w.shape[:2], (x.astype(dtype), w.astype(dtype))
+    sides, w = w.shape[:2], w.astype(dtype)
     run = lambda x, w, live: kernel.correlate(x, w, kernel.spans(live, sides), stride, around(sides), dtype, interpret)
     return _for_all(run)(x, w, live), (x, w, live)
 
@@ -89,7 +89,7 @@ def _backward(stride, dtype, interpret, residuals, dy):
         dx = kernel.input_gradient(dy, w, x.shape[2:4], span, stride, pads, dtype, interpret)
         return dx, kernel.weight_gradient(x, dy, sides, span, stride, pads, dtype, interpret)
 
-    return *_for_all(gradients)(*residuals, dy.astype(dtype)), None
+    return *_for_all(gradients)(*residuals, dy), None
 
 
 _conv.defvjp(_forward, _backward)

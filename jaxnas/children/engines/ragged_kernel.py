@@ -66,7 +66,7 @@ def correlate(
     pads: Pads = ((0, 0), (0, 0)),
     dtype: DTypeLike = jnp.float32,
     interpret: bool = False,
-) -> Float32[Array, "N B H2 W2 F"]:
+) -> Float[Array, "N B H2 W2 F"]:
     """Each child's x under its own kernel, over a map that ``pads`` widens by zeros; zero beyond its filters.
 
     Args:
@@ -75,7 +75,7 @@ def correlate(
         span: where each child's lies, see `spans`.
         stride: of the rows and the columns.
         pads: rows and columns of zeros around the map; under `around` H2 = ceil(H / stride height).
-        dtype: of the factors, float32 or bfloat16; sums and results are float32.
+        dtype: of the factors and of the result, float32 or bfloat16; sums are float32.
         interpret: run the kernel in Pallas' interpreter, wherever there is no GPU.
     """
     children, (channels, filters), kernel = x.shape[0], w.shape[3:], w.shape[1:3]
@@ -84,7 +84,7 @@ def correlate(
     y = _run(
         partial(_correlate_kernel, window=window, width=kernel[1], tiles=tiles),
         (pl.cdiv(filters, tiles[2]), pl.cdiv(window.cells, tiles[0]), children),
-        (children, window.cells, filters),
+        jax.ShapeDtypeStruct((children, window.cells, filters), dtype),
         (span, x.astype(dtype), w.astype(dtype).swapaxes(3, 4)),  # the summed axis last, as TF32 units read it
         interpret,
     )
@@ -100,7 +100,7 @@ def input_gradient(
     pads: Pads,
     dtype: DTypeLike = jnp.float32,
     interpret: bool = False,
-) -> Float32[Array, "N B H W C"]:
+) -> Float[Array, "N B H W C"]:
     """The gradient of `correlate` in x, of maps of ``size`` = (H, W); span, stride and pads as they were there.
 
     It is `correlate` of dy, flipped kernels, `mirrored` spans and reversed pads; these must keep the map's size.
@@ -128,23 +128,23 @@ def weight_gradient(
     dw = _run(
         partial(_weight_kernel, window=window, width=kernel[1], tiles=tiles),
         (pl.cdiv(filters, tiles[2]), pl.cdiv(channels, tiles[1]), taps, parts, children),
-        (children, parts, taps, channels, filters),
+        jax.ShapeDtypeStruct((children, parts, taps, channels, filters), jnp.float32),
         (span, x.astype(dtype), dy.astype(dtype)),
         interpret,
     )
     return dw.sum(1).reshape(children, *kernel, channels, filters)
 
 
-def _run(kernel, grid, shape, operands, interpret):
-    """The output of ``shape``. A program sees of each operand what belongs to its child, as ``[cells, channels]``."""
+def _run(kernel, grid, out, operands, interpret):
+    """The output ``out``. A program sees of each operand what belongs to its child, as ``[cells, channels]``."""
     span, *arrays = operands
     arrays = [a.reshape(a.shape[0], -1, a.shape[-1]) for a in arrays]
     return pl.pallas_call(
         kernel,
-        out_shape=jax.ShapeDtypeStruct(shape, jnp.float32),
+        out_shape=out,
         grid=grid,
         in_specs=[_block(a.shape, 1) for a in (span, *arrays)],
-        out_specs=_block(shape, len(shape) - 2),
+        out_specs=_block(out.shape, len(out.shape) - 2),
         compiler_params=triton.CompilerParams(num_warps=WARPS, num_stages=STAGES),
         interpret=interpret,
     )(span, *arrays)
@@ -282,4 +282,4 @@ def _load(ref, rows, columns, rows_seen, columns_seen):
 
 def _store(ref, rows, columns, values, live):
     inside = (rows < ref.shape[0])[:, None] & (columns < ref.shape[1])[None]
-    triton.store(ref.at[rows[:, None], columns[None]], jnp.where(live, values, 0), mask=inside)
+    triton.store(ref.at[rows[:, None], columns[None]], jnp.where(live, values, 0).astype(ref.dtype), mask=inside)

@@ -24,7 +24,6 @@ class Table(NamedTuple):
     pairs: tuple[Sides, ...]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5, 6, 7, 8))
 def conv(x, w, branch, stride, table, dtype, first, platform, plain=False):
     """The convolution of one branch. Gradients are taken around the switch, so what is kept for them is (x, w) alone,
     not one copy for each branch.
@@ -35,7 +34,7 @@ def conv(x, w, branch, stride, table, dtype, first, platform, plain=False):
         branch: its number, ``[]``.
         stride: of the rows and the columns.
         table: the branches; None: there is one, of the shape of w.
-        dtype: of the factors; sums and results are float32.
+        dtype: of the factors and of the result; sums are float32.
         first: x is an image, whose gradient nobody asks for.
         platform: of the device.
         plain: of a single branch, by XLA's own convolutions.
@@ -43,41 +42,47 @@ def conv(x, w, branch, stride, table, dtype, first, platform, plain=False):
     Returns:
         ``[B, ceil(H / stride), ceil(W / stride), F]``.
     """
-    x, w = x.astype(dtype), w.astype(dtype)
+    return _conv(x.astype(dtype), w, branch, stride, table, dtype, first, platform, plain)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5, 6, 7, 8))
+def _conv(x, w, branch, stride, table, dtype, first, platform, plain):
+    """`conv` of an x of ``dtype``, of which its gradient is too; that of w is float32."""
+    w = w.astype(dtype)
     if plain:
-        return convolution.plain(x, w, stride)
+        return convolution.plain(x, w, stride).astype(dtype)
     if table is None:
-        return correlate(x, w, stride, around(w.shape[:2]), platform)
+        return correlate(x, w, stride, around(w.shape[:2]), platform).astype(dtype)
 
     def run(pair, kernel):
         operand, own = x[..., : pair[0]], w[:, :, : pair[0], : pair[1]]
-        exact = lambda k: correlate(operand, centre(own, k), stride, around(k), platform)
+        exact = lambda k: correlate(operand, centre(own, k), stride, around(k), platform).astype(dtype)
         return _widen(lax.switch(kernel, [partial(exact, k) for k in table.kernels]), w.shape[3])
 
     return _switch(branch, table, run)
 
 
 def _conv_forward(x, w, branch, stride, table, dtype, first, platform, plain):
-    y = conv(x, w, branch, stride, table, dtype, first, platform, plain)
-    return y, (x.astype(dtype), w.astype(dtype), branch)
+    y = _conv(x, w, branch, stride, table, dtype, first, platform, plain)
+    return y, (x, w.astype(dtype), branch)
 
 
 def _conv_backward(stride, table, dtype, first, platform, plain, residuals, dy):
     x, w, branch = residuals
     if plain:
-        dx, dw = convolution.plain_gradients(x, w, dy.astype(dtype), stride)
-        return jnp.zeros(x.shape) if first else dx, dw, None
-    dy = convolution.dilate(dy.astype(dtype), stride, x.shape[1:3])
+        dx, dw = convolution.plain_gradients(x, w, dy, stride)
+        return jnp.zeros_like(x) if first else dx.astype(dtype), dw, None
+    dy = convolution.dilate(dy, stride, x.shape[1:3])
     if table is None:
         dw = convolution.weight_gradient(x, dy, w.shape[:2])
-        dx = None if first else convolution.input_gradient(dy, w, platform)
+        dx = None if first else convolution.input_gradient(dy, w, platform).astype(dtype)
     else:
         dw = _weight_gradient(x, dy, w.shape, branch, table)
         dx = None if first else _input_gradient(dy, w, branch, table, platform)
-    return jnp.zeros(x.shape) if first else dx, dw, None  # nobody asks for the gradient of an image
+    return jnp.zeros_like(x) if first else dx, dw, None  # nobody asks for the gradient of an image
 
 
-conv.defvjp(_conv_forward, _conv_backward)
+_conv.defvjp(_conv_forward, _conv_backward)
 
 
 def _input_gradient(dy, w, branch, table: Table, platform: str):
@@ -85,7 +90,8 @@ def _input_gradient(dy, w, branch, table: Table, platform: str):
 
     def run(pair, kernel):
         operand, own = dy[..., : pair[1]], turned[:, :, : pair[1], : pair[0]]
-        exact = lambda k: correlate(operand, centre(own, k, turned=True), (1, 1), convolution.mirrored(k), platform)
+        turn = lambda k: (centre(own, k, turned=True), (1, 1), convolution.mirrored(k), platform)
+        exact = lambda k: correlate(operand, *turn(k)).astype(dy.dtype)
         return _widen(lax.switch(kernel, [partial(exact, k) for k in table.kernels]), w.shape[2])
 
     return _switch(branch, table, run)

@@ -74,7 +74,8 @@ class RecurrentChildren:
         initial: weights are uniform within this, both ways; None: within sqrt(3 / H), of an embedding
             that is not tied sqrt(3).
         dropout: in training.
-        dtype: of the factors in matrix products, "float32" or "bfloat16"; sums and parameters are float32.
+        dtype: of the factors in matrix products, of what a layer hands on and of what is kept for the gradient:
+            "float32" or "bfloat16". Sums, the state (h, c), logits and parameters are float32.
     """
 
     input_shape: tuple[int, ...]
@@ -208,8 +209,9 @@ class RecurrentNet(Network):
             key: of what is dropped in training.
         """
         memory = self.carry(len(x)) if carry is None else carry
-        kept, step = Kept(self.spec.dropout, key, training), step_of(self.inside, genes)
-        values, remembered = embed(kept.symbols(self.embedding[...]), x.T, self.inside.engine.platform), []
+        kept, dtype = Kept(self.spec.dropout, key, training), factors(self.spec.dtype)
+        step, remembered = step_of(self.inside, genes, dtype), []
+        values = embed(kept.symbols(self.embedding[...]), x.T, self.inside.engine.platform).astype(dtype)
         for number in range(self.spec.layers):
             values, last = self._layer(number, step, values, [m[number] for m in memory], kept)
             remembered.append(last)
@@ -219,19 +221,20 @@ class RecurrentNet(Network):
         return logits.swapaxes(0, 1), jax.tree.map(lambda *layers: jnp.stack(layers), *remembered)
 
     def _layer(self, number: int, step, values: Float[Array, "U B H"], memory, kept: "Kept"):
-        """What a layer gives at every step ``[U, B, H]``, and (h, c) after the last."""
+        """What a layer gives at every step ``[U, B, H]``, of the type of values, and (h, c) after the last."""
         shape = (*values.shape[1:-1], self.inside.gates, self.spec.hidden)
         entering = self._product(kept.units(f"input {number}", values), self.input[...][number])
         entering = entering if self.bias is None else entering + self.bias[...][number]
+        entering = entering.astype(values.dtype).reshape(len(values), *shape)
         own, factor = self.recurrent[...][number], kept.recurrent(number, values.shape[1:])
 
         def one(state, x):
             h, c = state
             state = step(x, self._product(h * factor, own).reshape(shape), h, c)
-            return state, state[0]
+            return state, state[0].astype(values.dtype)
 
-        last, values = lax.scan(one, tuple(memory), entering.reshape(len(values), *shape))
-        return values, last
+        last, given = lax.scan(one, tuple(memory), entering)
+        return given, last
 
     def _product(self, a: Array, b: Array) -> Array:
         dtype = factors(self.spec.dtype)
@@ -248,7 +251,8 @@ class Kept:
 
     def units(self, name: str, values: Float[Array, "U B H"]) -> Float[Array, "U B H"]:
         steps = 1 if self.settings.variational else len(values)
-        return values * self._factor(self.settings.between, name, (steps, *values.shape[1:]))
+        factor = self._factor(self.settings.between, name, (steps, *values.shape[1:]))
+        return values * jnp.asarray(factor, values.dtype)  # the factor is kept for the gradient, too
 
     def recurrent(self, layer: int, shape: tuple[int, ...]) -> Array | float:
         return self._factor(self.settings.recurrent, f"recurrent {layer}", shape)

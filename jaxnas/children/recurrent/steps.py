@@ -10,10 +10,12 @@ Letters: B streams, G products, H hidden units, K nodes of one level of the tree
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from jaxnas.children.engines import Branching
@@ -32,22 +34,44 @@ ACTIVATE: dict[str, Callable] = {
 }
 
 
-def step_of(inside: Envelope, genes: TreeGenes | tuple[()]) -> Callable:
+def step_of(inside: Envelope, genes: TreeGenes | tuple[()], dtype: DTypeLike) -> Callable:
     """The function (x products, h products, h_{t-1}, c_{t-1}) -> (h_t, c_t) of a child in its envelope.
 
     Of a tree nothing but its arguments is kept for the gradient: to compute it again takes less time on CPU than to
-    write and read what lies between, and half of the memory.
+    write and read what lies between, and half of the memory. Where ``dtype`` is not float32, that holds of every cell,
+    and they are kept in it.
     """
     if isinstance(inside, LoneEnvelope) and isinstance(inside.cell, Standard):
-        return {"lstm": lstm, "gru": gru}[inside.cell.cell]
+        cell = {"lstm": lstm, "gru": gru}[inside.cell.cell]
+        return cell if dtype == jnp.float32 else partial(rounding(lambda _, *given: cell(*given), dtype), genes)
     if isinstance(inside, LoneEnvelope):
         form = lambda genes, x, h, c: walk(*_written(inside.cell), x, h, c)
     elif isinstance(inside.engine, Branching):
         form = lambda genes, x, h, c: walk(*_branching(inside, genes), x, h, c)
     else:
         form = lambda genes, x, h, c: selected(inside, genes, x, h, c)
-    again = jax.checkpoint(form, prevent_cse=False)  # within a scan nothing could undo it
+    # within a scan nothing could undo a checkpoint
+    again = jax.checkpoint(form, prevent_cse=False) if dtype == jnp.float32 else rounding(form, dtype)
     return lambda x, h, before, c: again(genes, x, h, c)
+
+
+def rounding(form: Callable, dtype: DTypeLike) -> Callable:
+    """``form``, a function (genes, x products, ...) -> (h_t, c_t), of which its arguments alone are kept for the
+    gradient, and in ``dtype``, in which x comes: what is carried from step to step stays float32.
+    """
+    exact = lambda given: [a.astype(jnp.float32) for a in given]
+    again = jax.custom_vjp(lambda genes, *given: form(genes, *exact(given)))
+
+    def forward(genes, *given):
+        return again(genes, *given), (genes, [a.astype(dtype) for a in given])
+
+    def backward(kept, cotangents):
+        genes, given = kept
+        dx, *rest = jax.vjp(partial(form, genes), *exact(given))[1](cotangents)
+        return None, dx.astype(dtype), *rest
+
+    again.defvjp(forward, backward)
+    return again
 
 
 def walk(node: Callable, inject: Callable, remembers: Callable, x: Products, h: Products, c: State):

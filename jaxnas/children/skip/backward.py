@@ -39,7 +39,7 @@ def network(
 
     Args:
         inside: the envelope.
-        dtype: of the factors of matrix products.
+        dtype: of the factors of matrix products and of maps; sums are float32.
         epsilon: added to variances.
         image: it has no gradient.
         values: parameters.
@@ -47,7 +47,7 @@ def network(
         genes: the child's place in the envelope.
         training: normalise by the statistics of this batch.
     """
-    return _network(inside, dtype, epsilon, image, values, running, genes, carried(training))
+    return _network(inside, dtype, epsilon, image.astype(dtype), values, running, genes, carried(training))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
@@ -63,7 +63,8 @@ def _forward(inside, dtype, epsilon, image, values, running, genes, training):
 
 def _backward(inside, dtype, epsilon, residuals, cotangents):
     walked, image, values, genes, training = residuals
-    start = jnp.zeros_like(walked.maps), walked.raw, jax.tree.map(jnp.zeros_like, values)
+    sums = jnp.zeros(walked.maps.shape)  # of a map's gradient, which every layer that reads it adds to
+    start = sums, walked.raw, jax.tree.map(jnp.zeros_like, values)
     back = partial(_layer, inside, dtype, epsilon, walked, values, cotangents[0], genes, training)
     last = tiles.layers(inside, genes)
     gradients = lax.fori_loop(0, last, lambda i, carry: back(last - 1 - i, *carry), start)[2]
@@ -81,9 +82,9 @@ def _layer(inside, dtype, epsilon, walked, values, dsums, genes, training, i, dm
         values: parameters.
         dsums: gradient of the sums over all maps, ``[L, B, C]``.
         i: the layer; all that read it have been here.
-        dmaps: gradient of the maps ``[M, B, C]``, complete for this layer.
-        dys: ``[M, B, C]``: of later layers the gradient of what precedes normalisation, of this one and earlier ones
-            what preceded it.
+        dmaps: gradient of the maps ``[M, B, C]``, float32, complete for this layer.
+        dys: ``[M, B, C]``, of the type of maps: of later layers the gradient of what precedes normalisation, of this
+            one and earlier ones what preceded it.
         found: gradients of the values.
 
     Returns:
@@ -123,7 +124,7 @@ def _activation(inside, epsilon, walked: Walked, values: SkipParameters, dsum, g
         dz, centred, at = parts(t, dys)
         live = tiles.pixels(t, layer.size, n_tiles)[2][:, None, None]
         dy = jnp.where(layer.norm, norm_gradient(dz, centred, sums, values.scale[i], inverse, share), dz)
-        return lax.dynamic_update_slice(dys, jnp.where(live, dy, 0), (at, 0, 0))
+        return tiles.write(dys, jnp.where(live, dy, 0), at)
 
     dys = tiles.turns(inside, "tiles", n_tiles, write, dys)
     return dys, jnp.where(layer.norm, sums.scale, 0.0), jnp.where(convolution, sums.bias, 0.0)
@@ -218,7 +219,7 @@ def _pooling(inside, walked: Walked, dmaps, dys, genes, i):
             dmaps, free = carry
             rows, live = met(k)
             live = live & (k < taps)
-            largest = lambda: live & free & (tiles.gather(walked.maps, rows) == z)
+            largest = lambda: live & free & (tiles.gather(walked.maps, rows).astype(jnp.float32) == z)
             hit = lax.cond(layer.kind == AVERAGE, lambda: jnp.broadcast_to(live, dz.shape), largest)
             part = jnp.where(hit, jnp.where(layer.kind == AVERAGE, dz / cells, dz), 0)
             at = jnp.where(live[:, 0, 0], rows, inside.pixels + jnp.arange(TILE))

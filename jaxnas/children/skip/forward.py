@@ -24,8 +24,8 @@ class SkipParameters(NamedTuple):
 
 
 class Walked(NamedTuple):
-    """A forward pass: maps ``[M, B, C]``; the same before normalisation and ReLU; the statistics used ``[L, C]``; the
-    sum over each layer's map, ``[L, B, C]``.
+    """A forward pass: maps ``[M, B, C]`` and the same before normalisation and ReLU, of the type of factors; float32
+    are the statistics used ``[L, C]`` and the sum over each layer's map, ``[L, B, C]``.
     """
 
     maps: jax.Array
@@ -50,7 +50,7 @@ def walk(
     b, channels = image.shape[0], inside.channels
     pixels = jnp.moveaxis(image, 0, 2).reshape(-1, b, image.shape[3])
     pixels = jnp.pad(pixels, ((0, 0), (0, 0), (0, channels - image.shape[3])))
-    heap = jnp.zeros((inside.pixels, b, channels))
+    heap = jnp.zeros((inside.pixels, b, channels), dtype)
     maps = lax.dynamic_update_slice(heap, pixels, (IMAGE, 0, 0))
 
     def layer(i, walked: Walked) -> Walked:
@@ -87,7 +87,7 @@ def _convolve(inside, dtype, maps, raw, blocks, genes, i):
         run = lambda ends, pair, total: total + tiles.by_class(inside, pair, of, ends)
         total = tiles.segments(inside, genes, layer, run, jnp.zeros((TILE * maps.shape[1], inside.channels)))
         at = tiles.at(inside, genes, i + 1, t, n_tiles)
-        return lax.dynamic_update_slice(raw, total.reshape(TILE, *maps.shape[1:]), (at, 0, 0))
+        return tiles.write(raw, total.reshape(TILE, *maps.shape[1:]), at)
 
     return tiles.turns(inside, "tiles", n_tiles, tile, raw)
 
@@ -105,7 +105,7 @@ def _pool(inside, maps, raw, genes, i):
             def over(combine, empty):
                 def tap(k, found):
                     rows, live = met(k)
-                    x = tiles.gather(maps, rows)[:, :, :channels]
+                    x = tiles.gather(maps, rows)[:, :, :channels].astype(jnp.float32)
                     return combine(found, jnp.where(live & (k < taps), x, empty))
 
                 return tiles.turns(inside, "taps", taps, tap, jnp.full((TILE, maps.shape[1], channels), empty))
@@ -116,7 +116,7 @@ def _pool(inside, maps, raw, genes, i):
 
         pooled = lax.switch(layer.width, [of(channels) for channels in inside.widths])
         pooled = jnp.where(exists[:, None, None], pooled, 0)
-        return lax.dynamic_update_slice(raw, pooled, (tiles.at(inside, genes, i + 1, t, n_tiles), 0, 0))
+        return tiles.write(raw, pooled, tiles.at(inside, genes, i + 1, t, n_tiles))
 
     return tiles.turns(inside, "tiles", n_tiles, tile, raw)
 
@@ -162,7 +162,7 @@ def _activate(inside, epsilon, maps, raw, used: Statistics, values: SkipParamete
         maps, total = carry
         live, at = tiles.pixels(t, layer.size, n_tiles)[2][:, None, None], tiles.at(inside, genes, i + 1, t, n_tiles)
         z = (tiles.read(raw, at) - used.mean) * slope + values.bias[i]
-        z = jnp.where(live, jnp.where(layer.kind == CONVOLUTION, jax.nn.relu(z), z), 0)
-        return lax.dynamic_update_slice(maps, z, (at, 0, 0)), total + z.sum(0)
+        z = jnp.where(live, jnp.where(layer.kind == CONVOLUTION, jax.nn.relu(z), z), 0).astype(maps.dtype)
+        return tiles.write(maps, z, at), total + z.astype(jnp.float32).sum(0)
 
     return tiles.turns(inside, "tiles", n_tiles, tile, (maps, jnp.zeros(maps.shape[1:])))

@@ -55,7 +55,8 @@ class SkipChildren:
         strides: the greatest stride height and width.
         normalised: whether batch normalisation may follow a convolution.
         norm: settings of batch normalisation.
-        dtype: of the factors of matrix products, "float32" or "bfloat16"; sums and parameters are float32.
+        dtype: of maps, what is kept for the gradient among them, and of the factors of matrix products: "float32" or
+            "bfloat16". Sums, statistics, features and parameters are float32.
     """
 
     input_shape: tuple[int, int, int]

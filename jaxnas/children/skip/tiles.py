@@ -62,8 +62,13 @@ def at(inside, genes, number, t, n):
 
 
 def read(heap, at):
-    """The tile ``[T, B, C]`` that begins at heap row ``at``."""
-    return lax.dynamic_slice_in_dim(heap, at, TILE, axis=0)
+    """The tile ``[T, B, C]`` that begins at heap row ``at``, in float32."""
+    return lax.dynamic_slice_in_dim(heap, at, TILE, axis=0).astype(jnp.float32)
+
+
+def write(heap, tile, at):
+    """The heap with this tile ``[T, B, C]`` from row ``at`` on, rounded to the heap's type."""
+    return lax.dynamic_update_slice(heap, tile.astype(heap.dtype), (at, 0, 0))
 
 
 def gather(heap, rows):

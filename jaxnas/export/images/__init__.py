@@ -14,7 +14,7 @@ from jaxnas.export.images.module import module
 from jaxnas.export.images.readme import readme
 from jaxnas.export.images.seen import seen_of
 from jaxnas.export.written import Written
-from jaxnas.numerics import factors
+from jaxnas.numerics import ALL_ROUNDED, factors
 from jaxnas.tasks.augment import whitened
 from jaxnas.trained import Trained
 
@@ -54,4 +54,4 @@ def _logits(trained: Trained, images: Float[np.ndarray, "B H W C"]) -> Float[np.
     """Of normalised images, by the trained network itself."""
     graph, state = nnx.split(trained.network)
     of = lambda state, x: nnx.merge(graph, state, copy=True)(x, trained.genes, False, (), jax.random.key(0))[0]
-    return np.asarray(jax.jit(of)(state, np.float32(images)))
+    return np.asarray(jax.jit(of, compiler_options=ALL_ROUNDED)(state, np.float32(images)))

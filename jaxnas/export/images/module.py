@@ -47,7 +47,7 @@ def module(
         seen: the images that were trained on, which the module expects.
         epsilon: what batch normalisation adds to the variance.
         momentum: how much of the old running statistics it keeps at a step.
-        dtype: of the factors in convolutions; their sums and all else are float32.
+        dtype: of maps and of the factors in convolutions; sums, statistics and logits are float32.
 
     Raises:
         ValueError: a type of architecture for which there is no writer.
@@ -60,8 +60,7 @@ def module(
     code = WRITERS[kind](architecture)
     height, width, channels = architecture["input"]
     shape = f"[b, {height}, {width}, {channels}]"
-    norm = f"momentum={momentum!r}, epsilon={epsilon!r}"
-    factors = "" if dtype == "float32" else f'form |= {{"dtype": jnp.{dtype}, "preferred_element_type": jnp.float32}}'
+    norm, whole = f"momentum={momentum!r}, epsilon={epsilon!r}", dtype == "float32"
     used = code.pieces | ({"whitened"} if seen.whiten else set())
     pieces = [text for name, text in source.PIECES.items() if name in used]
     text = "\n\n\n".join([source.HEAD, *pieces, source.NETWORK, source.LOAD]) + "\n"
@@ -79,11 +78,15 @@ def module(
             "@CLASSES@": str(classes),
             "@FEATURES@": str(code.features),
             "@NORM@": norm,
-            "@FACTORS@": factors,
+            "@FACTORS@": "" if whole else f'form |= {{"dtype": jnp.{dtype}}}',
+            "@ROUNDED@": "" if whole else f".astype(jnp.{dtype})",
+            "@EXACT@": "" if whole else ".astype(jnp.float32)",
+            "@MEAN@": "(1, 2)" if whole else "(1, 2), dtype=jnp.float32",
             "@COUNT@": code.count,
             "@PARAMETERS@": f"{code.parameters + (code.features + 1) * classes:,}",
         }
     )
+    changes["@NORMALISED@"] = changes["@NORMALISED@"] if whole else f"({changes['@NORMALISED@']}).astype(jnp.{dtype})"
     for mark, value in changes.items():
         text = text.replace(mark, value)
     text = text.replace("@NAMES@", _names(seen.class_names))  # last: a name may be anything
@@ -172,7 +175,7 @@ def _cell201(architecture: dict) -> _Code:
         loads.append(f'    cell.load(weights, f"stage{number}.cell{{number}}")')
         channels = filters
     layers.append(f"self.norm = norm({channels}, rngs)")
-    calls.append("x = nnx.relu(self.norm(x))")
+    calls.append("x = nnx.relu(self.norm(x))@ROUNDED@")
     loads.append('load_norm(self.norm, weights, "norm")'.replace("self", "network"))
     parameters = sum(stage["before"] + count * sum(stage["edges"]) for stage in stages) + 2 * channels
     words, more = f"{count * len(stages)} cells of NAS-Bench-201", _cell_code(architecture)

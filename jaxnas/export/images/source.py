@@ -65,7 +65,7 @@ PIECES = {
     return nnx.max_pool(x, kernel, stride, around(kernel))''',
     "average_pool": '''def average_pool(x, kernel, stride):
     """The mean of the cells under the kernel; cells outside the map do not count."""
-    return nnx.avg_pool(x, kernel, stride, around(kernel), count_include_pad=False)''',
+    return nnx.avg_pool(x@EXACT@, kernel, stride, around(kernel), count_include_pad=False)@ROUNDED@''',
     "Convolution": '''class Convolution(nnx.Module):
     """Convolution, batch normalisation, ReLU."""
 
@@ -76,7 +76,7 @@ PIECES = {
         self.norm = nnx.BatchNorm(filters, @NORM@, use_fast_variance=False, rngs=rngs)
 
     def __call__(self, x):
-        return nnx.relu(self.norm(self.conv(x)))
+        return nnx.relu(self.norm(self.conv(x)))@ROUNDED@
 
     def load(self, weights, name):
         self.conv.kernel.set_value(weights[f"{name}.kernel"])
@@ -94,7 +94,7 @@ PIECES = {
         self.bias = nnx.Param(jnp.zeros(filters))
 
     def __call__(self, x):
-        return nnx.relu(self.conv(x) + self.bias[...])
+        return nnx.relu(self.conv(x) + self.bias[...])@ROUNDED@
 
     def load(self, weights, name):
         self.conv.kernel.set_value(weights[f"{name}.kernel"])
@@ -117,7 +117,7 @@ def load_norm(layer, weights, name):
     layer.var.set_value(weights[f"{name}.variance"])''',
     "average": '''def average(x):
     """The mean of the 3 x 3 cells around each; cells outside the map do not count."""
-    return nnx.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)''',
+    return nnx.avg_pool(x@EXACT@, (3, 3), (1, 1), "SAME", count_include_pad=False)@ROUNDED@''',
     "Stem": '''class Stem(nnx.Module):
     """Convolution, batch normalisation."""
 
@@ -125,7 +125,7 @@ def load_norm(layer, weights, name):
         self.conv, self.norm = convolution(channels, filters, 3, 1, rngs), norm(filters, rngs)
 
     def __call__(self, x):
-        return self.norm(self.conv(x))
+        return self.norm(self.conv(x))@ROUNDED@
 
     def load(self, weights, name):
         self.conv.kernel.set_value(weights[f"{name}.kernel"])
@@ -137,7 +137,7 @@ def load_norm(layer, weights, name):
         self.conv, self.norm = convolution(channels, filters, side, stride, rngs), norm(filters, rngs)
 
     def __call__(self, x):
-        return self.norm(self.conv(nnx.relu(x)))
+        return self.norm(self.conv(nnx.relu(x)))@ROUNDED@
 
     def load(self, weights, name):
         self.conv.kernel.set_value(weights[f"{name}.kernel"])
@@ -151,7 +151,7 @@ def load_norm(layer, weights, name):
         self.shortcut = convolution(channels, filters, 1, 1, rngs)
 
     def __call__(self, x):
-        return self.second(self.first(x)) + self.shortcut(nnx.avg_pool(x, (2, 2), (2, 2)))
+        return self.second(self.first(x)) + self.shortcut(nnx.avg_pool(x@EXACT@, (2, 2), (2, 2)))
 
     def load(self, weights, name):
         self.first.load(weights, f"{name}.first")
@@ -184,7 +184,7 @@ NETWORK = '''class Network(nnx.Module):
         check(images)
         @IMAGES@ = @NORMALISED@
         @CALLS@
-        return self.classifier(@LAST@.mean((1, 2)))'''
+        return self.classifier(@LAST@.mean(@MEAN@))'''
 
 LOAD = '''def load(path=WEIGHTS):
     """The trained network, in evaluation mode; its `train()` lets batch normalisation learn again."""

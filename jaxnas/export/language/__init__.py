@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from jaxnas.export.language.module import cell_module
 from jaxnas.export.language.readme import readme
 from jaxnas.export.written import Written
-from jaxnas.numerics import factors
+from jaxnas.numerics import ALL_ROUNDED, factors
 from jaxnas.trained import Trained
 
 PROBES, STEPS = 16, 8
@@ -49,4 +49,4 @@ def _logits(trained: Trained, symbols: Int[np.ndarray, "B T"]) -> Float[np.ndarr
         network = nnx.merge(graph, state, copy=True)
         return network(symbols, trained.genes, False, network.carry(len(symbols)), key)[0]
 
-    return np.asarray(jax.jit(logits)(state, symbols))
+    return np.asarray(jax.jit(logits, compiler_options=ALL_ROUNDED)(state, symbols))

@@ -24,7 +24,7 @@ def cell_module(architecture: dict, dtype: str = "float32") -> str:
 
     Args:
         architecture: its description, as the ledger has it; type "recurrent" or "standard".
-        dtype: of the factors in matrix products; their sums and all else are float32.
+        dtype: of the factors in matrix products and of what enters a cell's gates; sums and all else are float32.
 
     Raises:
         ValueError: another type, or a combination or an activation for which there is no formula.
@@ -39,8 +39,10 @@ def cell_module(architecture: dict, dtype: str = "float32") -> str:
     parameters = layers * architecture["cell_parameters"] + (1 if tied else 2) * table + symbols
     made = f"self.output = nnx.Linear({hidden}, {symbols}, **PRODUCT, rngs=rngs)"
     tied_logits = source.TIED if whole else source.TIED_REDUCED
+    entering = "self.input(inputs)" if found else "self.input(inputs) + self.bias[...]"
     changes = {
         "@CELL_CLASS@": source.CELLS[kind],
+        "@ENTERING@": entering if whole else f"({entering}).astype(jnp.{dtype})",
         "@COUNT@": f"{layers} layer{'s' * (layers != 1)} of {hidden} {'' if found else kind.upper() + ' '}units",
         "@PARAMETERS@": f"{parameters:,}",
         "@PRODUCT@": '{"use_bias": False}' if whole else source.REDUCED,

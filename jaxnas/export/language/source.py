@@ -80,7 +80,7 @@ TREE = '''class Cell(nnx.RNNCellBase):
     def __call__(self, carry, inputs):
         """One step: carry, two arrays [..., hidden_features], and inputs [..., in_features] -> (carry, h)."""
         c, h = carry
-        wx = jnp.split(self.input(inputs), @BASE@, axis=-1)  # wx[0] is W0 x, the inputs by the weights of leaf 0
+        wx = jnp.split(@ENTERING@, @BASE@, axis=-1)  # wx[0] is W0 x, the inputs by the weights of leaf 0
         uh = jnp.split(self.recurrent(h), @BASE@, axis=-1)
         @FORMULAS@
         return (new_c, a@ROOT@), a@ROOT@
@@ -106,7 +106,7 @@ LSTM = '''class Cell(nnx.RNNCellBase):
     def __call__(self, carry, inputs):
         """One step: carry, two arrays [..., hidden_features], and inputs [..., in_features] -> (carry, h)."""
         c, h = carry
-        wx = jnp.split(self.input(inputs) + self.bias[...], @BASE@, axis=-1)
+        wx = jnp.split(@ENTERING@, @BASE@, axis=-1)
         uh = jnp.split(self.recurrent(h), @BASE@, axis=-1)
         enter, forget, new, out = (w + u for w, u in zip(wx, uh, strict=True))
         c = nnx.sigmoid(forget) * c + nnx.sigmoid(enter) * jnp.tanh(new)
@@ -134,7 +134,7 @@ GRU = '''class Cell(nnx.RNNCellBase):
     def __call__(self, carry, inputs):
         """One step: carry, an array [..., hidden_features], and inputs [..., in_features] -> (carry, h)."""
         h = carry
-        wx = jnp.split(self.input(inputs) + self.bias[...], @BASE@, axis=-1)
+        wx = jnp.split(@ENTERING@, @BASE@, axis=-1)
         uh = jnp.split(self.recurrent(h), @BASE@, axis=-1)
         reset, update = nnx.sigmoid(wx[0] + uh[0]), nnx.sigmoid(wx[1] + uh[1])
         new = jnp.tanh(wx[2] + reset * uh[2])
