@@ -113,7 +113,7 @@ def test_the_children_of_a_group_are_what_they_are_alone(way, monkeypatch):
 
 
 def test_bfloat16_rounds_factors_and_maps():
-    """The result is that of rounded factors and a rounded map in float32, the gradients those of float32 to two digits."""
+    """The result is that of rounded factors and a rounded map in float32, gradients those of float32 to two digits."""
     rng = np.random.default_rng(0)
     normal = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)
     short = lambda a: a.astype(jnp.bfloat16).astype(jnp.float32)

@@ -24,7 +24,7 @@ class Work:
         multiply_adds: of the network itself; of an envelope alone: of a network that fills it.
         executed: that run in the envelope.
         parameters: trainable numbers, those of the network itself.
-        activation_bytes: of the maps, float32; of an envelope alone: a quarter of what training holds of them.
+        held_bytes: of the maps that a training step holds.
         branches: how long its program compiles, counted in convolutions.
         speed: multiply-adds a second, as a share of those of a chain of convolutions.
     """
@@ -32,7 +32,7 @@ class Work:
     multiply_adds: int
     executed: int
     parameters: int
-    activation_bytes: int
+    held_bytes: int
     branches: int = 1
     speed: float = 1.0
 

@@ -21,8 +21,8 @@ BALANCE = 8
 """But so many children a device stay together, or one device would wait for the other."""
 TRAINING = 3
 """Forward and two gradients: work of a training step over that of a forward pass."""
-MAPS, STATES = 4, 6
-"""Copies of a child's maps and of its parameters that training holds, by `memory_analysis` of compiled programs."""
+STATES = 6
+"""Copies of a child's parameters that training holds, by `memory_analysis` of compiled programs."""
 
 
 @dataclass(frozen=True)
@@ -223,10 +223,8 @@ class Planner:
         works = [[self.children.work(group.inside, architectures[row]) for row in group.rows] for group in groups]
         executed = tuple(sum(work.executed for work in some) for some in works)
         useful = tuple(sum(work.multiply_adds for work in some) for some in works)
-        new, rates = (
-            [p for p in dict.fromkeys(group.program for group in groups) if p not in self.known],
-            RATES.get(self.work.platform),
-        )
+        programs, rates = dict.fromkeys(group.program for group in groups), RATES.get(self.work.platform)
+        new = [program for program in programs if program not in self.known]
         seconds = compiling = None
         if rates:
             compiling = sum((self._compiling(rates, inside) for inside, _ in new), 0.0)
@@ -282,9 +280,9 @@ class Planner:
 
     def _bytes(self, inside, size: int) -> int:
         """Memory on one device: the children's states, the maps of those that run at once, and the batches."""
-        cost, each = self.children.work(inside), -(-size // self.work.devices)
-        maps = MAPS * cost.activation_bytes * self.work.batch_size
-        return STATES * 4 * cost.parameters * each + maps * (1 if self._in_turn(inside) else each) + BATCHES_BYTES
+        whole, each = self.children.work(inside), -(-size // self.work.devices)
+        maps, at_once = whole.held_bytes * self.work.batch_size, 1 if self._in_turn(inside) else each
+        return STATES * 4 * whole.parameters * each + maps * at_once + BATCHES_BYTES
 
     def _in_turn(self, inside) -> bool:
         return in_turn(inside, self.work.platform)

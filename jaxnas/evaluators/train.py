@@ -72,7 +72,7 @@ class Trainer:
         train: settings.
         seed: the experiment's. Initial weights depend on (seed, trial id), batches on (seed, epoch, step).
         devices: over how many local devices a group is spread; None: all.
-        own_batches: further trainings of a trial have an order of batches, augmentation and dropout of their own, so
+        own_batches: further trainings of a trial have an order of batches and augmentation of their own, so
             that batches are made for each child; False: all children of a group share every batch.
         threads: a CPU device may use all cores for a loop; False: one thread a device, but for matrix products with
             long sums. A search has a device for each core already.
@@ -211,7 +211,7 @@ class Trainer:
         return key_for(self.root, "child", number) if seed == 0 else key_for(self.root, "child again", number, seed)
 
     def _batch_keys(self, trial_ids: Sequence[int | tuple[int, int]]) -> jax.Array:
-        """Of order, augmentation and dropout: the search's, or one a child, where that of seed 0 is the search's."""
+        """Of order and augmentation: the search's, or one a child, where that of seed 0 is the search's."""
         if not self.own_batches:
             return self.root
         seeds = [_and_seed(trial)[1] for trial in trial_ids]
