@@ -27,7 +27,7 @@ class Trained:
 
     Attributes:
         architecture: as it was trained, widened.
-        children: of the space, likewise.
+        children: `Children` of the space, likewise.
         network: in the architecture's own envelope, its trained parameters and statistics in it.
         genes: what it is called with, see `Network`.
         data: what is recorded of the data it was trained on, as JSON values: "classes", and of images the "mean" and
@@ -37,7 +37,7 @@ class Trained:
     """
 
     architecture: Any
-    children: Children
+    children: Any
     network: Network
     genes: Any
     data: dict
