@@ -5,7 +5,7 @@
 
 One row for each set of classes that the planner chooses among: seconds to compile, pairs of classes, executed / useful
 work, images a second in training (compilation apart), useful GFLOP/s (the children's own multiply-adds x 2 x 3), and
-executed multiply-adds a second and device (times 3: forward and two gradients), of which `PACE` and `Rates` tell the
+executed multiply-adds a second and device (times 3: forward and two gradients), of which `SPEED` and `Rates` tell the
 planner.
 """
 

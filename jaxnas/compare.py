@@ -21,7 +21,7 @@ from jaxnas.compiled_search import CompiledSearch, Searches
 from jaxnas.evaluators import Table
 from jaxnas.fingerprint import digest
 from jaxnas.numerics import NUMERICS, pinned
-from jaxnas.ranges import Children, Range, Seed, Such
+from jaxnas.ranges import ChildCount, Range, Seed, Such
 from jaxnas.settings import describe, settings
 from jaxnas.spaces import Space
 from jaxnas.strategies import Random, Strategy, has_branches, is_jittable
@@ -53,7 +53,7 @@ class Contender:
     """A strategy and how many architectures it proposes at a time."""
 
     strategy: Annotated[Strategy, Such("Reinforce()")]
-    children: Children = 1
+    children: ChildCount = 1
 
 
 @settings

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from jaxnas.evaluators import Evaluator, Population, Table
 from jaxnas.final import Final
-from jaxnas.ranges import Children, Range, Seed, Such
+from jaxnas.ranges import ChildCount, Range, Seed, Such
 from jaxnas.rewards import Accuracy, Checks, Reward
 from jaxnas.settings import describe, differing, flatten, settings
 from jaxnas.spaces import Space
@@ -40,7 +40,7 @@ class Experiment:
     evaluator: Annotated[Evaluator, Such("Population()")] = field(default_factory=Population)
     final: Final = field(default_factory=Final)
     rounds: Annotated[int, Range(1, 10**9)] = 10
-    children: Children = 16
+    children: ChildCount = 16
     seed: Seed = 0
     deterministic: bool = True
 

@@ -15,6 +15,7 @@ from jaxnas.checkpoint import MOVE, Checkpoints
 from jaxnas.children import Widens, alone, unpadded
 from jaxnas.children.normalised import check_normalised
 from jaxnas.evaluators.memory import DoesNotFitError, budget, fitting
+from jaxnas.evaluators.programs import ChildState
 from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.final_data import check_final_data
 from jaxnas.named_trial import named_trial
@@ -239,8 +240,12 @@ class _Training:
             return self._result([None] * self.final.seeds)
         scores = [float(row[-1]) if good else None for row, good in zip(result.curve, alive, strict=True)]
         self.facts["result"] = self._result(scores[: self.final.seeds])
-        self._save(total, result.states._replace(learnt=result.states.learnt._replace(optimiser=())))
+        self._save(total, self._kept(result.states))
         return self.facts["result"]
+
+    def _kept(self, states: ChildState) -> ChildState:
+        learner = self.trainer.learner(self.inside, self.genes[0])
+        return states._replace(learnt=learner.kept(states.learnt))
 
     def _train(self, epochs: range, since: Sequence[Result] | None, alive) -> Result:
         last, names = self.final.train.epochs - 1, [(self.trial.trial_id, seed) for seed in range(len(self.live))]

@@ -48,7 +48,7 @@ class Such:
 
 Seed = Annotated[int, Range(0, LARGEST_SEED)]
 Epochs = Annotated[int, Range(1, 100_000)]
-Children = Annotated[int, Range(1, 10_000)]
+ChildCount = Annotated[int, Range(1, 10_000)]
 Layers = Annotated[int, Range(1, 200)]
 Pixels = Annotated[int, Range(1, 1024)]
 """A side of a kernel, a stride."""

@@ -27,7 +27,7 @@ class Trained:
 
     Attributes:
         architecture: as it was trained, widened.
-        children: of the space, likewise.
+        children: `Children` of the space, likewise.
         network: in the architecture's own envelope, its trained parameters and statistics in it.
         genes: what it is called with, see `Network`.
         data: what is recorded of the data it was trained on, as JSON values: "classes", and of images the "mean" and
@@ -37,7 +37,7 @@ class Trained:
     """
 
     architecture: Any
-    children: Children
+    children: Any
     network: Network
     genes: Any
     data: dict
@@ -89,4 +89,6 @@ def _network(children: Children, inside, genes, stored: Checkpoints, seeds: int,
     each = ChildState(Learnt(kept, ()), jax.ShapeDtypeStruct((), bool))
     found = stored.restore(jax.tree.map(lambda a: jax.ShapeDtypeStruct((seeds, *a.shape), a.dtype), each))
     own = jax.tree.map(lambda a: jax.numpy.asarray(a[one]), found.learnt.network)
-    return variables.together(own, key_for(0, "nothing is drawn"))
+    network = variables.together(own, key_for(0, "nothing is drawn"))
+    network.eval()
+    return network

@@ -163,7 +163,7 @@ def test_an_image_of_one_channel_is_banded_on_cpu_alone():
     assert Padded().executed((6, 5), shape, None, (1, 1), True) == 30 * 4 * 5 * 6  # a band of 5 columns
 
 
-ROOF = tuple(ConvLayer((5, 5), 8, pool=pool) for pool in (2, 1, 1))
+ENVELOPE = tuple(ConvLayer((5, 5), 8, pool=pool) for pool in (2, 1, 1))
 CHILD = Chain((ConvLayer((3, 3), 4, pool=2), ConvLayer((1, 5), 6)))
 
 
@@ -180,7 +180,7 @@ CHILD = Chain((ConvLayer((3, 3), 4, pool=2), ConvLayer((1, 5), 6)))
     ids=["padded", "branching", "rounded up", "banded"],
 )
 def test_executed_work_by_hand(engine, channels, work):
-    inside = ChainEnvelope(ROOF, (2, 3), engine=engine)
+    inside = ChainEnvelope(ENVELOPE, (2, 3), engine=engine)
     assert executed(CHILD, inside, (9, 7, channels), classes=10) == sum(work)
 
 

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 from plain import jit
 
-from jaxnas.children import layers as masked
+from jaxnas.children import layers
 from jaxnas.children.layers import Statistics, normalise
 
 BATCH, MAP = 3, (7, 5)
@@ -29,7 +29,7 @@ def inputs(pool, ties=False):
 @partial(jit, static_argnums=(5, 6))
 def fused(y, scale, bias, cotangent, training, size, pool):
     """The result, the statistics, and the gradients with respect to y, scale and bias."""
-    live = None if size == MAP else masked.pixels(jnp.array(size), MAP)
+    live = None if size == MAP else layers.pixels(jnp.array(size), MAP)
     run = lambda y, scale, bias: normalise(y, scale, bias, RUNNING, training, live, pool)
     (z, statistics), pull = jax.vjp(run, y, scale, bias)
     return z, statistics, pull((cotangent, Statistics(*(jnp.ones(4),) * 2)))
@@ -100,10 +100,10 @@ def test_a_number_that_is_none_is_not_hidden(pool):
 
 
 def test_maps_by_hand():
-    live = masked.pixels(jnp.array([2, 3]), (3, 4))
+    live = layers.pixels(jnp.array([2, 3]), (3, 4))
     np.testing.assert_array_equal(live[:, :, 0], [[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]])
     y = jnp.arange(12.0).reshape(1, 3, 4, 1)
-    np.testing.assert_array_equal(masked.stride_over(y, jnp.array([2, 3]))[0, :2, :2, 0], [[0, 3], [8, 11]])
-    np.testing.assert_array_equal(masked.stride_over(y, jnp.array([1, 1])), y)
-    assert masked.global_average(y * live, live).item() == (0 + 1 + 2 + 4 + 5 + 6) / 6
-    assert masked.global_average(y, None).item() == 5.5
+    np.testing.assert_array_equal(layers.stride_over(y, jnp.array([2, 3]))[0, :2, :2, 0], [[0, 3], [8, 11]])
+    np.testing.assert_array_equal(layers.stride_over(y, jnp.array([1, 1])), y)
+    assert layers.global_average(y * live, live).item() == (0 + 1 + 2 + 4 + 5 + 6) / 6
+    assert layers.global_average(y, None).item() == 5.5

@@ -12,7 +12,7 @@ from plain_recurrent import logits
 
 from jaxnas.children import alone, unpadded
 from jaxnas.children.engines import Branching, Padded
-from jaxnas.children.recurrent.network import Dropout, Kept
+from jaxnas.children.recurrent.network import Dropout, DropoutMasks
 from jaxnas.rng import key_for
 from jaxnas.spaces import LanguageModel, RecurrentCell, StandardCell
 
@@ -37,6 +37,7 @@ def network(children=CHILDREN, inside=None, cell=CELL):
 
 
 def said(net, symbols, training=False, memory=None, cell=CELL, key=KEY):
+    memory = net.carry(len(symbols)) if memory is None else memory
     return net(symbols, CHILDREN.place(cell, net.inside), training, memory, key)
 
 
@@ -83,8 +84,8 @@ def test_an_ordinary_cell_is_its_step_again_and_again(kind):
     """One layer against flax's own `nnx.RNN` is in test_recurrent step by step; here: biases count, chunks go on."""
     children = StandardCell(kind, LanguageModel(hidden=H, layers=L)).children((U,), V)
     net = children.build(children.full, (), key_for(1, "child"))
-    whole, _ = net(SYMBOLS, (), False, None, KEY)
-    first, memory = net(SYMBOLS[:, :3], (), False, None, KEY)
+    whole, _ = net(SYMBOLS, (), False, net.carry(len(SYMBOLS)), KEY)
+    first, memory = net(SYMBOLS[:, :3], (), False, net.carry(len(SYMBOLS)), KEY)
     second, _ = net(SYMBOLS[:, 3:], (), False, memory, KEY)
     np.testing.assert_allclose(jnp.concatenate([first, second], 1), whole, rtol=1e-5, atol=1e-6)
     weights = children.weights(net, children.full.cell)
@@ -113,11 +114,11 @@ def test_initial_weights_depend_on_the_key_alone():
 def test_dropout(variational):
     """A share of units is 0, the others 1 / (1 - share) as large; at every step the same ones if it is variational."""
     dropout = Dropout(between=0.25, variational=variational)
-    kept = Kept(dropout, KEY, True).units("input 0", jnp.ones((200, 20, 50)))
+    kept = DropoutMasks(dropout, KEY, True).units("input 0", jnp.ones((200, 20, 50)))
     np.testing.assert_allclose(np.unique(kept), [0, 1 / 0.75], rtol=1e-6)
     np.testing.assert_allclose((kept == 0).mean(), 0.25, atol=0.03)
     assert ((kept == kept[:1]).all()) == variational
-    assert (Kept(dropout, KEY, False).units("input 0", jnp.ones((2, 3, 4))) == 1).all()
+    assert (DropoutMasks(dropout, KEY, False).units("input 0", jnp.ones((2, 3, 4))) == 1).all()
 
 
 @pytest.mark.parametrize("place", ["between", "recurrent", "symbols"])

@@ -52,7 +52,7 @@ class Children:
     def work(self, envelope, architecture=None):
         count = lambda width: (self.inputs + self.outputs) * width
         own = count(architecture or envelope.width)
-        return Work(own, count(envelope.width), own, 4 * (self.outputs + envelope.width))
+        return Work(own, count(envelope.width), own, 16 * (self.outputs + envelope.width))
 
     def describe(self, architecture):
         return {"type": "one hidden layer", "width": architecture}

@@ -24,7 +24,7 @@ class Work:
         multiply_adds: of the network itself; of an envelope alone: of a network that fills it.
         executed: that run in the envelope.
         parameters: trainable numbers, those of the network itself.
-        activation_bytes: of the maps, float32; of an envelope alone: a quarter of what training holds of them.
+        held_bytes: of the maps that a training step holds.
         branches: how long its program compiles, counted in convolutions.
         speed: multiply-adds a second, as a share of those of a chain of convolutions.
     """
@@ -32,7 +32,7 @@ class Work:
     multiply_adds: int
     executed: int
     parameters: int
-    activation_bytes: int
+    held_bytes: int
     branches: int = 1
     speed: float = 1.0
 
@@ -42,7 +42,8 @@ class Network(nnx.Module):
 
     Any NNX variable that it makes in its beginning is carried from step to step. Streams of random numbers
     (`nnx.Rngs`) are seeded anew at each step from (seed, trial, epoch, step), so stock layers such as `nnx.Dropout` do
-    in any company what they do alone.
+    in any company what they do alone in the same envelope: what they draw has its shapes. Parameters change through the
+    optimiser alone.
     """
 
     traced_training: ClassVar[bool] = False
@@ -84,7 +85,8 @@ class Children(Protocol):
                 these architectures alone, as tight as can be; that of a single one is the ordinary network.
 
         Returns:
-            The envelope; None: these cannot share a program.
+            The envelope; None: these cannot share a program. Then each is asked for alone, with ``known``, and those
+            whose envelopes are equal share one.
 
         Raises:
             ValueError: an engine that cannot run them.

@@ -2,6 +2,9 @@
 
 from dataclasses import astuple, dataclass
 
+HELD = 4
+"""Copies of a child's maps that training holds, by `memory_analysis` of compiled programs."""
+
 
 @dataclass(frozen=True)
 class Cost:

@@ -21,8 +21,8 @@ BALANCE = 8
 """But so many children a device stay together, or one device would wait for the other."""
 TRAINING = 3
 """Forward and two gradients: work of a training step over that of a forward pass."""
-MAPS, STATES = 4, 6
-"""Copies of a child's maps and of its parameters that training holds, by `memory_analysis` of compiled programs."""
+STATES = 6
+"""Copies of a child's parameters that training holds, by `memory_analysis` of compiled programs."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Planner:
     def __init__(self, children: Children, work: Workload, engine: EngineName = "auto", group_size: int | None = None):
         self.children, self.work, self.group_size = children, work, group_size
         self.engines = self._candidates(engine)
-        self.known: set[tuple[Any, int]] = set()
+        self.known: dict[tuple[Any, int], None] = {}
         self.limits: dict[Engine, int] = {}
 
     def plan(self, architectures: Sequence) -> Plan:
@@ -156,7 +156,7 @@ class Planner:
             plan: the round's.
             places: how many the program had in which each row was trained in the end.
         """
-        self.known |= {group.program for group in plan.groups}
+        self.known |= dict.fromkeys(group.program for group in plan.groups)
         self.engines = [plan.groups[0].inside.engine]
         for group in plan.groups:
             smallest = min((places[row] for row in group.rows if row in places), default=len(group.places))
@@ -223,7 +223,8 @@ class Planner:
         works = [[self.children.work(group.inside, architectures[row]) for row in group.rows] for group in groups]
         executed = tuple(sum(work.executed for work in some) for some in works)
         useful = tuple(sum(work.multiply_adds for work in some) for some in works)
-        new, rates = {group.program for group in groups} - self.known, RATES.get(self.work.platform)
+        programs, rates = dict.fromkeys(group.program for group in groups), RATES.get(self.work.platform)
+        new = [program for program in programs if program not in self.known]
         seconds = compiling = None
         if rates:
             compiling = sum((self._compiling(rates, inside) for inside, _ in new), 0.0)
@@ -247,9 +248,10 @@ class Planner:
         """Equal groups, as few as possible. Children of similar work go together where an absent layer costs work;
         otherwise all in one envelope, which needs one program.
         """
-        known, found = {inside for inside, _ in self.known}, []
+        known, found = tuple(dict.fromkeys(inside for inside, _ in self.known)), []
         for common, rows in self._alike(engine, architectures, known):
-            size = self._size(common, len(rows))
+            # empty places cost nothing in turn: one program serves rounds with more or fewer of a kind
+            size = self._size(common, len(architectures) if self._in_turn(common) else len(rows))
             if not engine.skips_absent:
                 own = {row: self.children.envelope([architectures[row]], engine, known) for row in rows}
                 rows = sorted(rows, key=lambda row: (self.children.work(own[row]).executed, row))
@@ -278,9 +280,9 @@ class Planner:
 
     def _bytes(self, inside, size: int) -> int:
         """Memory on one device: the children's states, the maps of those that run at once, and the batches."""
-        cost, each = self.children.work(inside), -(-size // self.work.devices)
-        maps = MAPS * cost.activation_bytes * self.work.batch_size
-        return STATES * 4 * cost.parameters * each + maps * (1 if self._in_turn(inside) else each) + BATCHES_BYTES
+        whole, each = self.children.work(inside), -(-size // self.work.devices)
+        maps, at_once = whole.held_bytes * self.work.batch_size, 1 if self._in_turn(inside) else each
+        return STATES * 4 * whole.parameters * each + maps * at_once + BATCHES_BYTES
 
     def _in_turn(self, inside) -> bool:
         return in_turn(inside, self.work.platform)

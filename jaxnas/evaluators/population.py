@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from operator import attrgetter
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -22,7 +23,7 @@ from jaxnas.evaluators.plan import EngineName, Group, Plan, Planner, Workload
 from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.fingerprint import of_data
 from jaxnas.outcome import Outcome, Progress, Status, Trial
-from jaxnas.ranges import Children, Range
+from jaxnas.ranges import ChildCount, Range
 from jaxnas.rewards import INFEASIBLE, Reward, told
 from jaxnas.settings import settings
 from jaxnas.tasks import Examples, Passage
@@ -47,7 +48,7 @@ class Population:
     """
 
     train: Train = field(default_factory=Train)
-    group_size: Children | None = None
+    group_size: ChildCount | None = None
     engine: EngineName = "auto"
     halving: SuccessiveHalving = field(default_factory=SuccessiveHalving)
     memory: Annotated[float, Range(0, 1e6, "(]")] | None = None
@@ -81,7 +82,7 @@ class Round:
         tell: whom to tell of progress.
         paused: those at a rung.
         seconds: each one's share of the time of its groups, compilation apart.
-        places: of the program in which each one was trained last.
+        places: of the program in which each one began.
         examples: further ones, on which each is scored after its last epoch; None: there are none.
         scores: on these; none where a child failed or was stopped.
     """
@@ -102,7 +103,7 @@ class PopulationEvaluator:
 
     def __init__(self, settings: Population, space, task, seed: int):
         data, train = task.search_data(seed), settings.train
-        self.settings, self.space, self.reward = settings, space, _by_score
+        self.settings, self.space, self.reward = settings, space, attrgetter("score")
         self._fingerprint, self._about = of_data(data), data.facts()
         self.children = space.children(data.input_shape, data.classes, train.dtype)
         check_normalised(self.children, train.batch_size)
@@ -200,7 +201,8 @@ class PopulationEvaluator:
                 part = self.planner.group(rows[at : at + half], group.inside, half, this.architectures)
                 yield from self._train(part, this, epochs)
             return
-        this.places |= dict.fromkeys(rows, size)
+        if epochs.start == 0:  # later programs are smaller where few go on, not for lack of memory
+            this.places |= dict.fromkeys(rows, size)
         if result is None:
             nothing = np.full((len(rows), self.settings.train.epochs), np.nan)
             yield rows, self._outcome(rows, np.full(len(rows), Status.OUT_OF_MEMORY), nothing, this)
@@ -225,7 +227,7 @@ class PopulationEvaluator:
         try:
             with fitting():
                 result = self.trainer.run(group.inside, genes, trial_ids, tell, None, group.live, epochs, since)
-                scores = self.trainer.score(group.inside, genes, result, this.examples) if last else []
+                scores = self.trainer.score(group.inside, genes, trial_ids, result, this.examples) if last else []
         except DoesNotFitError:
             return None
         if last:
@@ -294,7 +296,3 @@ class PopulationEvaluator:
         """The best of the last scores of one child; NaN where it has none."""
         known = curve[~np.isnan(curve)]
         return known[-self.settings.train.best_of_last :].max() if len(known) else np.nan
-
-
-def _by_score(outcome: Outcome) -> Float[np.ndarray, " N"]:
-    return outcome.score

@@ -22,6 +22,7 @@ from jaxtyping import Array, Bool
 from jaxnas.children.engines import Padded
 from jaxnas.evaluators import mesh
 from jaxnas.evaluators.memory import memory_of
+from jaxnas.learners import Traced
 from jaxnas.numerics import products
 from jaxnas.rng import key_for
 from jaxnas.tasks.batches import Batch
@@ -114,7 +115,8 @@ class Functions:
             return lambda number: lax.cond(number < steps, train, lambda n: held_out(n - steps), number)
 
         def visit(state, carry, total, genes, key, number, batch):
-            carry = jax.tree.map(lambda m: jnp.where(number == steps, 0, m), carry)  # of training data nothing is known
+            forgotten = lambda new, old: jnp.where(number == steps, new, old)  # what training data it has seen
+            carry = jax.tree.map(forgotten, self.learner.carry(self.size), carry)
             draw = key_for(key, "step", epoch, number)
             learnt, carry, found, finite = self.learner.either(state.learnt, carry, genes, batch, draw, number < steps)
             return _frozen(state, learnt, finite), carry, total + found
@@ -148,13 +150,14 @@ class Functions:
         those from the first to before the second.
         """
         n = states.alive.shape[0]
-        carry = jax.tree.map(lambda m: jnp.zeros((n, *m.shape), m.dtype), self.learner.carry(self.size))
+        carry = jax.tree.map(lambda m: jnp.broadcast_to(m, (n, *m.shape)), self.learner.carry(self.size))
         begun = states, carry, jnp.zeros(n)
         if self.in_turn:
             return self._one_by_one(visit, make, numbers, ends, begun, genes, keys, root, data)
 
         def child(begun, genes, key, root):
-            step = lambda carry, number: (visit(*carry, genes, key, number, make(root)(number)), None)
+            batch = make(root)
+            step = lambda carry, number: (visit(*carry, genes, key, number, batch(number)), None)
             return lax.scan(step, begun, jnp.asarray(numbers))[0]
 
         return jax.vmap(child, in_axes=(0, 0, 0, 0 if self.own else None))(begun, genes, keys, root)
@@ -222,7 +225,7 @@ def _build(trainer, inside, genes: Sequence) -> Program:
         return program.lower(*shapes)
 
     start = lower(functions.start, 3, genes, keys, live)
-    if learner.traced and functions.in_turn and trainer.platform == "cpu":
+    if isinstance(learner, Traced) and learner.traced and functions.in_turn and trainer.platform == "cpu":
         parts = [start, lower(functions.epoch, by, *common, number, flag, number, donate=(0,))]
         start, epoch = _compiled(parts, trainer)
         return Program(start, _both(epoch, fixed), memory_of(epoch))

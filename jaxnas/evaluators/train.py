@@ -72,7 +72,7 @@ class Trainer:
         train: settings.
         seed: the experiment's. Initial weights depend on (seed, trial id), batches on (seed, epoch, step).
         devices: over how many local devices a group is spread; None: all.
-        own_batches: further trainings of a trial have an order of batches, augmentation and dropout of their own, so
+        own_batches: further trainings of a trial have an order of batches and augmentation of their own, so
             that batches are made for each child; False: all children of a group share every batch.
         threads: a CPU device may use all cores for a loop; False: one thread a device, but for matrix products with
             long sums. A search has a device for each core already.
@@ -148,7 +148,7 @@ class Trainer:
         states = states if epochs.stop == self.train.epochs else jax.device_get(states)
         return Result(curve, alive, time.perf_counter() - begun, states)
 
-    def score(self, inside, genes: Sequence, result: Result, examples) -> Float[np.ndarray, " N"]:
+    def score(self, inside, genes: Sequence, trial_ids: Sequence, result: Result, examples) -> Float[np.ndarray, " N"]:
         """The mean score of trained children on other examples; NaN where one failed.
 
         The program that trained them does it, with these examples, a part at a time, in place of the held-out ones: of
@@ -157,13 +157,13 @@ class Trainer:
         Args:
             inside: the envelope that they were trained in.
             genes: likewise.
+            trial_ids: likewise.
             result: what `run` gave after the last epoch; its states are consumed.
             examples: of the same task, as its data has held-out ones (`Examples`, `Passage`); images are normalised as
                 the training data is.
         """
         program, states, sums = self.programs[inside, len(genes)], result.states, np.zeros(len(genes))
-        nobody, part = [0] * len(genes), len(self.data.held_out)  # scoring draws nothing
-        keys, root = self._keys(nobody), self._batch_keys(nobody)
+        keys, root, part = self._keys(trial_ids), self._batch_keys(trial_ids), len(self.data.held_out)
         genes = jax.device_put(stack(genes), mesh.along_children(self.mesh))
         for at in range(0, len(examples), part):
             rows = np.arange(at, at + part)
@@ -211,7 +211,7 @@ class Trainer:
         return key_for(self.root, "child", number) if seed == 0 else key_for(self.root, "child again", number, seed)
 
     def _batch_keys(self, trial_ids: Sequence[int | tuple[int, int]]) -> jax.Array:
-        """Of order, augmentation and dropout: the search's, or one a child, where that of seed 0 is the search's."""
+        """Of order and augmentation: the search's, or one a child, where that of seed 0 is the search's."""
         if not self.own_batches:
             return self.root
         seeds = [_and_seed(trial)[1] for trial in trial_ids]

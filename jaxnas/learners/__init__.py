@@ -19,10 +19,13 @@ class Learner(Protocol):
         """What it remembers of earlier batches before the first one of so many examples."""
 
     def train(self, state: Any, carry: Any, genes: Any, batch: Batch, key: Array) -> tuple[Any, Any, Bool[Array, ""]]:
-        """What it knows and remembers after a batch, and whether all of it is finite."""
+        """What it knows and remembers after a batch, and whether loss, parameters and statistics are finite."""
 
     def score(self, state: Any, carry: Any, genes: Any, batch: Batch, key: Array) -> tuple[Any, Float[Array, ""]]:
         """What it remembers, and the sum of the scores of the labels that count; NaN where it has failed."""
+
+    def kept(self, state: Any) -> Any:
+        """What of it is worth keeping when nothing more is to be learnt."""
 
 
 @runtime_checkable

@@ -34,6 +34,9 @@ class Supervised:
         genes: of any child in it, for their shapes alone.
         task: loss and score.
         optimiser: the optax optimiser of a child from its own hyper-parameters, by name; none: that of the settings.
+
+    Raises:
+        ValueError: a network that cannot be carried from step to step, or whose layers cannot take a traced flag.
     """
 
     def __init__(self, children: Children, envelope, genes, task, optimiser: Callable):
@@ -41,6 +44,12 @@ class Supervised:
         abstract = nnx.eval_shape(lambda genes, key: children.build(envelope, genes, key), genes, jax.random.key(0))
         self.variables, self._abstract = Variables(abstract), abstract
         self.traced = abstract.traced_training
+        stock = [type(m).__name__ for _, m in nnx.iter_modules(abstract) if isinstance(m, nnx.BatchNorm | nnx.Dropout)]
+        if self.traced and stock:
+            raise ValueError(
+                f"{type(abstract).__name__} says traced_training = True, but its nnx.{stock[0]} has to be told by a "
+                "Python bool whether it trains: leave traced_training at False"
+            )
 
     def begin(self, genes, key: Array) -> Learnt:
         """An untrained child; ``key`` is consumed."""
@@ -73,6 +82,10 @@ class Supervised:
         score = lambda: (state, jnp.bool_(True), self._scores(outputs, batch))
         state, finite, total = lax.cond(training, learn, score)
         return state, carry, total, finite
+
+    def kept(self, state: Learnt) -> Learnt:
+        """What is worth keeping when nothing more is to be learnt."""
+        return state._replace(optimiser=())
 
     def _loss(self, state: Learnt, carry, genes, batch: Batch, key: Array, training: bool | Array) -> Callable:
         """parameters -> mean loss of the labels that count; outputs, what is remembered, what is kept."""

@@ -33,11 +33,20 @@ class Variables:
 
     Args:
         abstract: one of them, or its shapes (`nnx.eval_shape`).
+
+    Raises:
+        ValueError: a random key that is in no `nnx.Rngs`.
     """
 
     def __init__(self, abstract: nnx.Module):
         self.graph, *states = nnx.split(abstract, nnx.Param, nnx.BatchStat, nnx.RngState, ...)
         self.streams, self.others = states[2], states[3]
+        self._forms = [jax.tree.structure(state) for state in states]
+        if any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in jax.tree.leaves(self.others)):
+            raise ValueError(
+                f"{type(abstract).__name__} keeps a random key in a variable of its own: keep it in nnx.Rngs, whose "
+                "streams are seeded at each step, or draw from the key that the network is called with"
+            )
         self._parameters, self._statistics = unravel(states[0]), unravel(states[1])
 
     def apart(self, network: nnx.Module) -> Kept:
@@ -47,12 +56,13 @@ class Variables:
             ValueError: the network has made or lost variables.
         """
         nnx.pop(network, nnx.Intermediate)
-        _, parameters, statistics, _, others = nnx.split(network, nnx.Param, nnx.BatchStat, nnx.RngState, ...)
-        if jax.tree.structure(others) != jax.tree.structure(self.others):
+        _, *states = nnx.split(network, nnx.Param, nnx.BatchStat, nnx.RngState, ...)
+        if [jax.tree.structure(state) for state in states] != self._forms:
             raise ValueError(
                 f"{type(network).__name__} had other variables after a call than before: make every variable in "
                 "__init__, so that a step leaves what the next one finds"
             )
+        parameters, statistics, _, others = states
         return Kept(ravel_pytree(parameters)[0], ravel_pytree(statistics)[0], others)
 
     def together(self, kept: Kept, key: Array) -> nnx.Module:

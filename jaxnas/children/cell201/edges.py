@@ -19,7 +19,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from jaxnas.children import layers as masked
+from jaxnas.children import layers
 from jaxnas.children.cell201.architecture import EDGES, OPERATIONS, SIDES, CellEnvelope
 from jaxnas.children.cell201.pooling import average, average_transposed
 from jaxnas.children.engines import convolution
@@ -74,7 +74,7 @@ def _differentiable(form, x, values, running, training):
 def _conv_norm(form: Form, x, values: ConvParameters, running: Statistics, training: Carried):
     """Also what the convolution gave; x is of the form's type."""
     y = _convolve(form, x, values.kernel)
-    used = either(training, lambda: masked.batch_statistics(y), lambda: running)
+    used = either(training, lambda: layers.batch_statistics(y), lambda: running)
     slope = values.scale * lax.rsqrt(used.variance + form.epsilon)
     z = (y.astype(jnp.float32) - used.mean) * slope + values.bias
     return z.astype(form.dtype), y, used
@@ -115,9 +115,9 @@ def _gradients(
     """Of `conv_norm` with respect to x and values, from that of its result; y is what the convolution gave."""
     inverse, centred = lax.rsqrt(used.variance + form.epsilon), y.astype(jnp.float32) - used.mean
     dz = dz.astype(jnp.float32)
-    sums = masked.norm_sums(dz, centred, inverse)
-    share = masked.norm_share(training, y.size // y.shape[-1])
-    dy = masked.norm_gradient(dz, centred, sums, values.scale, inverse, share).astype(form.dtype)
+    sums = layers.norm_sums(dz, centred, inverse)
+    share = layers.norm_share(training, y.size // y.shape[-1])
+    dy = layers.norm_gradient(dz, centred, sums, values.scale, inverse, share).astype(form.dtype)
     dx, kernel = _convolution_gradients(form, _operand(form, x), values.kernel.astype(form.dtype), dy)
     dx = jnp.zeros_like(x) if form.image else jnp.where(x > 0, dx, 0).astype(x.dtype)
     return dx, ConvParameters(kernel, sums.scale, sums.bias)

@@ -17,8 +17,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from jaxnas.children import Network, Work
-from jaxnas.children import layers as masked
+from jaxnas.children import Network, Work, layers
 from jaxnas.children.cell201 import architecture as cell201
 from jaxnas.children.cell201.architecture import (
     EDGES,
@@ -31,7 +30,7 @@ from jaxnas.children.cell201.architecture import (
     Skeleton,
 )
 from jaxnas.children.cell201.layers import ConvNorm, Drawn, Reduction, Stage, form_of
-from jaxnas.children.cost import more
+from jaxnas.children.cost import HELD, more
 from jaxnas.children.engines import Branching, Engine, Padded, Ragged, convolution
 from jaxnas.children.layers import BatchNorm, Statistics, Training
 from jaxnas.children.normalised import Normalised
@@ -100,14 +99,14 @@ class CellChildren:
 
     def work(self, envelope: CellEnvelope, architecture: Cell | None = None) -> Work:
         """Of a network in an envelope, its stem, residual blocks and dense layer included; of an envelope alone, of the
-        cell that takes most of it, and of maps what training holds.
+        cell that takes most of it.
         """
         largest = [max(edge, key=lambda o: SIDES.get(o, 0)) for edge in envelope.operations]
         own = largest if architecture is None else architecture.operations
         executed = self._executed(own if envelope.engine.in_turn else largest, envelope.engine.platform)
         cost = self.skeleton.cost(own)
         maps = sum(math.prod((*size, channels)) for size, channels in map(self.skeleton.stage, range(STAGES)))
-        held = 4 * maps * (self.cells + WORKING) if architecture is None else cost.activation_bytes
+        held = HELD * 4 * maps * (self.cells + WORKING)
         return Work(cost.multiply_adds, executed, cost.parameters, held, COMPILED)
 
     def _executed(self, operations: Sequence[str], platform: str) -> int:
@@ -195,6 +194,6 @@ class CellNet(Network):
         for reduction, stage in zip(self.reductions, self.stages[1:], strict=True):
             x = stage(reduction(x, training), genes, training)
         running = Statistics(self.mean[...], self.variance[...])
-        x, used = masked.normalise(x, self.scale[...], self.bias[...], running, training, epsilon=self.norm.epsilon)
-        self.mean[...], self.variance[...] = masked.moved(running, used, training, self.norm.momentum)
-        return masked.global_average(x, None) @ self.dense[...] + self.dense_bias[...], carry
+        x, used = layers.normalise(x, self.scale[...], self.bias[...], running, training, epsilon=self.norm.epsilon)
+        self.mean[...], self.variance[...] = layers.moved(running, used, training, self.norm.momentum)
+        return layers.global_average(x, None) @ self.dense[...] + self.dense_bias[...], carry

@@ -13,12 +13,11 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from jaxnas.children import Network, Work
-from jaxnas.children import layers as masked
+from jaxnas.children import Network, Work, layers
 from jaxnas.children.chain import architecture as chain
 from jaxnas.children.chain.architecture import Chain, ChainEnvelope, ChainGenes, ConvLayer, LayerGenes
-from jaxnas.children.cost import more
-from jaxnas.children.engines import Branching, Engine, Padded, Ragged, classes
+from jaxnas.children.cost import HELD, more
+from jaxnas.children.engines import Branching, Engine, Padded, Ragged, filter_classes
 from jaxnas.children.engines.convolution import centre
 from jaxnas.children.layers import BatchNorm, Statistics, Training
 from jaxnas.children.normalised import Normalised
@@ -55,7 +54,7 @@ class ChainChildren:
     @property
     def engines(self) -> tuple[Engine, ...]:
         """Padded; branching ones, which differ in their classes of filters; ragged, which has to be named."""
-        return Padded(), *(Branching(self.kernels, some) for some in classes(self.filters)), Ragged()
+        return Padded(), *(Branching(self.kernels, some) for some in filter_classes(self.filters)), Ragged()
 
     def envelope(
         self, architectures: Sequence[Chain], engine: Engine, known: Collection[ChainEnvelope] | None = None
@@ -76,7 +75,9 @@ class ChainChildren:
         filling = architecture or Chain(envelope.layers)
         cost = chain.cost(filling, self.input_shape, self.classes)
         executed = chain.executed(filling, envelope, self.input_shape, self.classes)
-        return Work(cost.multiply_adds, executed, cost.parameters, cost.activation_bytes, self._branches(envelope))
+        return Work(
+            cost.multiply_adds, executed, cost.parameters, HELD * cost.activation_bytes, self._branches(envelope)
+        )
 
     def _branches(self, inside: ChainEnvelope) -> int:
         shapes = inside.shapes(self.input_shape[2])
@@ -87,8 +88,8 @@ class ChainChildren:
     def least_normalised(self, architecture: Chain | None = None) -> Normalised:
         """The last layer's: maps shrink from layer to layer."""
         smallest = Chain(tuple(replace(layer, stride=self.strides) for layer in self.full.layers))
-        layers = (architecture or smallest).layers
-        return Normalised(f"layer {len(layers)}", chain.map_sizes(layers, self.input_shape)[-1][0])
+        own = (architecture or smallest).layers
+        return Normalised(f"layer {len(own)}", chain.map_sizes(own, self.input_shape)[-1][0])
 
     def widened(self, factor: float) -> "ChainChildren":
         """The chains of the space with so many times the filters, and other initial weights: what `widen` gives."""
@@ -173,16 +174,16 @@ class EqualLayers(nnx.Module):
         x = self.inside.engine.conv(x, kernel, genes.branch, layer.stride, self.first, self.dtype)
         live = None
         if self.inside.maps_differ:
-            x = masked.stride_over(x, genes.step)
-            live = masked.pixels(genes.size[0], x.shape[1:3])
+            x = layers.stride_over(x, genes.step)
+            live = layers.pixels(genes.size[0], x.shape[1:3])
         scale, bias = scale * genes.filters, bias * genes.filters
-        x, used = masked.normalise(x, scale, bias, running, training, live, layer.pool, self.norm.epsilon)
-        statistics = masked.moved(running, used, training, self.norm.momentum)
+        x, used = layers.normalise(x, scale, bias, running, training, live, layer.pool, self.norm.epsilon)
+        statistics = layers.moved(running, used, training, self.norm.momentum)
         return x, (statistics, self._mean(x, genes) if exits else None)
 
     def _mean(self, x, genes: LayerGenes):
-        live = masked.pixels(genes.size[1], x.shape[1:3]) if self.inside.maps_differ else None
-        return masked.global_average(x, live)
+        live = layers.pixels(genes.size[1], x.shape[1:3]) if self.inside.maps_differ else None
+        return layers.global_average(x, live)
 
 
 class ChainNet(Network):

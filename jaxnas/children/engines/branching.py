@@ -74,7 +74,7 @@ class Branching:
         return next((c for c in self.filters if c >= filters), None)
 
 
-def classes(filters: tuple[int, ...]) -> list[tuple[int, ...]]:
+def filter_classes(filters: tuple[int, ...]) -> list[tuple[int, ...]]:
     """The sets of classes to choose from, of numbers of filters, ascending: each holds the greatest."""
     rest, step = filters[:-1], -(-len(filters) // MOST_CLASSES)
     rest = rest[step - 1 :: step]

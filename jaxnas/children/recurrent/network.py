@@ -22,7 +22,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxnas.children import Network, Work
-from jaxnas.children.cost import more
+from jaxnas.children.cost import HELD, more
 from jaxnas.children.engines import Branching, Engine, Padded, Ragged
 from jaxnas.children.engines.lookup import embed
 from jaxnas.children.layers import Training, known
@@ -43,8 +43,8 @@ SPEEDS = {Padded: 0.4, Branching: 1.0}
 
 @settings
 class Dropout:
-    """Shares of numbers that are set to 0 in training; the others grow to make up for it. All children of a group drop
-    the same ones.
+    """Shares of numbers that are set to 0 in training; the others grow to make up for it. Each child draws its own at
+    each step.
 
     Attributes:
         between: of what enters a layer or the softmax.
@@ -106,12 +106,11 @@ class RecurrentChildren:
         return replace(recurrent.envelope(architectures) if known is None else self.full, engine=engine)
 
     def work(self, envelope: Envelope, architecture: Tree | Standard | None = None) -> Work:
-        """Of a network of such cells, for one symbol: all in an envelope do the same work. Of an envelope alone, of
-        values, what training holds of a chunk.
+        """Of a network of such cells, for one symbol: all in an envelope do the same work. Held are the values of a
+        chunk.
         """
         cost = recurrent.cost(architecture or envelope, self.classes, self.hidden, self.layers, self.tied)
-        held = int(KEPT * cost.activation_bytes * self.input_shape[0])
-        held = cost.activation_bytes if architecture is not None else held
+        held = int(HELD * KEPT * cost.activation_bytes * self.input_shape[0])
         speed = SPEEDS[type(envelope.engine)]
         return Work(cost.multiply_adds, cost.multiply_adds, cost.parameters, held, 0, speed)
 
@@ -196,7 +195,7 @@ class RecurrentNet(Network):
         x: Int[Array, "B U"],
         genes,
         training: Training,
-        carry: tuple[Float[Array, "L B H"], Float[Array, "L B H"]] | None,
+        carry: tuple[Float[Array, "L B H"], Float[Array, "L B H"]],
         key: Array,
     ) -> tuple[Float[Array, "B U V"], tuple[Float[Array, "L B H"], Float[Array, "L B H"]]]:
         """Logits of the symbol after each, and (h, c) after the last.
@@ -205,22 +204,21 @@ class RecurrentNet(Network):
             x: symbols.
             genes: of the cell.
             training: whether anything is dropped.
-            carry: (h, c) after the symbol before the first; None: zeros.
+            carry: (h, c) after the symbol before the first.
             key: of what is dropped in training.
         """
-        memory = self.carry(len(x)) if carry is None else carry
-        kept, dtype = Kept(self.spec.dropout, key, training), factors(self.spec.dtype)
+        kept, dtype = DropoutMasks(self.spec.dropout, key, training), factors(self.spec.dtype)
         step, remembered = step_of(self.inside, genes, dtype), []
         values = embed(kept.symbols(self.embedding[...]), x.T, self.inside.engine.platform).astype(dtype)
         for number in range(self.spec.layers):
-            values, last = self._layer(number, step, values, [m[number] for m in memory], kept)
+            values, last = self._layer(number, step, values, [m[number] for m in carry], kept)
             remembered.append(last)
         values = kept.units("output", values)
         table = self.embedding[...].T if self.spec.tied else self.output[...]
         logits = self._product(values, table) + self.output_bias[...]
         return logits.swapaxes(0, 1), jax.tree.map(lambda *layers: jnp.stack(layers), *remembered)
 
-    def _layer(self, number: int, step, values: Float[Array, "U B H"], memory, kept: "Kept"):
+    def _layer(self, number: int, step, values: Float[Array, "U B H"], memory, kept: "DropoutMasks"):
         """What a layer gives at every step ``[U, B, H]``, of the type of values, and (h, c) after the last."""
         shape = (*values.shape[1:-1], self.inside.gates, self.spec.hidden)
         entering = self._product(kept.units(f"input {number}", values), self.input[...][number])
@@ -242,7 +240,7 @@ class RecurrentNet(Network):
 
 
 @dataclass(frozen=True)
-class Kept:
+class DropoutMasks:
     """What dropout leaves of things, drawn from one key."""
 
     settings: Dropout

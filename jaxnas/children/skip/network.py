@@ -21,8 +21,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxnas.children import Network, Work
-from jaxnas.children.cost import more
-from jaxnas.children.engines import Branching, Engine, Padded, classes
+from jaxnas.children.cost import HELD, more
+from jaxnas.children.engines import Branching, Engine, Padded, filter_classes
 from jaxnas.children.layers import BatchNorm, Statistics, Training, moved
 from jaxnas.children.normalised import Normalised
 from jaxnas.children.skip import architecture as skip
@@ -77,7 +77,7 @@ class SkipChildren:
     @property
     def engines(self) -> tuple[Engine, ...]:
         """Branching with all classes first: padded would do hundreds of times the work."""
-        every, *fewer = reversed(classes(self.filters))
+        every, *fewer = reversed(filter_classes(self.filters))
         return Branching((), every), *(Branching((), some) for some in fewer), Padded()
 
     def envelope(
@@ -122,10 +122,10 @@ class SkipChildren:
             size = envelope.blocks * envelope.channels**2
             parameters = size + envelope.layers * envelope.channels * (2 + self.classes)
             filled = size * self.input_shape[0] * self.input_shape[1]
-            return Work(filled, filled, parameters, 4 * envelope.pixels * envelope.channels, branches, SPEED)
+            return Work(filled, filled, parameters, HELD * 4 * envelope.pixels * envelope.channels, branches, SPEED)
         cost = skip.cost(architecture, self.input_shape, self.classes)
         executed = skip_genes.executed(architecture, envelope, self.input_shape, self.classes)
-        return Work(cost.multiply_adds, executed, cost.parameters, cost.activation_bytes, branches, SPEED)
+        return Work(cost.multiply_adds, executed, cost.parameters, HELD * cost.activation_bytes, branches, SPEED)
 
     def least_normalised(self, architecture: Skip | None = None) -> Normalised | None:
         """That of the smallest map; in the whole space the last layer's of a chain with the greatest strides."""
