@@ -8,7 +8,7 @@ Letters: N children, K batches made at a time.
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.stages import Lowered
+from jax.stages import Compiled, Lowered
 from jaxtyping import Array, Bool
 
 from jaxnas.children.engines import Padded
@@ -195,18 +195,22 @@ def _frozen(state: ChildState, learnt, finite: Bool[Array, ""]) -> ChildState:
 
 
 def build(trainer, inside, genes: Sequence) -> Program:
-    """Compile for an envelope and as many children as there are genes; the parts at the same time."""
-    parts = lowered(trainer, inside, genes)
-    options, fixed = _options(trainer.platform, trainer.threads), mesh.replicated(trainer.mesh)
+    """Compile for an envelope and as many children as there are genes."""
+    parts, fixed = compiled(trainer, lowered(trainer, inside, genes)), mesh.replicated(trainer.mesh)
+    start = parts.pop("start")
+    run = _both(parts["epoch"], fixed) if "epoch" in parts else _one_after_the_other(fixed=fixed, **parts)
+    return Program(start, run, max(memory_of(part) for part in parts.values()))
+
+
+def compiled(trainer, parts: Mapping[str, Lowered]) -> dict[str, Compiled]:
+    """The parts of a program, at the same time."""
+    options = _options(trainer.platform, trainer.threads)
     with ThreadPoolExecutor(len(parts)) as pool:
-        compiled = dict(zip(parts, pool.map(lambda part: part.compile(options), parts.values()), strict=True))
-    start = compiled.pop("start")
-    run = _both(compiled["epoch"], fixed) if "epoch" in compiled else _one_after_the_other(fixed=fixed, **compiled)
-    return Program(start, run, max(memory_of(part) for part in compiled.values()))
+        return dict(zip(parts, pool.map(lambda part: part.compile(options), parts.values()), strict=True))
 
 
 def lowered(trainer, inside, genes: Sequence) -> dict[str, Lowered]:
-    """What `build` compiles, by the names in `Functions`: "start", and "epoch" or both "train" and "score".
+    """What is `compiled` for a group, by the names in `Functions`: "start", and "epoch" or both "train" and "score".
 
     Nothing runs, and of the trainer's arrays the shapes are asked alone: its mesh may be of devices that are not here.
     """
