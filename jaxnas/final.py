@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxnas import fingerprint
 from jaxnas.checkpoint import MOVE, Checkpoints
-from jaxnas.children import Widens, alone, unpadded
+from jaxnas.children import alone, unpadded, widened
 from jaxnas.children.normalised import check_normalised
 from jaxnas.evaluators.memory import DoesNotFitError, budget, fitting
 from jaxnas.evaluators.programs import ChildState
@@ -178,19 +178,6 @@ def check_same(kept: Checkpoints, facts: dict, part: str, wanted: dict) -> None:
         lines, known = "\n  ".join(changed.values()), facts["result"]
         what = "a training" if known is None else f"a finished training (test score {known['test_score']:.4f})"
         raise ValueError(f"{kept.folder} holds {what} with other {part}:\n  {lines}\ngive these again, or {MOVE}")
-
-
-def widened(children, architecture, factor: float):
-    """The children of a space and one of them with so many times the filters.
-
-    Raises:
-        ValueError: these cannot be widened.
-    """
-    if factor == 1:
-        return children, architecture
-    if not isinstance(children, Widens):
-        raise ValueError(f"final.width={factor}: {type(children).__name__} has no `widened`: leave width at 1")
-    return children.widened(factor), children.widen(architecture, factor)
 
 
 class _Training:

@@ -9,9 +9,9 @@ import numpy as np
 from flax import nnx
 
 from jaxnas.checkpoint import MOVE, Checkpoints
-from jaxnas.children import Children, Network, unpadded
+from jaxnas.children import Children, Network, unpadded, widened
 from jaxnas.evaluators.programs import ChildState
-from jaxnas.final import checkpoints, widened
+from jaxnas.final import checkpoints
 from jaxnas.learners import Learnt
 from jaxnas.learners.variables import Variables
 from jaxnas.named_trial import named_trial

@@ -157,7 +157,8 @@ def test_a_table_has_the_scores_of_the_test_text(trainer, together):
     """Another text in parts of the held-out one's length: the plain loops over each part."""
     symbols = np.asarray(DATA.train.symbols)[100 : 100 + len(DATA.held_out) * 3 // 2]
     again = run(trainer)  # its states are consumed
-    found = trainer.score(INSIDE, [CHILDREN.place(cell, INSIDE) for cell in CELLS], again, Passage(symbols))
+    genes = [CHILDREN.place(cell, INSIDE) for cell in CELLS]
+    found = trainer.score(INSIDE, genes, range(4), again, Passage(symbols))
     part, count = len(DATA.held_out), len(symbols) - 1
     first, rest = symbols[: part + 1], symbols[part:]
     weights = weights_of(CHILDREN, INSIDE, CELLS[0], together, 0)

@@ -146,4 +146,28 @@ def alone(children: Children, architecture: Any) -> Work:
     return children.work(unpadded(children, architecture), architecture)
 
 
-__all__ = ["Children", "Engine", "Exports", "Network", "OwnHyperparameters", "Widens", "Work", "alone", "unpadded"]
+def widened(children: Children, architecture: Any, factor: float) -> tuple[Children, Any]:
+    """The children of a space and one of them with so many times the filters.
+
+    Raises:
+        ValueError: these cannot be widened.
+    """
+    if factor == 1:
+        return children, architecture
+    if not isinstance(children, Widens):
+        raise ValueError(f"final.width={factor}: {type(children).__name__} has no `widened`: leave width at 1")
+    return children.widened(factor), children.widen(architecture, factor)
+
+
+__all__ = [
+    "Children",
+    "Engine",
+    "Exports",
+    "Network",
+    "OwnHyperparameters",
+    "Widens",
+    "Work",
+    "alone",
+    "unpadded",
+    "widened",
+]

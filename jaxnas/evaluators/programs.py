@@ -8,7 +8,7 @@ Letters: N children, K batches made at a time.
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.stages import Compiled, Lowered
 from jaxtyping import Array, Bool
 
 from jaxnas.children.engines import Padded
@@ -197,9 +198,27 @@ def _frozen(state: ChildState, learnt, finite: Bool[Array, ""]) -> ChildState:
 
 
 def build(trainer, inside, genes: Sequence) -> Program:
-    """Compile for an envelope and as many children as there are genes; the parts at the same time."""
+    """Compile for an envelope and as many children as there are genes."""
+    parts, fixed = compiled(trainer, lowered(trainer, inside, genes)), mesh.replicated(trainer.mesh)
+    start = parts.pop("start")
+    run = _both(parts["epoch"], fixed) if "epoch" in parts else _one_after_the_other(fixed=fixed, **parts)
+    return Program(start, run, max(memory_of(part) for part in parts.values()))
+
+
+def compiled(trainer, parts: Mapping[str, Lowered]) -> dict[str, Compiled]:
+    """The parts of a program, at the same time."""
+    options = _options(trainer.platform, trainer.threads)
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return dict(zip(parts, pool.map(lambda part: part.compile(options), parts.values()), strict=True))
+
+
+def lowered(trainer, inside, genes: Sequence) -> dict[str, Lowered]:
+    """What is `compiled` for a group, by the names in `Functions`: "start", and "epoch" or both "train" and "score".
+
+    Nothing runs, and of the trainer's arrays the shapes are asked alone: its mesh may be of devices that are not here.
+    """
     with products(trainer.train.dtype):
-        return _build(trainer, _of_one(inside, len(genes), trainer), genes)
+        return _lowered(trainer, _of_one(inside, len(genes), trainer), genes)
 
 
 def _of_one(inside, n: int, trainer):
@@ -209,29 +228,26 @@ def _of_one(inside, n: int, trainer):
     return replace(inside, engine=replace(inside.engine, plain=True))
 
 
-def _build(trainer, inside, genes: Sequence) -> Program:
+def _lowered(trainer, inside, genes: Sequence) -> dict[str, Lowered]:
     learner, n = trainer.learner(inside, genes[0]), len(genes)
     functions = Functions(trainer, learner, in_turn(inside, trainer.platform))
     spread, fixed = mesh.along_children(trainer.mesh), mesh.replicated(trainer.mesh)
-    keys = jax.eval_shape(lambda: jax.random.split(trainer.root, n))
+    keys = jax.eval_shape(lambda key: jax.random.split(key, n), trainer.root)
     genes, keys, live = mesh.shapes((stack(genes), keys, np.zeros(n, bool)), spread)
     states = mesh.shapes(jax.eval_shape(functions.start, genes, keys, live), spread)
-    number, flag = mesh.shapes((np.int32(0), np.bool_(True)), fixed)
-    root, by = (keys, 4) if trainer.own_batches else (trainer.root, 3)
-    common = states, genes, keys, root, trainer.data
+    root, data, number, flag = mesh.shapes((trainer.root, trainer.data, np.int32(0), np.bool_(True)), fixed)
+    root, by = (keys, 4) if trainer.own_batches else (root, 3)
+    common = states, genes, keys, root, data
 
-    def lower(fn: Callable, by: int, *shapes, donate: tuple[int, ...] = ()):
+    def lower(fn: Callable, by: int, *shapes, donate: tuple[int, ...] = ()) -> Lowered:
         program = jax.jit(mesh.sharded(fn, trainer.mesh, spread=by), donate_argnums=donate, out_shardings=spread)
         return program.lower(*shapes)
 
     start = lower(functions.start, 3, genes, keys, live)
     if isinstance(learner, Traced) and learner.traced and functions.in_turn and trainer.platform == "cpu":
-        parts = [start, lower(functions.epoch, by, *common, number, flag, number, donate=(0,))]
-        start, epoch = _compiled(parts, trainer)
-        return Program(start, _both(epoch, fixed), memory_of(epoch))
-    parts = [start, lower(functions.train, by, *common, number, donate=(0,))]
-    start, train, score = _compiled([*parts, lower(functions.score, by, *common, number)], trainer)
-    return Program(start, _one_after_the_other(train, score, fixed), max(memory_of(train), memory_of(score)))
+        return {"start": start, "epoch": lower(functions.epoch, by, *common, number, flag, number, donate=(0,))}
+    train = lower(functions.train, by, *common, number, donate=(0,))
+    return {"start": start, "train": train, "score": lower(functions.score, by, *common, number)}
 
 
 def _both(epoch: Callable, fixed) -> Callable:
@@ -256,12 +272,6 @@ def _one_after_the_other(train: Callable, score: Callable, fixed) -> Callable:
         return states, score(states, genes, keys, root, data, count)
 
     return run
-
-
-def _compiled(lowered: Sequence, trainer) -> list:
-    options = _options(trainer.platform, trainer.threads)
-    with ThreadPoolExecutor(len(lowered)) as pool:
-        return list(pool.map(lambda part: part.compile(options), lowered))
 
 
 def in_turn(inside, platform: str) -> bool:
