@@ -24,10 +24,6 @@ ALLOWED = {
     ("tasks/tfds.py", "getattr(label, 'names', None)"): "a feature of tensorflow-datasets, most kinds of which lack it",
 }
 """The only questions for a member by its name, with why they may be asked."""
-STILL_TO_GO = {
-    ("children/recurrent/network.py", "hasattr(self, 'bias')"),
-}
-"""Of children: to be deleted with the last of them."""
 
 
 def asked(tree: ast.Module) -> list[str]:
@@ -43,7 +39,7 @@ def everything_asked() -> list[tuple[str, str]]:
 
 
 def test_nothing_is_asked_for_by_its_name():
-    assert [found for found in everything_asked() if found not in ALLOWED and found not in STILL_TO_GO] == []
+    assert [found for found in everything_asked() if found not in ALLOWED] == []
 
 
 def test_nothing_is_allowed_in_vain():
