@@ -15,7 +15,7 @@ In an environment of its own, beside jaxnas with jax of version V; there need be
 What is compiled is what a search compiles (`lowered` in `jaxnas.evaluators.programs`), for one device. Columns: seconds
 to trace and to compile start, train and score; GiB of the larger of the last two; executed / useful multiply-adds; what
 a training step starts (`launches`; of one child where children run in turn; what comes between steps is shared out);
-for TPUs what the compiler expects of train, each loop counted once. Nothing runs, so none of this is a speed.
+for TPUs the compiler's operations of train, each loop counted once, and its cycles. Nothing runs: this is no speed.
 """
 
 import argparse

@@ -104,6 +104,9 @@ def test_where_nothing_was_measured_all_are_padded():
     assert cut.seconds is None
     ragged = planner(work=replace(WORK, platform="gpu"), engine="ragged").plan(architectures(DEEP, 8))
     assert [group.inside.engine for group in ragged.groups] == [Ragged(platform="gpu")]
+    branching = planner(work=replace(WORK, platform="gpu"), engine="branching").plan(architectures(DEEP, 8))
+    [engine] = {group.inside.engine for group in branching.groups}
+    assert (engine.name, engine.platform) == ("branching", "gpu")
 
 
 def test_programs_are_known_from_the_second_round_on():

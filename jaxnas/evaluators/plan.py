@@ -188,7 +188,7 @@ class Planner:
         return 0 if size <= self.work.devices else self._round_up(math.ceil(size / 2))
 
     def _candidates(self, name: EngineName) -> list[Engine]:
-        """Those of a name on this platform; "auto": all that may be taken unasked, where speed has been measured.
+        """Those of a name; "auto": all that may be taken unasked. The first, where no speed has been measured.
 
         Raises:
             ValueError: the children have no such engine, or it cannot run here.
@@ -198,6 +198,7 @@ class Planner:
             own = [engine for engine in own if engine.unasked] if self.work.platform in RATES else own[:1]
         else:
             own = [engine for engine in own if engine.name == name]
+            own = own if self.work.platform in RATES else own[:1]
         if not own:
             has = ", ".join(dict.fromkeys(engine.name for engine in self.children.engines))
             raise ValueError(f"engine={name!r}: {type(self.children).__name__} cannot run so, take one of: auto, {has}")

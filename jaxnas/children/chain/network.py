@@ -54,7 +54,8 @@ class ChainChildren:
     @property
     def engines(self) -> tuple[Engine, ...]:
         """Padded; branching ones, which differ in their classes of filters; ragged, which has to be named."""
-        return Padded(), *(Branching(self.kernels, some) for some in filter_classes(self.filters)), Ragged()
+        most_first = reversed(filter_classes(self.filters))
+        return Padded(), *(Branching(self.kernels, some) for some in most_first), Ragged()
 
     def envelope(
         self, architectures: Sequence[Chain], engine: Engine, known: Collection[ChainEnvelope] | None = None

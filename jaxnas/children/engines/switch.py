@@ -73,6 +73,8 @@ def _conv_backward(stride, table, dtype, first, platform, plain, residuals, dy):
         dx, dw = convolution.plain_gradients(x, w, dy, stride)
         return jnp.zeros_like(x) if first else dx.astype(dtype), dw, None
     dy = convolution.dilate(dy, stride, x.shape[1:3])
+    if platform != "cpu":  # or XLA keeps the patches of the forward pass, which hold each map once for each column
+        x, dy = lax.optimization_barrier((x, dy))
     if table is None:
         dw = convolution.weight_gradient(x, dy, w.shape[:2])
         dx = None if first else convolution.input_gradient(dy, w, platform).astype(dtype)
