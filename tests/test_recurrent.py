@@ -31,7 +31,7 @@ def cells(count, space=EVERYTHING, seed=0):
 
 
 def stepped(inside, cell, x, h, c):
-    return step_of(inside, recurrent.place(cell, inside))(x, h, c, c)
+    return step_of(inside, recurrent.place(cell, inside), jnp.float32)(x, h, c, c)
 
 
 def close(found, wanted):
@@ -75,7 +75,7 @@ def test_every_function_at_every_place(form):
     @partial(jax.jit, static_argnums=0)
     @partial(jax.value_and_grad, argnums=(2, 3, 4, 5, 6))
     def ours(inside, genes, x, h, c, w, u):
-        return weighed(step_of(inside, genes)((x @ w).reshape(5, 4, 3), (h @ u).reshape(5, 4, 3), h, c))
+        return weighed(step_of(inside, genes, jnp.float32)((x @ w).reshape(5, 4, 3), (h @ u).reshape(5, 4, 3), h, c))
 
     weighed = lambda out: (out[0] * jnp.arange(15.0).reshape(5, 3) + out[1]).sum()
     for cell in found[: 5 if form == "alone" else None]:
@@ -109,7 +109,7 @@ def test_the_ordinary_cells_are_those_of_flax(kind):
         flax, carry = nnx.GRUCell(3, 3, rngs=nnx.Rngs(0)), h
         flax.dense_i.kernel[...], flax.dense_i.bias[...] = jnp.concatenate(w, 1), jnp.concatenate(b)
         flax.dense_h.kernel[...] = jnp.concatenate(u, 1)
-    one = step_of(LoneEnvelope(Standard(kind)), ())
+    one = step_of(LoneEnvelope(Standard(kind)), (), jnp.float32)
     new, memory = one(jnp.einsum("bi,gih->bgh", x, w) + b, jnp.einsum("bi,gih->bgh", h, u), h, c)
     carry, wanted = flax(carry, x)
     np.testing.assert_allclose(new, wanted, rtol=1e-5, atol=1e-6)
@@ -138,7 +138,7 @@ def test_base_8_holds_the_lstm():
     rng = np.random.default_rng(3)
     (x, h), (own_x, own_h) = lstm_as(gates, rng)
     c = jnp.asarray(rng.normal(size=(5, 3)), jnp.float32)
-    wanted = step_of(LoneEnvelope(Standard("lstm")), ())(own_x, own_h, c, c)
+    wanted = step_of(LoneEnvelope(Standard("lstm")), (), jnp.float32)(own_x, own_h, c, c)
     close(stepped(recurrent.envelope([cell]), cell, x, h, c), wanted)
 
 
@@ -159,7 +159,7 @@ def test_base_4_holds_the_lstm_without_its_input_gate():
     (x, h), (own_x, own_h) = lstm_as(["f", "g", "o", None], rng)
     own_x, own_h = own_x.at[:, 0].set(50.0), own_h.at[:, 0].set(50.0)  # the input gate stands open
     c = jnp.asarray(rng.normal(size=(5, 3)), jnp.float32)
-    wanted = step_of(LoneEnvelope(Standard("lstm")), ())(own_x, own_h, c, c)
+    wanted = step_of(LoneEnvelope(Standard("lstm")), (), jnp.float32)(own_x, own_h, c, c)
     close(stepped(recurrent.envelope([cell]), cell, x, h, c), wanted)
 
 

@@ -7,6 +7,7 @@ import math
 import pkgutil
 import types
 from dataclasses import dataclass, field, replace
+from inspect import isabstract
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -55,7 +56,12 @@ def made() -> list[type]:
     """All classes of settings in the package."""
     modules = [importlib.import_module(m.name) for m in pkgutil.walk_packages(jaxnas.__path__, "jaxnas.")
                if not m.name.endswith("__main__") and m.name != "jaxnas.shipped"]  # fmt: skip
-    found = {c for m in modules for c in vars(m).values() if isinstance(c, type) and "__settled__" in vars(c)}
+    found = {
+        c
+        for m in modules
+        for c in vars(m).values()
+        if isinstance(c, type) and "__settled__" in vars(c) and not isabstract(c)
+    }
     return sorted(found, key=lambda c: c.__name__)
 
 
