@@ -173,17 +173,20 @@ def _inputs(inside, dtype, dmaps, dys, blocks, genes, i):
     layer = tiles.layer_of(genes, i)
 
     def one(r, dmaps):
-        run = jax.tree.map(lambda a: a[jnp.minimum(layer.runs[0] + r, inside.blocks - 1)], genes.runs)
+        run = tiles.picked(genes.runs, jnp.minimum(layer.runs[0] + r, inside.blocks - 1))
         n_tiles = jnp.where(r < layer.runs[1], tiles.count(run.grid), 0)
-        width = genes.sizes[run.source, 1]
+        (_, width), offset = tiles.picked((genes.sizes, genes.offsets), run.source)
 
         def tile(t, dmaps):
             row, column, live = tiles.pixels(t, run.grid, n_tiles)
 
             def of(channels, filters):
                 def add(group, n, some, total):
-                    back = lambda k, axis: (run.phase[axis] - genes.blocks.offset[n + k, axis]) // layer.stride[axis]
-                    met = [(row + back(k, 0), column + back(k, 1)) for k in range(group)]
+                    offsets = tiles.some(genes.blocks.offset, n, group)
+                    back = lax.div(
+                        run.phase - offsets, jnp.broadcast_to(layer.stride, offsets.shape)
+                    )  # no rest is left
+                    met = [(row + back[k, 0], column + back[k, 1]) for k in range(group)]
                     rows = [tiles.rows(genes, i + 1, *at, live & some) for at in met]
                     w = lax.dynamic_slice_in_dim(blocks, n, group)[:, :channels, :filters]
                     w = w.swapaxes(1, 2).reshape(-1, channels).astype(dtype)
@@ -194,7 +197,7 @@ def _inputs(inside, dtype, dmaps, dys, blocks, genes, i):
 
             total = tiles.by_class(inside, run.pair, of)
             at = (row * layer.stride[0] + run.phase[0]) * width + column * layer.stride[1] + run.phase[1]
-            at = jnp.where(live, genes.offsets[run.source] + at, inside.pixels + jnp.arange(TILE))
+            at = jnp.where(live, offset + at, inside.pixels + jnp.arange(TILE))
             return dmaps.at[at].add(total.reshape(TILE, *dmaps.shape[1:]), mode="drop", unique_indices=True)
 
         return tiles.turns(inside, "tiles", n_tiles, tile, dmaps)

@@ -24,9 +24,19 @@ def layers(inside, genes):
     return genes.depth if inside.bounds is None else inside.layers
 
 
+def picked(tree, i):
+    """Element i of all arrays, which is 0 or more: ``a[i]`` would look whether it is, hundreds of times a program."""
+    return jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, i, 0, False, allow_negative_indices=False), tree)
+
+
+def some(tree, n, group: int):
+    """Elements n to n + ``group`` - 1 of all arrays, as `picked`."""
+    return jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, n, group, allow_negative_indices=False), tree)
+
+
 def layer_of(genes, i):
     """The numbers of layer i."""
-    return jax.tree.map(lambda a: a[i], genes.layers)
+    return picked(genes.layers, i)
 
 
 def turns(inside, name: str, n, body, start):
@@ -36,7 +46,7 @@ def turns(inside, name: str, n, body, start):
 
 def count(size):
     """How many tiles a map of ``size`` (rows, columns) ``[2]`` fills."""
-    return (size[0] * size[1] + TILE - 1) // TILE
+    return lax.div(size[0] * size[1] + (TILE - 1), TILE)
 
 
 def pixels(t, size, n):
@@ -44,21 +54,21 @@ def pixels(t, size, n):
     beyond the map do not, nor do tiles from n on.
     """
     at, width = t * TILE + jnp.arange(TILE), jnp.maximum(size[1], 1)
-    return at // width, at % width, (at < size[0] * size[1]) & (t < n)
+    return lax.div(at, width), lax.rem(at, width), (at < size[0] * size[1]) & (t < n)
 
 
 def rows(genes, number, row, column, live):
     """Where pixels of a map lie in the heap, int32 ``[T]``, from their row and column ``[T]``; those outside the map,
     or not ``live`` (bool ``[T]``), at its beginning, where all is zero. ``number``: of the map, 0 for the image.
     """
-    height, width = genes.sizes[number, 0], genes.sizes[number, 1]
+    (height, width), offset = picked((genes.sizes, genes.offsets), number)
     live = live & (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    return jnp.where(live, genes.offsets[number] + row * width + column, 0)
+    return jnp.where(live, offset + row * width + column, 0)
 
 
 def at(inside, genes, number, t, n):
     """The heap row where tile t of map ``number`` begins; of tiles from n on, the last tile, which nobody reads."""
-    return jnp.where(t < n, genes.offsets[number] + t * TILE, inside.pixels - TILE)
+    return jnp.where(t < n, picked(genes.offsets, number) + t * TILE, inside.pixels - TILE)
 
 
 def read(heap, at):
@@ -72,8 +82,9 @@ def write(heap, tile, at):
 
 
 def gather(heap, rows):
-    """Pixels ``[T, B, C]`` of the heap from their rows ``[T]``."""
-    return jnp.take(heap, rows, axis=0, mode="fill", fill_value=0)
+    """Pixels ``[T, B, C]`` of the heap from their rows ``[T]``, which are all in it: no bounds are checked."""
+    one = lax.GatherDimensionNumbers(offset_dims=(1, 2), collapsed_slice_dims=(0,), start_index_map=(0,))
+    return lax.gather(heap, rows[:, None], one, (1, *heap.shape[1:]), mode=lax.GatherScatterMode.PROMISE_IN_BOUNDS)
 
 
 def operand(heap, rows, channels: int, dtype):
@@ -95,13 +106,13 @@ def by_four(inside, ends, run, carry):
     """
     first, count = ends[0], ends[1]
 
-    def some(group: int, done, most, k, carry):
+    def at_once(group: int, done, most, k, carry):
         n = first + done + group * k
         return run(group, jnp.clip(n, 0, inside.blocks - group), k < most, carry)
 
-    quads = count // QUAD
-    carry = turns(inside, "quads", quads, partial(some, QUAD, 0, quads), carry)
-    return turns(inside, "singles", count % QUAD, partial(some, 1, quads * QUAD, count % QUAD), carry)
+    quads, singles = lax.div(count, QUAD), lax.rem(count, QUAD)
+    carry = turns(inside, "quads", quads, partial(at_once, QUAD, 0, quads), carry)
+    return turns(inside, "singles", singles, partial(at_once, 1, quads * QUAD, singles), carry)
 
 
 def segments(inside, genes, layer, run, carry):
@@ -110,7 +121,7 @@ def segments(inside, genes, layer, run, carry):
     """
 
     def one(k, carry):
-        segment = jax.tree.map(lambda a: a[jnp.minimum(layer.segments[0] + k, inside.blocks - 1)], genes.segments)
+        segment = picked(genes.segments, jnp.minimum(layer.segments[0] + k, inside.blocks - 1))
         exists = jnp.where(k < layer.segments[1], 1, 0)
         return run(segment.blocks * exists, segment.pair, carry)
 
@@ -133,14 +144,9 @@ def met(genes, layer, n, group: int, row, column, live):
     """G arrays of heap rows ``[T]``: of the input pixels that blocks n to n + G - 1 meet for the output pixels at
     ``row``, ``column`` ``[T]``; the zeros of the heap where they meet none or ``live`` (bool ``[T]``) is False.
     """
-    one = lambda k: rows(
-        genes,
-        genes.blocks.source[n + k],
-        row * layer.stride[0] + genes.blocks.offset[n + k, 0],
-        column * layer.stride[1] + genes.blocks.offset[n + k, 1],
-        live,
-    )
-    return [one(k) for k in range(group)]
+    blocks = some(genes.blocks, n, group)
+    at = lambda k: (row * layer.stride[0] + blocks.offset[k, 0], column * layer.stride[1] + blocks.offset[k, 1])
+    return [rows(genes, blocks.source[k], *at(k), live) for k in range(group)]
 
 
 def dot(x, w):
@@ -153,12 +159,12 @@ def windows(genes, layer, row, column, live):
     and how many of a window's cells do, at least 1, ``[T, 1, 1]``.
     """
     starts = [a * layer.stride[k] - (layer.kernel[k] - 1) // 2 for k, a in enumerate((row, column))]
-    size = genes.sizes[layer.source]
+    size = picked(genes.sizes, layer.source)
     inside = [jnp.minimum(starts[k] + layer.kernel[k], size[k]) - jnp.maximum(starts[k], 0) for k in (0, 1)]
 
     def met(tap):
         width = jnp.maximum(layer.kernel[1], 1)
-        at = rows(genes, layer.source, starts[0] + tap // width, starts[1] + tap % width, live)
+        at = rows(genes, layer.source, starts[0] + lax.div(tap, width), starts[1] + lax.rem(tap, width), live)
         return at, (at > 0)[:, None, None]
 
     return met, jnp.maximum(inside[0] * inside[1], 1)[:, None, None]
