@@ -78,6 +78,15 @@ def assert_equal(found, i, expected, j):
         np.testing.assert_array_equal(a, b)
 
 
+def running(children, networks, inside):
+    """The function that trains a group with a trainer: these networks in this envelope, unless it is given others."""
+
+    def run(trainer, networks=networks, trials=range(4), inside=inside, **more):
+        return trainer.run(inside, [children.place(one, inside) for one in networks], list(trials), **more)
+
+    return run
+
+
 def trained_network(trainer, inside, genes, result):
     """The network of one child, with what it has learnt in it."""
     learner = trainer.learner(inside, genes)

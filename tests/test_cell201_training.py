@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from plain_cell201 import CELLS
-from steps import assert_equal
+from steps import assert_equal, running
 
 from jaxnas.children import alone as work_of
 from jaxnas.children import unpadded
@@ -27,10 +27,7 @@ TRAIN = Train(epochs=3, batch_size=64)
 INSIDE = CHILDREN.envelope([], CHILDREN.engines[1], ())
 OTHER = Cell(("nor_conv_3x3", "nor_conv_3x3", "skip_connect", "nor_conv_1x1", "avg_pool_3x3", "none"))
 NETWORKS = [CELLS["all of it"], CELLS["nothing"], CELLS["a dead end"], OTHER]
-
-
-def run(trainer, networks=NETWORKS, trials=range(4), inside=INSIDE, **more):
-    return trainer.run(inside, [CHILDREN.place(a, inside) for a in networks], list(trials), **more)
+run = running(CHILDREN, NETWORKS, INSIDE)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from plain_recurrent import logits, nats
-from steps import assert_equal, trained_network
+from steps import assert_equal, running, trained_network
 
 from jaxnas.children import alone, unpadded
 from jaxnas.evaluators import SGD, Adam, Population, Train
@@ -29,10 +29,7 @@ TRAIN = Train(epochs=2, batch_size=4, optimiser=Adam(learning_rate=0.01, clip=1.
 INSIDE = CHILDREN.envelope([], CHILDREN.engines[1], ())
 # none that lets rounding grow from step to step, as some do whose memory has no bound
 CELLS = [SPACE.decode(np.random.default_rng(seed).integers(0, SPACE.decisions.sizes)) for seed in (0, 1, 2, 6)]
-
-
-def run(trainer, cells=CELLS, trials=range(4), inside=INSIDE, **more):
-    return trainer.run(inside, [CHILDREN.place(cell, inside) for cell in cells], list(trials), **more)
+run = running(CHILDREN, CELLS, INSIDE)
 
 
 @pytest.fixture(scope="module")

@@ -102,6 +102,7 @@ class Trainer:
         self.data = jax.device_put(data, mesh.replicated(self.mesh))
         self.root = jax.device_put(key_for(seed, "training"), mesh.replicated(self.mesh))
         self.programs: dict[tuple[Any, int], Program] = {}
+        self.learners: dict[Any, Learner] = {}
         self.compile_seconds = 0.0
 
     def run(
@@ -186,9 +187,10 @@ class Trainer:
 
     def learner(self, inside, genes) -> Learner:
         """How a child in an envelope learns; ``genes`` of any in it, for their shapes alone."""
-        return Supervised(
-            self.children, inside, genes, self.task, of_child(self.train.optimiser, self.steps, self.train.epochs)
-        )
+        if inside not in self.learners:
+            optimiser = of_child(self.train.optimiser, self.steps, self.train.epochs)
+            self.learners[inside] = Supervised(self.children, inside, genes, self.task, optimiser)
+        return self.learners[inside]
 
     def shapes(self, inside, genes: Sequence) -> ChildState:
         """What `Result.states` holds for such a group, as shapes."""

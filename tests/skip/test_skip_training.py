@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from steps import assert_equal
+from steps import assert_equal, running
 
 from jaxnas.children import alone as work_of
 from jaxnas.children import unpadded
@@ -42,10 +42,7 @@ NETWORKS = [
     Skip((conv((0,), 8, (2, 1)),), 0.1),
 ]
 INSIDE = CHILDREN.envelope(NETWORKS, ENGINE, ())
-
-
-def run(trainer, networks=NETWORKS, trials=range(4), inside=INSIDE, **more):
-    return trainer.run(inside, [CHILDREN.place(a, inside) for a in networks], list(trials), **more)
+run = running(CHILDREN, NETWORKS, INSIDE)
 
 
 @pytest.fixture(scope="module")
