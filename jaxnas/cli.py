@@ -115,7 +115,10 @@ def _on_config(commands) -> None:
     run = _config_command(commands, "search", help, " [--workdir DIR] [--final]")
     run.add_argument("--workdir", type=Path, help="where the ledger lies; default: runs/NAME-OF-THE-CONFIG")
     run.add_argument("--final", action="store_true", help="train the best at the end and read its test score")
-    _config_command(commands, "plan", "show how a round would be trained, without training")
+    help = "show how a round would be trained, without training; or compile it for a device that is not here"
+    plan = _config_command(commands, "plan", help, " [--for DEVICE] [--memory GIB]")
+    plan.add_argument("--for", dest="target", help="h100, v5e, v6e or v5p: whether the first round compiles and fits")
+    plan.add_argument("--memory", type=float, help="GiB that a group may take there; default: 4/5 of the device's")
 
 
 def _on_tables(commands) -> None:

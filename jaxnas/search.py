@@ -99,16 +99,17 @@ def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, callback
     for r in range(experiment.rounds):
         tokens = checked_tokens(strategy, decisions, propose(state, key_for(seed, "propose", r), n=n), n)
         tokens = _existing(experiment, tokens, r * n)
-        trial_ids = np.arange(r * n, (r + 1) * n)
-        done = {t.trial_id: t for t in ledger.trials(round=r)}
+        ids = range(r * n, (r + 1) * n)
+        trial_ids, done = np.array(ids), {t.trial_id: t for t in ledger.trials(ids)}
         _check_same(done, tokens, r * n)
         for answer in evaluate(tokens, trial_ids, done, callback.progress):  # what is done, it only takes note of
             rows, outcome = checked_outcome(evaluate, answer, n)
             trials = _trials(r, trial_ids[rows], tokens[rows], outcome, *told(experiment.reward, outcome))
             ledger.append(trials)
             callback.trials(trials)
-        ledger.settle()
-        rewards = np.array([t.reward for t in ledger.trials(round=r)])
+        if len(done) < n:
+            ledger.settle()
+        rewards = np.array([t.reward for t in ledger.trials(ids)])
         state, metrics = update(state, tokens, np.float32(rewards))
         if not finite(state):
             raise ValueError(_why_not_finite(strategy, r, rewards))

@@ -8,6 +8,7 @@ import tokenize
 import types
 from dataclasses import replace
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +26,10 @@ MOST_CPU_DEVICES = 8
 TUNING = "autotune.txt"
 """Where a search's directory keeps XLA's choices among kernels; the ending says that it is text."""
 DETERMINISTIC = {"xla_gpu_deterministic_ops", "xla_gpu_exclude_nondeterministic_ops"}
+COMPILER = "xla_cuda13"
+"""JAX's plugin for CUDA, which brings the compiler too."""
+NVIDIA = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg")
+"""Files of which there is one where there is a GPU: on Linux, in containers, under Windows."""
 SHIPPED_COMPARISON = Path(__file__).parent / "shipped.py"
 """The config that `compare` runs where none is given: on the shipped table."""
 Settings = TypeVar("Settings", Experiment, Comparison)
@@ -100,8 +105,20 @@ def _quoted(path: Path) -> str:
     return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+def skip_absent_devices() -> None:
+    """What compiles for a device that is not here (`jaxnas.targets`) is the device's own software: JAX would look for
+    the device at each start, and say that it finds none. Where there is nothing else, it is told to use the CPU.
+    """
+    plugins = {plugin.name for plugin in entry_points(group="jax_plugins")}
+    compilers = find_spec("libtpu") is not None or COMPILER in plugins
+    # where JAX sees a TPU it has named its platform when it was imported
+    if compilers and plugins <= {COMPILER} and not jax.config.jax_platforms and not any(map(os.path.exists, NVIDIA)):
+        jax.config.update("jax_platforms", "cpu")
+
+
 def start() -> None:
     """To be called by a command before JAX computes anything."""
+    skip_absent_devices()
     use_all_cores()
     keep_programs()
     pinned()  # to the end of the process

@@ -35,7 +35,7 @@ def test_trials_come_back_as_they_were(ledger, tmp_path):
     ledger.append(trials[:2])
     ledger.append(trials[2:])
     assert Ledger(tmp_path).trials() == trials
-    assert ledger.trials(round=0) == trials[:2]
+    assert ledger.trials(range(2)) == trials[:2]
     assert ledger.trial(2) == trials[2]
     assert len(ledger) == 3
 

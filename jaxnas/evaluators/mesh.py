@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXIS = "children"
@@ -12,6 +13,11 @@ def over_children(count: int | None = None) -> Mesh:
     """The first ``count`` local devices in a row; None: all."""
     devices = jax.local_devices()[:count]
     return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def of_one(device: jax.Device) -> Mesh:
+    """A device alone, which need not be here."""
+    return Mesh(np.array([device]), (AXIS,))
 
 
 def along_children(mesh: Mesh) -> NamedSharding:

@@ -5,6 +5,7 @@ Letters: N children, B batch, E epochs.
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from copy import copy
 from dataclasses import field, replace
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -184,6 +185,13 @@ class Trainer:
         states, alive = stack([result.states for result in since]), live & np.array([r.alive for r in since])
         curve = np.stack([result.curve for result in since])
         return jax.device_put(states._replace(alive=alive), spread), curve, alive
+
+    def elsewhere(self, device: jax.Device) -> "Trainer":
+        """The same for one device that need not be here: programs can be lowered and compiled, and none run."""
+        other = copy(self)
+        other.mesh, other.platform = mesh.of_one(device), device.platform
+        other.programs, other.learners = {}, {}
+        return other
 
     def learner(self, inside, genes) -> Learner:
         """How a child in an envelope learns; ``genes`` of any in it, for their shapes alone."""

@@ -10,6 +10,7 @@ from jaxnas.report.picture import dot_text, picture
 from jaxnas.report.plans import print_plan
 from jaxnas.report.tables import summary, trial_table
 from jaxnas.report.tabulation import table_report_on
+from jaxnas.report.targets import target_lines, target_table
 from jaxnas.report.words import costs, introduced, scored
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "scored",
     "summary",
     "table_report_on",
+    "target_lines",
+    "target_table",
     "test_words",
     "trial_table",
     "write_comparison",

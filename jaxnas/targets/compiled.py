@@ -1,0 +1,138 @@
+"""The programs of a search's first round, compiled for a device that is not here.
+
+Letters: N children.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import jax
+
+from jaxnas.evaluators.memory import memory_of
+from jaxnas.evaluators.plan import Planner
+from jaxnas.evaluators.population import PopulationEvaluator
+from jaxnas.evaluators.programs import compiled, in_turn, lowered
+from jaxnas.evaluators.train import Trainer
+from jaxnas.targets.launches import launches
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What the compiler says of a group's programs.
+
+    Attributes:
+        children: N.
+        engine: its name.
+        ratio: executed multiply-adds over the children's own.
+        failure: why they do not compile; None: they do, and what follows is known.
+        trace_seconds: until they were lowered.
+        compile_seconds: of all together.
+        memory: bytes on the device of the larger one, its data included.
+        data: bytes of the examples among them, which are there once.
+        operations: that a training step starts, a fusion being one; of one child where children run in turn.
+        conditionals: among them; on GPUs the host waits for each.
+        open_loops: loops in a step whose turns are not known, of which one turn is counted; likewise.
+        cycles: the compiler's estimate of all that a training step starts, for all children; 0: it gives none.
+        scoring_cycles: of a batch of held-out examples.
+        visits: training steps and batches of held-out examples an epoch.
+        epochs: of a training.
+    """
+
+    children: int
+    engine: str
+    ratio: float
+    failure: str | None = None
+    trace_seconds: float = 0.0
+    compile_seconds: float = 0.0
+    memory: int = 0
+    data: int = 0
+    operations: float = 0.0
+    conditionals: float = 0.0
+    open_loops: float = 0.0
+    cycles: float = 0.0
+    scoring_cycles: float = 0.0
+    visits: tuple[int, int] = (0, 0)
+    epochs: int = 0
+
+    def fits(self, budget: int) -> bool:
+        """Whether a search would run it so, rather than its halves."""
+        return self.failure is None and self.memory <= budget
+
+    def at_once(self, budget: int) -> int:
+        """About how many such children fit into so many bytes: all but the examples grows with their number."""
+        return int((budget - self.data) / max(1.0, (self.memory - self.data) / self.children))
+
+    def seconds(self, clock: float) -> float:
+        """The compiler's estimate of the group's training at so many cycles a second, compilation apart."""
+        return self.epochs * (self.visits[0] * self.cycles + self.visits[1] * self.scoring_cycles) / clock
+
+
+def elsewhere(evaluate: PopulationEvaluator, device: jax.Device, budget: int) -> tuple[Planner, Trainer]:
+    """What plans rounds and trains groups, for one device that need not be here: of the trainer programs can be
+    lowered and compiled, and none can run.
+    """
+    work = replace(evaluate.planner.work, platform=device.platform, devices=1, budget=budget)
+    settings = evaluate.settings
+    planner = Planner(evaluate.children, work, settings.engine, settings.group_size)
+    return planner, evaluate.trainer.elsewhere(device)
+
+
+def first_round(
+    evaluate: PopulationEvaluator, architectures: Sequence, device: jax.Device, budget: int
+) -> Iterator[Compiled]:
+    """The groups in which a search would train these children, one of each program.
+
+    A group that does not fit comes first as it is, then halved, as a search would go on.
+
+    Args:
+        evaluate: of the experiment, bound.
+        architectures: N of them.
+        device: what for.
+        budget: bytes on it for a group.
+    """
+    planner, trainer = elsewhere(evaluate, device, budget)
+    plan = planner.plan(architectures)
+    for group in {group.program: group for group in plan.groups}.values():
+        some, size = [architectures[row] for row in group.filled], len(group.places)
+        while size:
+            found = of_group(trainer, group.inside, some[:size])
+            yield found
+            size = 0 if found.fits(budget) or found.failure else planner.halved(size)
+
+
+def of_group(trainer: Trainer, inside, architectures: Sequence) -> Compiled:
+    """Of N children in one envelope; ``trainer`` is `elsewhere`."""
+    children, n = trainer.children, len(architectures)
+    works = [children.work(inside, one) for one in architectures]
+    ratio = sum(work.executed for work in works) / sum(work.multiply_adds for work in works)
+    found = Compiled(n, inside.engine.name, ratio)
+    began = time.perf_counter()
+    try:
+        parts = lowered(trainer, inside, [children.place(one, inside) for one in architectures])
+        traced = time.perf_counter()
+        done = compiled(trainer, parts)
+    except Exception as error:  # of any layer below: it is what was asked for
+        return replace(found, failure=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+    found = replace(found, trace_seconds=traced - began, compile_seconds=time.perf_counter() - traced)
+    in_a_row = n if in_turn(inside, trainer.platform) else 1
+    return replace(found, **_of_programs(trainer, done["train"], done["score"], in_a_row))
+
+
+def _of_programs(trainer: Trainer, train, score, in_a_row: int) -> dict:
+    """The rest of `Compiled`."""
+    data, size = trainer.data, trainer.train.batch_size
+    visits = trainer.steps, int(data.visits(size, len(data.held_out)))
+    step, scoring = launches(train.as_text()), launches(score.as_text())
+    each = {kind: step[kind] / visits[0] / in_a_row for kind in ("operations", "conditionals", "open loops")}
+    return {
+        "memory": max(memory_of(train), memory_of(score)),
+        "data": sum(leaf.nbytes for leaf in jax.tree.leaves(data)),
+        "operations": each["operations"],
+        "conditionals": each["conditionals"],
+        "open_loops": each["open loops"],
+        "cycles": step["cycles"] / visits[0],
+        "scoring_cycles": scoring["cycles"] / visits[1],
+        "visits": visits,
+        "epochs": trainer.train.epochs,
+    }

@@ -1,0 +1,39 @@
+"""Compiling for a device that is not here, in a process of its own: what its compiler wants of the environment would
+change how a search runs.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from jaxnas.targets import TARGETS, check_installed, environment
+from jaxnas.targets.compiled import Compiled
+
+
+def compile_first_round(
+    config: Path, overrides: list[str], target: str, budget: int, deterministic: bool = True
+) -> list[Compiled]:
+    """What the compiler says of each program of a search's first round; see `first_round`.
+
+    Args:
+        config: of the search, a Python file.
+        overrides: settings as the command line has them.
+        target: a name in `TARGETS`.
+        budget: bytes that a group may take.
+        deterministic: as `Experiment.deterministic`.
+
+    Raises:
+        ValueError: the compiler is not installed.
+        ChildProcessError: the process has ended in another way; what it said is on standard error.
+    """
+    check_installed(TARGETS[target])
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer"
+        asked = {"answer": str(answer), "config": str(config), "overrides": overrides, "target": target}
+        command = [sys.executable, "-m", "jaxnas.targets", json.dumps(asked | {"budget": budget})]
+        done = subprocess.run(command, env=environment(TARGETS[target], deterministic), check=False)
+        if done.returncode:
+            raise ChildProcessError(f"the process that compiles for {target} has ended with status {done.returncode}")
+        return [Compiled(**json.loads(line)) for line in answer.read_text().splitlines()]
