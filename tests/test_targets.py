@@ -1,16 +1,22 @@
 """Compiling for a device that is not here: what is said, and that a search does not notice its compilers."""
 
+import importlib.util
+import os
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError
+
 import pytest
 from rich.console import Console
 
-from jaxnas import cli
+from jaxnas import cli, setup
 from jaxnas.report import target_lines, target_table
 from jaxnas.targets import TARGETS, check_installed, environment
 from jaxnas.targets.compiled import Compiled
 
 GROUP = Compiled(
     64, "padded", 4.5, trace_seconds=1.5, compile_seconds=30.0, memory=5 * 2**30, data=2**30, operations=120.0,
-    cycles=3e6, scoring_cycles=1e6, visits=(100, 10), epochs=3,
+    cycles=3e6, scoring_cycles=1e6, steps=100, batches=10, epochs=3,
 )  # fmt: skip
 GIB = 2**30
 
@@ -64,15 +70,24 @@ def test_mistakes(options, said, capsys, monkeypatch):
     assert said in capsys.readouterr().err
 
 
-def test_what_trains_nothing_has_no_program(capsys):
-    assert cli.main(["plan", "configs/shipped_table.py", "--for", "v5e"]) == 2
+TABLE = """from jaxnas.evaluators import Table
+from jaxnas.experiment import Experiment
+from jaxnas.spaces import Cell201
+from jaxnas.tasks import Digits
+
+experiment = Experiment(Cell201(), Digits(), evaluator=Table("cells.csv", "arch", score="a", seconds="b"))
+"""
+
+
+def test_what_trains_nothing_has_no_program(tmp_path, capsys):
+    config = tmp_path / "table.py"
+    config.write_text(TABLE)
+    assert cli.main(["plan", str(config), "--for", "v5e"]) == 2
     assert "Table trains nothing: there is no program to compile" in capsys.readouterr().err
 
 
 def test_a_compiler_that_is_not_installed_is_named(monkeypatch):
     def nothing(package):
-        from importlib.metadata import PackageNotFoundError
-
         raise PackageNotFoundError(package)
 
     monkeypatch.setattr("jaxnas.targets.version", nothing)
@@ -97,3 +112,44 @@ def test_the_environment_of_this_process_stays_out(monkeypatch):
     assert found["JAX_PLATFORMS"] == "cpu"
     assert "XLA_FLAGS" not in found
     assert found["TPU_SKIP_MDS_QUERY"] == "1"
+
+
+PLUGIN = """import jax
+
+def initialize():  # as JAX's own, which looks unless other platforms are named
+    if not jax.config.jax_platforms:
+        raise RuntimeError("no GPU")
+"""
+START = "import jax; from jaxnas import setup; {}; print(jax.devices())"
+
+
+@pytest.mark.skipif(any(map(os.path.exists, setup.NVIDIA)), reason="there is a GPU here")
+def test_a_search_does_not_look_for_the_devices_of_installed_compilers(tmp_path):
+    """What the extras install, as far as JAX sees it: a plugin that fails without a GPU, and libtpu."""
+    info = tmp_path / "jax_cuda13_plugin-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: jax-cuda13-plugin\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[jax_plugins]\nxla_cuda13 = plugin_of_a_gpu\n")
+    (tmp_path / "plugin_of_a_gpu.py").write_text(PLUGIN)
+    (tmp_path / "libtpu.py").write_text("def get_library_path():\n    return '/nowhere/libtpu.so'\n")
+    given = {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"}
+    given["PYTHONPATH"] = os.pathsep.join([str(tmp_path), *sys.path])
+
+    def said(code: str) -> str:
+        done = subprocess.run([sys.executable, "-c", START.format(code)], env=given, capture_output=True, text=True)
+        assert "CpuDevice" in done.stdout, done.stderr
+        return done.stderr
+
+    assert "no GPU" in said("pass")
+    assert said("setup.start()") == ""
+
+
+COMPILER = importlib.util.find_spec("jax_plugins") is not None
+
+
+@pytest.mark.skipif(not COMPILER, reason="no compiler for GPUs here: pip install 'jaxnas[target-cuda]'")
+def test_the_first_round_of_a_config_compiles_for_an_h100(capfd):
+    assert cli.main(["plan", "configs/digits.py", "--for", "h100", "--memory", "1"]) == 0
+    out = capfd.readouterr().out
+    assert "8  padded" in out
+    assert "of which a group may take 1.0" in out

@@ -43,7 +43,7 @@ def target_lines(found: Sequence, target, budget: int) -> list[str]:
     """
     fitting = [one for one in found if one.fits(budget)]
     chip, room = target.memory / 2**30, budget / 2**30
-    lines = [f"A {target.title} has {chip:.0f} GiB, of which a group may take {room:.1f}."]
+    lines = [f"One {target.title} has {chip:.0f} GiB, of which a group may take {room:.1f}."]
     for one in fitting:
         lines.append(f"About {one.at_once(budget):,} such children fit at once ({one.children} were compiled).")
         waits = one.conditionals + one.open_loops

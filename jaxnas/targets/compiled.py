@@ -35,7 +35,8 @@ class Compiled:
         open_loops: loops in a step whose turns are not known, of which one turn is counted; likewise.
         cycles: the compiler's estimate of all that a training step starts, for all children; 0: it gives none.
         scoring_cycles: of a batch of held-out examples.
-        visits: training steps and batches of held-out examples an epoch.
+        steps: training steps an epoch.
+        batches: of held-out examples, after each epoch.
         epochs: of a training.
     """
 
@@ -52,7 +53,8 @@ class Compiled:
     open_loops: float = 0.0
     cycles: float = 0.0
     scoring_cycles: float = 0.0
-    visits: tuple[int, int] = (0, 0)
+    steps: int = 0
+    batches: int = 0
     epochs: int = 0
 
     def fits(self, budget: int) -> bool:
@@ -65,7 +67,7 @@ class Compiled:
 
     def seconds(self, clock: float) -> float:
         """The compiler's estimate of the group's training at so many cycles a second, compilation apart."""
-        return self.epochs * (self.visits[0] * self.cycles + self.visits[1] * self.scoring_cycles) / clock
+        return self.epochs * (self.steps * self.cycles + self.batches * self.scoring_cycles) / clock
 
 
 def elsewhere(evaluate: PopulationEvaluator, device: jax.Device, budget: int) -> tuple[Planner, Trainer]:
@@ -121,18 +123,19 @@ def of_group(trainer: Trainer, inside, architectures: Sequence) -> Compiled:
 
 def _of_programs(trainer: Trainer, train, score, in_a_row: int) -> dict:
     """The rest of `Compiled`."""
-    data, size = trainer.data, trainer.train.batch_size
-    visits = trainer.steps, int(data.visits(size, len(data.held_out)))
+    data, steps = trainer.data, trainer.steps
+    batches = int(data.visits(trainer.train.batch_size, len(data.held_out)))
     step, scoring = launches(train.as_text()), launches(score.as_text())
-    each = {kind: step[kind] / visits[0] / in_a_row for kind in ("operations", "conditionals", "open loops")}
+    each = {kind: step[kind] / steps / in_a_row for kind in ("operations", "conditionals", "open loops")}
     return {
         "memory": max(memory_of(train), memory_of(score)),
         "data": sum(leaf.nbytes for leaf in jax.tree.leaves(data)),
         "operations": each["operations"],
         "conditionals": each["conditionals"],
         "open_loops": each["open loops"],
-        "cycles": step["cycles"] / visits[0],
-        "scoring_cycles": scoring["cycles"] / visits[1],
-        "visits": visits,
+        "cycles": step["cycles"] / steps,
+        "scoring_cycles": scoring["cycles"] / batches,
+        "steps": steps,
+        "batches": batches,
         "epochs": trainer.train.epochs,
     }
