@@ -1,5 +1,6 @@
 """Two CPU devices, so that every test runs with children spread over devices; and each program compiled once a run."""
 
+import gc
 import os
 import tempfile
 
@@ -9,6 +10,10 @@ COMPILED = tempfile.TemporaryDirectory(prefix="jaxnas-tests-")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name  # the processes that tests start read it too
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
+QUICKLY = "--xla_backend_optimization_level=0"
+"""Most programs of tests run for less time than it takes to optimise their code."""
+if QUICKLY not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICKLY}".strip()
 os.environ["JAX_NUM_CPU_DEVICES"] = "2"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
@@ -18,3 +23,11 @@ import jax  # noqa: E402
 @pytest.fixture(scope="session")
 def two_devices():
     assert jax.local_device_count() == 2, "unset XLA_FLAGS: it overrules the two CPU devices of these tests"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten():
+    """What one file has traced and compiled serves no other, and gigabytes of it make each further test slower."""
+    yield
+    jax.clear_caches()
+    gc.collect()

@@ -41,6 +41,7 @@ class Children:
     """What an export asks of the children of a space."""
 
     dtype: str = "float32"
+    norm: None = None
 
     def describe(self, architecture: dict) -> dict:
         return architecture

@@ -124,6 +124,11 @@ class Widens(Protocol):
 class Exports(Protocol):
     """`Children` whose networks can be written as files."""
 
+    dtype: str
+    """Of maps and factors, as `Train.dtype` has it."""
+    norm: Any
+    """Settings of batch normalisation, a `jaxnas.children.layers.BatchNorm`; None: there is none."""
+
     def weights(self, network: Network, architecture: Any) -> dict[str, np.ndarray]:
         """Parameters and statistics of the unpadded network by name, float32; its arrays are concrete."""
 

@@ -13,6 +13,7 @@ Letters: B streams, U steps of a chunk, G products, H hidden units, L layers, V 
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -87,6 +88,7 @@ class RecurrentChildren:
     initial: float | None = None
     dropout: Dropout = field(default_factory=Dropout)
     dtype: str = "float32"
+    norm: ClassVar[None] = None
 
     @property
     def engines(self) -> tuple[Engine, ...]:

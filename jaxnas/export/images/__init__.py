@@ -30,7 +30,7 @@ def written(trained: Trained) -> Written:
     """
     seen = seen_of(trained.data)
     children, description = trained.children, trained.children.describe(trained.architecture)
-    classes, norm, shape = trained.data["classes"], children.norm, tuple(children.input_shape)
+    classes, norm, shape = trained.data["classes"], children.norm, tuple(trained.data["input_shape"])
     mean, std = moments(trained.data)
     weights = {"images.mean": mean, "images.std": std} | children.weights(trained.network, trained.architecture)
     probes = np.random.default_rng(0).integers(seen.least, seen.greatest + 1, (PROBES, *shape)).astype(np.float32)
