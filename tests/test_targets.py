@@ -1,10 +1,12 @@
 """Compiling for a device that is not here: what is said, and that a search does not notice its compilers."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -12,7 +14,9 @@ from rich.console import Console
 from jaxnas import cli, setup
 from jaxnas.report import target_lines, target_table
 from jaxnas.targets import TARGETS, check_installed, environment
+from jaxnas.targets.__main__ import main as compiling
 from jaxnas.targets.compiled import Compiled
+from jaxnas.targets.process import REFUSED
 
 GROUP = Compiled(
     64, "padded", 4.5, trace_seconds=1.5, compile_seconds=30.0, memory=5 * 2**30, data=2**30, operations=120.0,
@@ -68,6 +72,13 @@ def test_mistakes(options, said, capsys, monkeypatch):
     monkeypatch.setattr("jaxnas.commands.plan.check_installed", lambda target: None)
     assert cli.main(["plan", "configs/digits.py", *options]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_mistake_is_said_by_the_process_that_compiles(tmp_path):
+    compiling(tmp_path / "answer", Path("configs/digits.py"), ["--evaluator.train.batch-size=100000"], "v5e", GIB)
+    said = json.loads((tmp_path / "answer").read_text())
+    assert said.keys() == {REFUSED}
+    assert "100000" in said[REFUSED]
 
 
 TABLE = """from jaxnas.evaluators import Table

@@ -12,10 +12,18 @@ from jaxnas.search import first_proposal
 from jaxnas.targets import TARGETS
 from jaxnas.targets.compiled import first_round
 from jaxnas.targets.devices import device
+from jaxnas.targets.process import REFUSED
 
 
 def main(answer: Path, config: Path, overrides: list[str], target: str, budget: int) -> None:
-    """Writes a line into ``answer`` for each program."""
+    """Writes a line into ``answer`` for each program, or why there is none."""
+    try:
+        _compile(answer, config, overrides, target, budget)
+    except ValueError as error:
+        answer.write_text(json.dumps({REFUSED: str(error)}))
+
+
+def _compile(answer: Path, config: Path, overrides: list[str], target: str, budget: int) -> None:
     experiment, _ = setup.load(config, overrides)
     with pinned():
         evaluate = experiment.evaluator.bind(experiment.space, experiment.task, experiment.seed, experiment.children)

@@ -11,6 +11,9 @@ from pathlib import Path
 from jaxnas.targets import TARGETS, check_installed, environment
 from jaxnas.targets.compiled import Compiled
 
+REFUSED = "refused"
+"""By this name the process says why there is nothing to compile."""
+
 
 def compile_first_round(
     config: Path, overrides: list[str], target: str, budget: int, deterministic: bool = True
@@ -25,7 +28,7 @@ def compile_first_round(
         deterministic: as `Experiment.deterministic`.
 
     Raises:
-        ValueError: the compiler is not installed.
+        ValueError: the compiler is not installed, or the experiment cannot run on the target.
         ChildProcessError: the process has ended in another way; what it said is on standard error.
     """
     check_installed(TARGETS[target])
@@ -36,4 +39,7 @@ def compile_first_round(
         done = subprocess.run(command, env=environment(TARGETS[target], deterministic), check=False)
         if done.returncode:
             raise ChildProcessError(f"the process that compiles for {target} has ended with status {done.returncode}")
-        return [Compiled(**json.loads(line)) for line in answer.read_text().splitlines()]
+        lines = [json.loads(line) for line in answer.read_text().splitlines()]
+    if REFUSED in lines[0]:
+        raise ValueError(lines[0][REFUSED])
+    return [Compiled(**line) for line in lines]
