@@ -10,7 +10,7 @@ growth-WHAT.png, into DIR (default: here). In brackets: the slope in a log-log p
     children: of configs/digits.py in one round, one epoch; seconds to compile, and to train them
     layers:   of 8 such children; likewise
     choices:  of each of 8 decisions; milliseconds that a strategy takes for a round of 8: propose and update
-    trials:   in a ledger, of a table that answers at once; to append one, to go on with the search, for the best 5 and
+    trials:   in a ledger, each answered at once: a trial of the search, to go on with it, for the best 5 and
               for the summary
 """
 
@@ -122,7 +122,7 @@ def trials(n: int) -> dict[str, float]:
             if name == "random":
                 read = {"best 5 ms": 1000 * timed(lambda: ledger.top(5))}  # noqa: B023
                 read |= {"summary s": timed(lambda: report.summary(ledger, Path(folder)))}  # noqa: B023
-                seconds = {"append ms": 1000 * written / n} | read | seconds
+                seconds = {"a trial ms": 1000 * written / n} | read | seconds
             ledger.close()
     return seconds
 

@@ -103,7 +103,7 @@ def test_a_compiler_that_is_not_installed_is_named(monkeypatch):
 
     monkeypatch.setattr("jaxnas.targets.version", nothing)
     with pytest.raises(
-        ValueError, match=r"there is no compiler for a TPU v6e here: pip install 'jaxnas\[target-tpu\]'"
+        ValueError, match=r"there is no compiler for the TPU v6e here: pip install 'jaxnas\[target-tpu\]'"
     ):
         check_installed(TARGETS["v6e"])
 

@@ -56,7 +56,7 @@ def check_installed(target: Target) -> None:
         found = version(target.package)
     except PackageNotFoundError:
         raise ValueError(
-            f"there is no compiler for a {target.title} here: pip install 'jaxnas[{target.extra}]' (it needs no "
+            f"there is no compiler for the {target.title} here: pip install 'jaxnas[{target.extra}]' (it needs no "
             f"{target.title})"
         ) from None
     if target.platform == "cuda" and found != version("jaxlib"):
