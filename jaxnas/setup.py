@@ -73,8 +73,13 @@ def _gpu_expected() -> bool:
     Elsewhere no flag is set, because each one, the directory in it too, is part of the key of a kept program.
     """
     named = jax.config.jax_platforms
-    found = [named] if named else [plugin.name for plugin in entry_points(group="jax_plugins")]
+    found = [named] if named else _plugins()
     return any(kind in name for name in found for kind in ("gpu", "cuda", "rocm"))
+
+
+def _plugins() -> list[str]:
+    """The kinds of devices for which something is installed, as JAX's plugins name them."""
+    return [plugin.name for plugin in entry_points(group="jax_plugins")]
 
 
 def _tuning(workdir: Path) -> dict[str, str]:
@@ -109,10 +114,11 @@ def skip_absent_devices() -> None:
     """What compiles for a device that is not here (`jaxnas.targets`) is the device's own software: JAX would look for
     the device at each start, and say that it finds none. Where there is nothing else, it is told to use the CPU.
     """
-    plugins = {plugin.name for plugin in entry_points(group="jax_plugins")}
-    compilers = find_spec("libtpu") is not None or COMPILER in plugins
     # where JAX sees a TPU it has named its platform when it was imported
-    if compilers and plugins <= {COMPILER} and not jax.config.jax_platforms and not any(map(os.path.exists, NVIDIA)):
+    if jax.config.jax_platforms or any(map(os.path.exists, NVIDIA)):
+        return
+    plugins = set(_plugins())
+    if plugins <= {COMPILER} and (plugins or find_spec("libtpu") is not None):
         jax.config.update("jax_platforms", "cpu")
 
 

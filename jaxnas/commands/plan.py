@@ -6,12 +6,10 @@ import time
 from jaxnas import report, setup
 from jaxnas.commands.status import FAILED
 from jaxnas.evaluators import Plans, Population
+from jaxnas.evaluators.memory import SHARE
 from jaxnas.search import first_proposal
 from jaxnas.targets import TARGETS, Target, check_installed
 from jaxnas.targets.process import compile_first_round
-
-SHARE = 0.8
-"""Of a device's memory that a group may take, as in a search (`jaxnas.evaluators.memory.budget`)."""
 
 
 def run(options, overrides: list[str]) -> int:
@@ -60,7 +58,7 @@ def _target(name: str) -> Target:
 
 
 def _budget(asked: float | None, settings: float | None, target: Target) -> int:
-    """Bytes for a group: what is asked for, else the experiment's setting, else the share of the device's memory."""
+    """Bytes for a group: what is asked for, else the experiment's setting, else `SHARE` of the device's memory."""
     gib = settings if asked is None else asked
     if gib is None:
         return int(SHARE * target.memory)

@@ -6,6 +6,9 @@ from contextlib import contextmanager
 
 import jax
 
+SHARE = 0.8
+"""Of an accelerator's memory that a group may take."""
+
 
 class DoesNotFitError(Exception):
     """A group is larger than the memory for it."""
@@ -36,8 +39,8 @@ def memory_of(compiled) -> int:
 
 
 def budget(devices: Sequence[jax.Device]) -> int:
-    """Bytes on one device for a group: 4/5 of its own memory, or a CPU device's share of half the computer's."""
+    """Bytes on one device for a group: `SHARE` of its own memory, or a CPU device's share of half the computer's."""
     stats = devices[0].memory_stats()
     if stats and "bytes_limit" in stats:
-        return int(0.8 * stats["bytes_limit"])
+        return int(SHARE * stats["bytes_limit"])
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2 // len(devices)
