@@ -128,7 +128,7 @@ def _convolution_gradients(form: Form, x, w, dy):
     stride = (form.stride, form.stride)
     if form.plain:
         return convolution.plain_gradients(x, w, dy, stride)
-    kernel = convolution.weight_gradient(x, dy, w.shape[:2], stride)
+    kernel = convolution.weight_gradient(x, dy, w.shape[:2], form.platform, stride)
     if form.image:
         return None, kernel
     back = convolution.input_gradient if form.stride == 1 else convolution.input_gradient_of_stride_2

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from jaxnas.children.engines import convolution
 from jaxnas.children.engines.engine import Shape, Sides
-from jaxnas.children.engines.padded import Padded
 from jaxnas.children.engines.switch import Table, conv
 
 MOST_CLASSES = 6
@@ -48,12 +47,10 @@ class Branching:
         return pairs.index(rounded) * len(self.kernels) + self.kernels.index(own.kernel)
 
     def conv(self, x, w, branch, stride: Sides, first: bool, dtype):
-        table = self._exact(w.shape[2], x.shape[2], first)
+        table = Table(self.kernels, self.pairs(w.shape[2], first))
         return conv(x, w, branch, stride, table, dtype, first, self.platform)
 
     def executed(self, size: Sides, padded: Shape, own: Shape | None, stride: Sides, first: bool) -> int:
-        if self._exact(padded.channels, size[1], first) is None:
-            return Padded(platform=self.platform).executed(size, padded, own, stride, first)
         if own is None:
             return 0
         channels = own.channels if first else self._class(own.channels)
@@ -61,14 +58,7 @@ class Branching:
         return convolution.multiply_adds(size, shape, stride, self.platform)
 
     def branches(self, width: int, padded: Shape, first: bool) -> int:
-        table = self._exact(padded.channels, width, first)
-        return 1 if table is None else len(table.kernels) * len(table.pairs)
-
-    def _exact(self, channels: int, width: int, first: bool) -> Table | None:
-        """None where the form of the convolution is so large that its branches would not pay."""
-        if convolution.by_bands(width, channels, self.platform):
-            return None
-        return Table(self.kernels, self.pairs(channels, first))
+        return len(self.kernels) * len(self.pairs(padded.channels, first))
 
     def _class(self, filters: int) -> int | None:
         return next((c for c in self.filters if c >= filters), None)

@@ -6,7 +6,8 @@ never asked for it, because a program may be compiled for a device that is not h
 Letters: B batch, H W height and width of the map, C channels in, F filters, KH KW kernel height and width.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax.numpy as jnp
@@ -14,10 +15,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-LAYOUT = ("NHWC", "HWIO", "NHWC")
+from jaxnas.children.engines import blocks
+from jaxnas.children.engines.blocks import LAYOUT
+
 Pads = tuple[tuple[int, int], tuple[int, int]]
-BANDED_WIDTH = 32
-"""The widest map of one channel that is convolved as a banded matrix product on CPU."""
 
 
 def reach(side: int) -> tuple[int, int]:
@@ -53,16 +54,14 @@ def correlate(
     x: Float[Array, "B H W C"], w: Float[Array, "KH KW C F"], stride: tuple[int, int], pads: Pads, platform: str
 ) -> Float[Array, "B H2 W2 F"]:
     """Float32 result of operands of one type: output o sees the inputs from ``o * stride - pads`` on."""
-    form = _form(x.shape, w.shape, platform)
+    form = _form(w.shape, stride, platform)
     if form == "product":
         return _dot(x[:, :: stride[0], :: stride[1]], w[0, 0])
-    if form == "banded":
-        return _banded(x, w, pads)[:, :: stride[0], :: stride[1]]
-    if form == "patches":
-        return sum(
-            _dot(row, w[i].reshape(-1, w.shape[3])) for i, row in enumerate(_patches(x, w.shape[:2], stride, pads))
-        )
-    return _convolve(x, w, stride, pads)
+    if form == "blocks":
+        return blocks.convolve(x, w, pads)
+    if form == "convolution":
+        return blocks.strided(x, w, stride, pads)
+    return sum(_dot(row, w[i].reshape(-1, w.shape[3])) for i, row in enumerate(_patches(x, w.shape[:2], stride, pads)))
 
 
 def plain(
@@ -134,38 +133,31 @@ def input_gradient_of_stride_2(
 
 
 def weight_gradient(
-    x: Float[Array, "B H W C"], dy: Float[Array, "B H2 W2 F"], kernel: tuple[int, int], stride: tuple[int, int] = (1, 1)
+    x: Float[Array, "B H W C"],
+    dy: Float[Array, "B H2 W2 F"],
+    kernel: tuple[int, int],
+    platform: str,
+    stride: tuple[int, int] = (1, 1),
 ) -> Float[Array, "KH KW C F"]:
-    """Gradient of `correlate` under `around` with respect to its w: a matrix product for each row of the kernel. On CPU
-    1 to 3 times as fast as the convolution that would do the same (`benchmarks/convolution_forms.py`).
-    """
-    flat = lambda a: a.reshape(-1, a.shape[-1])
-    product = lambda row: lax.dot(flat(row).T, flat(dy), preferred_element_type=jnp.float32)
-    rows = _patches(x, kernel, stride, around(kernel))
-    return jnp.stack([product(row) for row in rows]).reshape(*kernel, x.shape[3], dy.shape[3])
+    """Gradient of `correlate` under `around` with respect to its w."""
+    if stride != (1, 1):
+        return _by_rows(x, dy, kernel, stride)
+    return in_parts(x, dy, lambda x, dy: weight_gradients(x, dy, platform)(kernel), platform)
 
 
-def weight_gradient_by_rows(
-    x: Float[Array, "B H W C"], dy: Float[Array, "B H W F"], rows: Array, height: int, width: int
-) -> Float[Array, "KH KW C F"]:
-    """`weight_gradient` of stride 1 for a kernel whose height is known at run time alone.
+def weight_gradients(
+    x: Float[Array, "B H W C"], dy: Float[Array, "B H W F"], platform: str
+) -> Callable[[tuple[int, int]], Float[Array, "KH KW C F"]]:
+    """Those of stride 1 for a kernel that is chosen later: what they have in common is done."""
+    if platform != "cpu":
+        return partial(_by_rows, x, dy)
+    images, factors = blocks.transposed(x, dy)
+    return lambda kernel: blocks.kernel_gradient(images, factors, around(kernel))
 
-    Args:
-        rows: int32 ``[2]``: the first live row of the padded kernel and how many there are.
-        height: rows of the padded kernel (KH), the others come out as zero.
-        width: KW, columns of the child's own kernel.
-    """
-    b, h, w, c = x.shape
-    x = jnp.pad(x, ((0, 0), *around((height, width)), (0, 0)))
-    wide = jnp.concatenate([x[:, :, j : j + w] for j in range(width)], -1)
-    flat = dy.reshape(-1, dy.shape[-1])
 
-    def add(i, dw):
-        row = lax.dynamic_slice_in_dim(wide, i, h, axis=1).reshape(-1, width * c)
-        return dw.at[i].set(lax.dot(row.T, flat, preferred_element_type=jnp.float32))
-
-    dw = lax.fori_loop(rows[0], rows[0] + rows[1], add, jnp.zeros((height, width * c, flat.shape[1])))
-    return dw.reshape(height, width, c, -1)
+def in_parts(x, dy, gradient: Callable, platform: str):
+    """``gradient(x, dy)``, a sum over the images, on CPU summed by `blocks.in_parts`."""
+    return blocks.in_parts(x, dy, gradient) if platform == "cpu" else gradient(x, dy)
 
 
 def multiply_adds(
@@ -174,13 +166,9 @@ def multiply_adds(
     """What `correlate` executes for one example on a map of ``size`` = (H, W) under a kernel of ``w_shape`` = (KH, KW,
     C, F), outputs over the map's edge included. `plain` does no more than patches do.
     """
-    (h, w), (kh, kw, channels, filters) = size, w_shape
-    form = _form((1, h, w, channels), w_shape, platform)
-    if form == "banded":
-        return h * w * kh * w * channels * filters
-    if form == "convolution":
-        h, w = max(h, kh), max(w, kw)
-    return -(-h // stride[0]) * -(-w // stride[1]) * kh * kw * channels * filters
+    if _form(w_shape, stride, platform) == "blocks":
+        return blocks.executed(size, w_shape)
+    return -(-size[0] // stride[0]) * -(-size[1] // stride[1]) * math.prod(w_shape)
 
 
 def dilate(dy, stride: tuple[int, int], size: tuple[int, int]):
@@ -191,35 +179,15 @@ def dilate(dy, stride: tuple[int, int], size: tuple[int, int]):
     return lax.pad(dy, jnp.zeros((), dy.dtype), [(0, 0, 0), *gaps, (0, 0, 0)])
 
 
-def _form(x_shape, w_shape, platform: str) -> str:
-    """The fastest form, by measurement (`benchmarks/convolution_forms.py`).
-
-    On CPU a single channel makes a convolution slow (4 to 10 GFLOP/s). Other devices take matrix products of patches
-    throughout, which under `jax.vmap` become batched products.
+def _form(w_shape, stride, platform: str) -> str:
+    """On CPU the fastest, by measurement (`benchmarks/convolution_forms.py`). Other devices take matrix products of
+    patches throughout, which under `jax.vmap` become batched products.
     """
     if w_shape[:2] == (1, 1):
         return "product"
     if platform != "cpu":
         return "patches"
-    return "banded" if by_bands(x_shape[2], x_shape[3], platform) else "convolution"
-
-
-def by_bands(width: int, channels: int, platform: str) -> bool:
-    """Whether maps of this width and so many channels are convolved as a banded matrix product."""
-    return platform == "cpu" and channels == 1 and width <= BANDED_WIDTH
-
-
-def _convolve(x, w, stride, pads: Pads):
-    """The plain convolution, over a map that is at least as large as the kernel.
-
-    Otherwise XLA on CPU leaves its fast path (5 GFLOP/s against 100); and it must not see that the rest is zero.
-    """
-    lacks = [max(0, w.shape[i] - x.shape[i + 1]) for i in (0, 1)]
-    size = [-(-side // s) for side, s in zip(x.shape[1:3], stride, strict=True)]
-    if any(lacks):
-        x = lax.optimization_barrier(jnp.pad(x, ((0, 0), (0, lacks[0]), (0, lacks[1]), (0, 0))))
-    y = lax.conv_general_dilated(x, w, stride, pads, dimension_numbers=LAYOUT, preferred_element_type=jnp.float32)
-    return y[:, : size[0], : size[1]]
+    return "blocks" if stride == (1, 1) else "convolution"
 
 
 def _dot(x, w):
@@ -227,16 +195,12 @@ def _dot(x, w):
     return lax.dot_general(x, w, (((x.ndim - 1,), (0,)), ((), ())), preferred_element_type=jnp.float32)
 
 
-def _banded(x, w, pads: Pads):
-    """Rows of the map times a banded matrix that holds the kernel once a column: `[KH W C, W F]`."""
-    (b, h, width, channels), (kh, _, _, filters) = x.shape, w.shape
-    x = jnp.pad(x, ((0, 0), pads[0], (0, 0), (0, 0))).reshape(b, -1, width * channels)
-    rows = jnp.concatenate([x[:, i : i + h] for i in range(kh)], -1)
-    wide = jnp.pad(w, ((0, 0), (width, width), (0, 0), (0, 0)))
-    first = width + pads[1][0]
-    columns = [wide[:, first - o : first - o + width] for o in range(width)]
-    band = jnp.stack(columns, 3).reshape(kh * width * channels, width * filters)
-    return _dot(rows, band).reshape(b, h, width, filters)
+def _by_rows(x, dy, kernel, stride=(1, 1)):
+    """The weight gradient as a matrix product for each row of the kernel."""
+    flat = lambda a: a.reshape(-1, a.shape[-1])
+    product = lambda row: lax.dot(flat(row).T, flat(dy), preferred_element_type=jnp.float32)
+    rows = _patches(x, kernel, stride, around(kernel))
+    return jnp.stack([product(row) for row in rows]).reshape(*kernel, x.shape[3], dy.shape[3])
 
 
 def _patches(x, kernel, stride, pads: Pads) -> list:

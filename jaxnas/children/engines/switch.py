@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from jaxnas.children.engines import convolution
@@ -76,10 +75,10 @@ def _conv_backward(stride, table, dtype, first, platform, plain, residuals, dy):
     if platform != "cpu":  # or XLA keeps the patches of the forward pass, which hold each map once for each column
         x, dy = lax.optimization_barrier((x, dy))
     if table is None:
-        dw = convolution.weight_gradient(x, dy, w.shape[:2])
+        dw = convolution.weight_gradient(x, dy, w.shape[:2], platform)
         dx = None if first else convolution.input_gradient(dy, w, platform).astype(dtype)
     else:
-        dw = _weight_gradient(x, dy, w.shape, branch, table)
+        dw = _weight_gradient(x, dy, w.shape, branch, table, platform)
         dx = None if first else _input_gradient(dy, w, branch, table, platform)
     return jnp.zeros_like(x) if first else dx, dw, None  # nobody asks for the gradient of an image
 
@@ -99,23 +98,21 @@ def _input_gradient(dy, w, branch, table: Table, platform: str):
     return _switch(branch, table, run)
 
 
-def _weight_gradient(x, dy, shape, branch, table: Table):
-    """A branch for each kernel width; the kernel's rows are a loop of so many turns."""
-    widths = sorted({k[1] for k in table.kernels})
-    width_of = np.array([widths.index(k[1]) for k in table.kernels], np.int32)
-    rows_of = np.array([(begin(shape[0], k[0]), k[0]) for k in table.kernels], np.int32)
+def _weight_gradient(x, dy, shape, branch, table: Table, platform: str):
+    def whole(x, dy):
+        def run(pair, kernel):
+            gradient = convolution.weight_gradients(x[..., : pair[0]], dy[..., : pair[1]], platform)
 
-    def run(pair, kernel):
-        def exact(width):
-            rows = jnp.asarray(rows_of)[kernel]
-            dw = convolution.weight_gradient_by_rows(x[..., : pair[0]], dy[..., : pair[1]], rows, shape[0], width)
-            left = begin(shape[1], width)
-            ends = (shape[1] - width - left, shape[2] - pair[0], shape[3] - pair[1])
-            return jnp.pad(dw, [(0, 0), (left, ends[0]), (0, ends[1]), (0, ends[2])])
+            def exact(own):
+                top, left = (begin(shape[i], own[i]) for i in (0, 1))
+                ends = (shape[0] - own[0] - top, shape[1] - own[1] - left, shape[2] - pair[0], shape[3] - pair[1])
+                return jnp.pad(gradient(own), [(top, ends[0]), (left, ends[1]), (0, ends[2]), (0, ends[3])])
 
-        return lax.switch(jnp.asarray(width_of)[kernel], [partial(exact, width) for width in widths])
+            return lax.switch(kernel, [partial(exact, own) for own in table.kernels])
 
-    return _switch(branch, table, run)
+        return _switch(branch, table, run)
+
+    return convolution.in_parts(x, dy, whole, platform)
 
 
 def _switch(branch, table: Table, run: Callable):

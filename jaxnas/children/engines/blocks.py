@@ -1,0 +1,141 @@
+"""Convolutions of stride 1 in the forms that XLA's CPU backend runs fast, one child on one core.
+
+A convolution there is a product of patches with the kernel. Where filters are few, a block of neighbouring outputs is
+put out at once, as filters of a larger kernel with a stride of the block's sides: fewer patches, and rows of a product
+that fill the processor's registers. Which block: `block_of`, a rule drawn from `benchmarks/convolution_forms.py`.
+
+Letters: B batch, H W height and width of the map, C channels in, F filters, KH KW kernel height and width.
+"""
+
+import math
+from collections.abc import Callable
+from itertools import product
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+FULL = 24
+"""With so many filters a product is at full speed; with fewer, at about a 32nd of it for each."""
+MOVED = 0.92
+"""What is left of the speed where a block has several rows, whose outputs have to be sorted."""
+BEYOND = 0.6
+"""What is left of it where the larger kernel is larger than the map, which then has to be padded first."""
+PART_BYTES, PART = 2**20, 32
+"""A weight gradient whose operands take more than so many bytes is summed over parts of about so many images, whose
+operands stay in the core's cache while they are transposed: 2 to 3 times as fast."""
+
+
+class Block(NamedTuple):
+    """Rows and columns of the outputs that are put out at once."""
+
+    rows: int
+    columns: int
+
+
+BLOCKS = tuple(Block(*sides) for sides in product((1, 2, 4), repeat=2) if math.prod(sides) <= 8)
+
+
+def block_of(size: tuple[int, int], shape: tuple[int, int, int, int]) -> Block:
+    """The fastest block for a kernel of ``shape`` on maps of ``size``, by its share of a large product's speed."""
+    kernel, filters = shape[:2], shape[3]
+
+    def share(block: Block) -> float:
+        wide = tuple(k + many - 1 for k, many in zip(kernel, block, strict=True))
+        outputs = [-(-side // many) * many for side, many in zip(size, block, strict=True)]
+        useful = math.prod(kernel) / math.prod(wide) * math.prod(size) / math.prod(outputs)
+        many = filters * math.prod(block)
+        speed = 1.0 if many >= FULL else many / 32
+        beyond = any(w > side for w, side in zip(wide, size, strict=True))
+        return useful * speed * (MOVED if block.rows > 1 else 1) * (BEYOND if beyond else 1)
+
+    return max(BLOCKS, key=share)  # of equals the first, which is the smallest
+
+
+def executed(size: tuple[int, int], shape: tuple[int, int, int, int]) -> int:
+    """Multiply-adds of `convolve` for one example."""
+    block = block_of(size, shape)
+    taps = math.prod(k + many - 1 for k, many in zip(shape[:2], block, strict=True))
+    return (
+        math.prod(-(-side // many) * many for side, many in zip(size, block, strict=True)) * taps * math.prod(shape[2:])
+    )
+
+
+def convolve(
+    x: Float[Array, "B H W C"], w: Float[Array, "KH KW C F"], pads: tuple[tuple[int, int], tuple[int, int]]
+) -> Float[Array, "B H W F"]:
+    """The convolution under paddings that keep the map's size, float32."""
+    (b, *size), filters = x.shape[:3], w.shape[3]
+    block = block_of(tuple(size), w.shape)
+    wide = _wide(w, block)
+    pads = [(p[0], p[1] + -side % many) for p, side, many in zip(pads, size, block, strict=True)]
+    y = strided(x, wide, block, pads)
+    if block.rows > 1:
+        y = y.reshape(*y.shape[:3], *block, filters).transpose(0, 1, 3, 2, 4, 5)
+    outputs = [-(-side // many) * many for side, many in zip(size, block, strict=True)]
+    return y.reshape(b, *outputs, filters)[:, : size[0], : size[1]]
+
+
+def strided(x, w, stride: tuple[int, int], pads):
+    """A plain convolution, float32. Where the kernel is larger than the map XLA leaves its fast path (5 GFLOP/s against
+    100): then the map is padded first, and XLA must not see that the rest is zero.
+    """
+    if w.shape[0] > x.shape[1] or w.shape[1] > x.shape[2]:
+        x, pads = lax.optimization_barrier(jnp.pad(x, ((0, 0), *pads, (0, 0)))), [(0, 0), (0, 0)]
+    return lax.conv_general_dilated(x, w, stride, pads, dimension_numbers=LAYOUT, preferred_element_type=jnp.float32)
+
+
+def _wide(w, block: Block):
+    """The kernel once for each output of a block, as filters of a larger one: ``[KH + rows - 1, KW + columns - 1, C,
+    rows * columns * F]``.
+    """
+    if block == (1, 1):
+        return w
+    w = jnp.moveaxis(_shifted(w, block.rows), 2, 0)  # KW, rows, KH', C, F
+    w = _shifted(w, block.columns)  # columns, KW', rows, KH', C, F
+    return w.transpose(3, 1, 4, 2, 0, 5).reshape(*w.shape[3:0:-2], w.shape[4], -1)
+
+
+def _shifted(w, many: int):
+    """``[K, ...]`` -> ``[many, K + many - 1, ...]``: the i-th begins after i zeros."""
+    k = w.shape[0]
+    w = jnp.pad(w, [(0, many)] + [(0, 0)] * (w.ndim - 1))  # a period of K + many, of which each row is one short
+    w = jnp.broadcast_to(w, (many, *w.shape)).reshape(-1, *w.shape[1:])
+    return w[: many * (k + many - 1)].reshape(many, k + many - 1, *w.shape[1:])
+
+
+def in_parts(
+    x: Float[Array, "B H W C"], dy: Float[Array, "B H W F"], gradient: Callable[[jax.Array, jax.Array], jax.Array]
+) -> jax.Array:
+    """The sum of ``gradient`` over parts of the batch."""
+    b = x.shape[0]
+    small = 4 * (x.size + dy.size) <= PART_BYTES
+    part = b if small else min((n for n in range(PART // 2, 2 * PART + 1) if b % n == 0), key=_from_part, default=b)
+    if part == b:
+        return gradient(x, dy)
+    parts = tuple(a.reshape(-1, part, *a.shape[1:]) for a in (x, dy))
+    found = jax.eval_shape(gradient, x[:part], dy[:part])
+    start = jnp.zeros(found.shape, found.dtype)
+    return lax.scan(lambda total, one: (total + gradient(*one), None), start, parts)[0]
+
+
+def _from_part(images: int) -> float:
+    return abs(math.log(images / PART))
+
+
+def transposed(x: Float[Array, "B H W C"], dy: Float[Array, "B H W F"]):
+    """What `kernel_gradient` takes: ``[C, H, W, B]`` and ``[H, W, B, F]``."""
+    return x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3)
+
+
+def kernel_gradient(
+    images: Float[Array, "C H W B"], dy: Float[Array, "H W B F"], pads: tuple[tuple[int, int], tuple[int, int]]
+) -> Float[Array, "KH KW C F"]:
+    """Gradient of `convolve` with respect to its w, itself a convolution of the forward kind."""
+    found = lax.conv_general_dilated(
+        images, dy, (1, 1), pads, dimension_numbers=LAYOUT, preferred_element_type=jnp.float32
+    )
+    return found.transpose(1, 2, 0, 3)
