@@ -2,7 +2,8 @@
 
     architecture -> envelope (of several, the key of a program) -> genes (the place of one in it) -> network
 
-What only some families can do is a protocol of its own: `Widens`, `Exports`, `jaxnas.children.normalised`.
+What only some families can do is a protocol of its own: `Shares`, `Widens`, `Exports`,
+`jaxnas.children.normalised`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -110,6 +111,16 @@ class Children(Protocol):
 
 
 @runtime_checkable
+class Shares(Protocol):
+    """`Children` that make something of a batch together, before each goes its own way."""
+
+    def share(self, envelope: Any, x: Any) -> Any:
+        """What the networks of an envelope take in place of a batch x, as the task's ``inputs`` gives it; they take x
+        itself as well, which is what they get where each child has batches of its own.
+        """
+
+
+@runtime_checkable
 class Widens(Protocol):
     """`Children` that final training can make wider."""
 
@@ -170,6 +181,7 @@ __all__ = [
     "Exports",
     "Network",
     "OwnHyperparameters",
+    "Shares",
     "Widens",
     "Work",
     "alone",

@@ -6,7 +6,6 @@ batches at a time, where it does, as on a CPU core, whose caches then hold one c
 Letters: N children, K batches made at a time.
 """
 
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +34,9 @@ THREADS = "xla_cpu_multi_thread_eigen"
 """Whether a CPU device's loops and convolutions may be shared among the threads of XLA's pool."""
 BATCHES_BYTES = 2**25
 """About how much memory the batches take that are made at a time: enough for many steps, little beside a child."""
+BATCH_BYTES = 2**21
+"""A larger batch is made alone, because each child would copy it from among the others: that takes longer than to fetch
+the child from among its group once a step."""
 
 
 class ChildState(NamedTuple):
@@ -146,6 +148,15 @@ class Functions:
 
         return batch
 
+    def _shared(self, make: Callable) -> Callable:
+        """``make`` of batches with what all children make of them together."""
+
+        def of(root):
+            batch = make(root)
+            return lambda number: self.learner.share(batch(number))
+
+        return of
+
     def _over(self, visit: Callable, make: Callable, numbers: np.ndarray, ends, states, genes, keys, root, data):
         """States, what is remembered and the sum of scores after the batches of these numbers; of ``ends`` (None: all)
         those from the first to before the second.
@@ -153,6 +164,8 @@ class Functions:
         n = states.alive.shape[0]
         carry = jax.tree.map(lambda m: jnp.broadcast_to(m, (n, *m.shape)), self.learner.carry(self.size))
         begun = states, carry, jnp.zeros(n)
+        if n > 1 and not self.own:
+            make = self._shared(make)
         if self.in_turn:
             return self._one_by_one(visit, make, numbers, ends, begun, genes, keys, root, data)
 
@@ -182,13 +195,19 @@ class Functions:
             shared = numbers, lax.map(make(root), numbers)
             return lax.map(lambda one: child(*one, shared), (carry, genes, keys)), None
 
-        return lax.scan(some, begun, self._chunks(numbers, data))[0]
+        batch = jax.eval_shape(lambda root: make(root)(0), root[0] if self.own else root)
+        size = sum(part.size * part.dtype.itemsize for part in jax.tree.leaves(batch))
+        return lax.scan(some, begun, _chunks(numbers, size))[0]
 
-    def _chunks(self, numbers: np.ndarray, data) -> Array:
-        """The numbers of the batches as they are made, a row at a time ``[rows, K]``; beyond the last there is none."""
-        chunks = -(-len(numbers) // max(1, BATCHES_BYTES // (4 * self.size * math.prod(data.input_shape))))
-        each = -(-len(numbers) // max(1, chunks))
-        return jnp.arange(chunks * each).reshape(chunks, each)
+
+def _chunks(numbers: np.ndarray, size: int) -> Array:
+    """The numbers of the batches, of so many bytes each, as they are made, a row at a time ``[rows, K]``; beyond the
+    last there is none.
+    """
+    most = 1 if size > BATCH_BYTES else BATCHES_BYTES // size
+    chunks = -(-len(numbers) // max(1, most))
+    each = -(-len(numbers) // max(1, chunks))
+    return jnp.arange(chunks * each).reshape(chunks, each)
 
 
 def _frozen(state: ChildState, learnt, finite: Bool[Array, ""]) -> ChildState:

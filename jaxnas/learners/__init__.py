@@ -18,6 +18,11 @@ class Learner(Protocol):
     def carry(self, size: int) -> Any:
         """What it remembers of earlier batches before the first one of so many examples."""
 
+    def share(self, batch: Batch) -> Batch:
+        """A batch that several children read, with what they make of it together, once. `train` and `score` take it in
+        place of the batch; nothing is gained where a child is alone.
+        """
+
     def train(self, state: Any, carry: Any, genes: Any, batch: Batch, key: Array) -> tuple[Any, Any, Bool[Array, ""]]:
         """What it knows and remembers after a batch, and whether loss, parameters and statistics are finite."""
 

@@ -13,7 +13,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from jaxnas.children import Children, OwnHyperparameters
+from jaxnas.children import Children, OwnHyperparameters, Shares
 from jaxnas.learners.variables import Kept, Variables
 from jaxnas.tasks.batches import Batch
 
@@ -59,6 +59,12 @@ class Supervised:
     def carry(self, size: int) -> Any:
         """What a network remembers before the first batch."""
         return self._abstract.carry(size)
+
+    def share(self, batch: Batch) -> Batch:
+        """See `jaxnas.learners.Learner`."""
+        if not isinstance(self.children, Shares):
+            return batch
+        return batch._replace(examples=self.children.share(self.envelope, batch.examples))
 
     def optimiser(self, genes) -> optax.GradientTransformation:
         """A child's: settings that it decides itself take the place of the common ones."""

@@ -19,6 +19,7 @@ from jaxnas.children.chain.architecture import Chain, ChainEnvelope, ChainGenes,
 from jaxnas.children.cost import HELD, more
 from jaxnas.children.engines import Branching, Engine, Padded, Ragged, filter_classes
 from jaxnas.children.engines.convolution import centre
+from jaxnas.children.engines.shared import Shared
 from jaxnas.children.layers import BatchNorm, Statistics, Training
 from jaxnas.children.normalised import Normalised
 from jaxnas.numerics import factors
@@ -115,6 +116,11 @@ class ChainChildren:
         """The padded network of one chain with its initial weights; ``key`` is consumed."""
         return ChainNet(inside, self, genes, key)
 
+    def share(self, inside: ChainEnvelope, x: Float[Array, "B H W C"]) -> Array | Shared:
+        """What all first layers make of the images of a batch together."""
+        first = inside.layers[0]
+        return inside.engine.share(x.astype(factors(self.dtype)), first.kernel, first.stride)
+
     def describe(self, architecture: Chain) -> dict:
         """The chain as JSON values, for the ledger and for drawings."""
         return chain.describe(architecture, self.input_shape)
@@ -156,7 +162,7 @@ class EqualLayers(nnx.Module):
         self.first, self.inside, self.norm, self.dtype = first, inside, spec.norm, factors(spec.dtype)
 
     def __call__(
-        self, x: Float[Array, "B H W C"], layer: ConvLayer, genes: Sequence[LayerGenes], training: Training, exits: bool
+        self, x: Float[Array, "B H W C"] | Shared, layer: ConvLayer, genes: Sequence[LayerGenes], training, exits: bool
     ) -> tuple[Float[Array, "B H2 W2 F"], list[Float[Array, "B F"] | None]]:
         """The last layer's map, and (where asked for) the mean of each layer's map."""
         values = (self.kernel[...], self.scale[...], self.bias[...], Statistics(self.mean[...], self.variance[...]))
@@ -214,7 +220,7 @@ class ChainNet(Network):
         self.dense_bias = nnx.Param(jnp.zeros(spec.classes))
 
     def __call__(
-        self, x: Float[Array, "B H W C"], genes: ChainGenes, training: Training, carry=(), key=None
+        self, x: Float[Array, "B H W C"] | Shared, genes: ChainGenes, training: Training, carry=(), key=None
     ) -> tuple[Float[Array, "B K"], tuple]:
         """Logits; nothing is remembered. In training, batch statistics normalise and the running ones move."""
         features, end = [], 0

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from jaxnas.children.engines import convolution
 from jaxnas.children.engines.engine import Shape, Sides
+from jaxnas.children.engines.shared import share
 from jaxnas.children.engines.switch import Table, conv
 
 MOST_CLASSES = 6
@@ -45,6 +46,9 @@ class Branching:
         if own.kernel not in self.kernels or rounded not in pairs:
             raise ValueError(f"no branch for {own}: there are {self.kernels} of {pairs} channels")
         return pairs.index(rounded) * len(self.kernels) + self.kernels.index(own.kernel)
+
+    def share(self, x, kernel: Sides, stride: Sides):
+        return share(x, kernel, stride)
 
     def conv(self, x, w, branch, stride: Sides, first: bool, dtype):
         table = Table(self.kernels, self.pairs(w.shape[2], first))

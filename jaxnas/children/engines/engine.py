@@ -8,6 +8,8 @@ from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 
+from jaxnas.children.engines.shared import Shared
+
 Sides = tuple[int, int]
 
 
@@ -38,9 +40,14 @@ class Engine(Protocol):
     def branch(self, padded: Shape, own: Shape | None, first: bool) -> int | Sequence[int]:
         """Which branch serves a child's layer, None where the child lacks it. Raises ValueError where none does."""
 
+    def share(self, x: jax.Array, kernel: Sides, stride: Sides) -> jax.Array | Shared:
+        """What the first layers of all children, inside a kernel of these sides, make of a batch's images together."""
+
     def conv(self, x, w, branch, stride: Sides, first: bool, dtype) -> jax.Array:
-        """x ``[B, H, W, C]``, w ``[KH, KW, C, F]`` -> ``[B, ceil(H / stride), ceil(W / stride), F]``. Factors and the
-        result, and so what is kept for the gradient, are of ``dtype``; sums and the gradient of w are float32.
+        """x ``[B, H, W, C]``, of a first layer also what `share` gives, w ``[KH, KW, C, F]`` -> ``[B, ceil(H / stride),
+        ceil(W / stride), F]``. Factors and the result, and so what is kept for the gradient, are of ``dtype``; sums and
+        the gradient of w are float32. From what is shared, that gradient is not zero beyond a child's own taps and
+        filters.
         """
 
     def executed(self, size: Sides, padded: Shape, own: Shape | None, stride: Sides, first: bool) -> int:

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from jaxnas.children.engines import convolution
 from jaxnas.children.engines.engine import Shape, Sides
+from jaxnas.children.engines.shared import share
 from jaxnas.children.engines.switch import conv
 
 
@@ -33,6 +34,9 @@ class Padded:
 
     def branch(self, padded: Shape, own: Shape | None, first: bool) -> int:
         return 0
+
+    def share(self, x, kernel: Sides, stride: Sides):
+        return x if self.by_library else share(x, kernel, stride)
 
     def conv(self, x, w, branch, stride: Sides, first: bool, dtype):
         return conv(x, w, branch, stride, None, dtype, first, self.platform, self.by_library)

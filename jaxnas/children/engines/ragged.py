@@ -43,6 +43,9 @@ class Ragged:
     def branch(self, padded: Shape, own: Shape | None, first: bool) -> Sequence[int]:
         return (0, 0, 0, 0) if own is None else (*own.kernel, own.channels, own.filters)
 
+    def share(self, x, kernel: Sides, stride: Sides):
+        return x
+
     def conv(self, x, w, branch, stride: Sides, first: bool, dtype):
         return _conv(x.astype(dtype), w, branch, stride, dtype, self.platform == "cpu")
 
