@@ -27,7 +27,7 @@ def test_costs_are_those_of_the_ordinary_network(name):
 @pytest.mark.parametrize("name", CHAINS)
 @pytest.mark.parametrize("children", [COLOUR, GREY], ids=["colour", "grey"])
 def test_executed_work_is_that_of_the_program(name, children):
-    """Of the one that is compiled for the tight envelope, kernels beyond the map and banded products included."""
+    """Of the one that is compiled for the tight envelope, kernels beyond the map and blocks of outputs included."""
     chain = CHAINS[name]
     inside = envelope([chain])
     genes = children.place(chain, inside)

@@ -10,7 +10,7 @@ import pytest
 from jax import lax
 from plain import jit, products
 
-from jaxnas.children.engines import convolution
+from jaxnas.children.engines import blocks, convolution, shared
 from jaxnas.children.engines.convolution import LAYOUT, around, correlate, mirrored
 
 
@@ -20,21 +20,18 @@ class Case(NamedTuple):
     channels: int
     filters: int
     stride: tuple[int, int] = (1, 1)
-    form: str = "convolution"
+    form: str = "blocks"
 
 
 CASES = [
     Case((6, 5), (3, 4), 3, 7),
-    Case((6, 5), (5, 2), 3, 7, (2, 3)),
-    Case((2, 3), (5, 6), 3, 7),  # a kernel beyond the map, in both directions
-    Case((2, 6), (5, 3), 3, 7, (3, 2)),  # in one
-    Case((6, 5), (3, 3), 4, 1),  # the input gradient is banded
+    Case((9, 7), (3, 3), 2, 16),
+    Case((2, 3), (5, 6), 3, 24),  # a kernel beyond the map, in both directions
+    Case((2, 3), (5, 6), 3, 7),  # a block, too, of which the map is no multiple
+    Case((6, 5), (5, 2), 3, 7, (2, 3), "convolution"),
+    Case((2, 6), (5, 3), 3, 7, (3, 2), "convolution"),  # a kernel beyond the map, in one
     Case((5, 4), (1, 1), 3, 7, form="product"),
     Case((5, 4), (1, 1), 1, 7, (2, 3), form="product"),
-    Case((6, 5), (3, 4), 1, 7, form="banded"),
-    Case((6, 5), (4, 3), 1, 7, (3, 2), form="banded"),
-    Case((3, 2), (2, 7), 1, 7, form="banded"),
-    Case((2, 33), (1, 3), 1, 2),  # too wide for a band
 ]
 AT_ONCE = pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.size} * {c.kernel} / {c.stride} {c.form}")
 ELSEWHERE = pytest.mark.parametrize("platform", ["cpu", "gpu"])
@@ -63,7 +60,7 @@ def forms(case, platform, x, w, dy):
     return (
         correlate(x, w, case.stride, around(case.kernel), platform),
         convolution.input_gradient(dilated, w, platform),
-        convolution.weight_gradient(x, dilated, case.kernel),
+        convolution.weight_gradient(x, dilated, case.kernel, platform),
         correlate(x, w, case.stride, mirrored(case.kernel), platform),
     )
 
@@ -80,7 +77,7 @@ def assert_close(found, expected):
 def test_the_form_that_is_meant_gives_the_convolution_and_its_gradients(case, platform):
     x, w, dy = arrays(case)
     expected = "patches" if platform == "gpu" and case.form != "product" else case.form
-    assert convolution._form(x.shape, w.shape, platform) == expected
+    assert convolution._form(w.shape, case.stride, platform) == expected
     assert_close(forms(case, platform, x, w, dy), plain(case, x, w, dy))
 
 
@@ -95,7 +92,7 @@ def test_the_plain_form_and_its_gradients_are_the_others(case, dtype):
     assert_close(found, forms(case, "gpu", x, w, dy)[:3])
 
 
-@pytest.mark.parametrize("case", [CASES[i] for i in (2, 5, 7)], ids=lambda c: c.form)
+@pytest.mark.parametrize("case", [CASES[i] for i in (2, 4, 6)], ids=lambda c: c.form)
 @ELSEWHERE
 def test_bfloat16_rounds_the_factors_and_nothing_else(case, platform):
     rounded = arrays(case, jnp.bfloat16)
@@ -114,25 +111,77 @@ def test_multiply_adds_by_hand():
     count = partial(convolution.multiply_adds, platform="cpu")
     assert count((5, 4), (1, 1, 3, 7), (2, 3)) == 3 * 2 * 3 * 7
     assert count((6, 5), (3, 4, 3, 7), (2, 3)) == 3 * 2 * 3 * 4 * 3 * 7
-    assert count((2, 6), (5, 3, 3, 7), (3, 2)) == 2 * 3 * 5 * 3 * 3 * 7  # on a map of 5 * 6
-    assert count((6, 5), (3, 4, 1, 7), (3, 2)) == 6 * 5 * 3 * 5 * 7  # each row of 5 through a band of 5 columns
+    assert count((6, 5), (3, 4, 3, 32), (1, 1)) == 6 * 5 * 3 * 4 * 3 * 32
+    assert blocks.block_of((6, 8), (3, 3, 3, 16)) == (1, 2)
+    assert count((6, 8), (3, 3, 3, 16), (1, 1)) == 6 * 8 * 3 * 4 * 3 * 16  # taps of two columns
     count = partial(convolution.multiply_adds, platform="gpu")
     assert count((2, 6), (5, 3, 3, 7), (3, 2)) == 1 * 3 * 5 * 3 * 3 * 7
     assert count((6, 5), (3, 4, 1, 7), (3, 2)) == 2 * 3 * 3 * 4 * 7
 
 
-@pytest.mark.parametrize("size", [(6, 5), (3, 2)], ids=str)
-@pytest.mark.parametrize("kernel", [(1, 1), (1, 3), (2, 4), (3, 2), (4, 3), (5, 1)], ids=str)
-def test_a_weight_gradient_of_so_many_rows(size, kernel):
-    """In a block of 5 rows, whose live ones are known at run time alone."""
-    case, height = Case(size, kernel, 3, 4), 5
+@pytest.mark.parametrize("block", blocks.BLOCKS, ids=str)
+@pytest.mark.parametrize("size", [(8, 4), (7, 9), (2, 3)], ids=str)
+def test_each_block_of_outputs_gives_the_convolution(block, size, monkeypatch):
+    """Of which the map may be no multiple, and beyond which the larger kernel may reach."""
+    monkeypatch.setattr(blocks, "block_of", lambda size, shape: block)
+    for kernel in ((3, 3), (1, 4), (5, 2)):
+        case = Case(size, kernel, 3, 5)
+        x, w, dy = arrays(case)
+        y, _, _, elsewhere = plain(case, x, w, dy)
+        found = blocks.convolve(x, w, around(kernel)), blocks.convolve(x, w, mirrored(kernel))
+        assert_close(found, (y, elsewhere))
+
+
+def test_a_block_is_taken_where_filters_are_few_and_the_map_has_room():
+    assert blocks.block_of((28, 28), (3, 3, 16, 32)) == (1, 1)
+    assert blocks.block_of((28, 28), (5, 5, 16, 16)) == (1, 2)
+    assert blocks.block_of((28, 28), (5, 1, 16, 16)) == (2, 1)
+    assert blocks.block_of((28, 28), (3, 3, 8, 8)) == (2, 2)
+    assert blocks.block_of((28, 28), (5, 5, 4, 4)) in {(2, 4), (4, 2)}
+    assert blocks.block_of((3, 3), (3, 3, 16, 16)) == (1, 1)
+
+
+@pytest.mark.parametrize(("images", "part"), [(64, 32), (100, 25), (96, 32), (127, 127), (34, 34), (32, 32)], ids=str)
+def test_a_weight_gradient_is_the_sum_over_parts_of_the_batch(images, part, monkeypatch):
+    monkeypatch.setattr(blocks, "PART_BYTES", 0)
+    x, dy = jnp.ones((images, 2, 2, 3)) * jnp.arange(images)[:, None, None, None], jnp.ones((images, 2, 2, 5))
+    seen = []
+
+    def gradient(x, dy):
+        seen.append(len(x))
+        return jnp.einsum("bhwc,bhwf->cf", x, dy)
+
+    np.testing.assert_array_equal(blocks.in_parts(x, dy, gradient), gradient(x, dy))
+    assert set(seen[:-1]) == {part}
+
+
+def test_small_operands_are_not_parted():
+    x, dy = jnp.ones((64, 2, 2, 3)), jnp.ones((64, 2, 2, 5))
+    assert blocks.in_parts(x, dy, lambda x, dy: jnp.float32(len(x))) == 64
+
+
+@AT_ONCE
+@ELSEWHERE
+def test_what_is_shared_of_the_images_gives_the_convolution_and_its_gradient(case, platform):
     x, w, dy = arrays(case)
-    first = 2 - (kernel[0] - 1) // 2
-    by_rows = jit(convolution.weight_gradient_by_rows, static_argnums=(3, 4))
-    found = by_rows(x, dy, jnp.array([first, kernel[0]]), height, kernel[1])
-    own = np.pad(plain(case, x, w, dy)[2], ((first, height - kernel[0] - first), *[(0, 0)] * 3))
-    np.testing.assert_allclose(found, own, rtol=1e-5, atol=1e-5 * np.abs(own).max())
-    np.testing.assert_array_equal(found[own == 0], 0)
+
+    @jit
+    def found(x, w, dy):
+        all_taps = shared.share(x, case.kernel, case.stride)
+        y = shared.correlate(all_taps, w, case.stride, platform)
+        return y, shared.weight_gradient(all_taps.taps, dy, w.shape)
+
+    y, dw = found(x, w, dy)
+    expected = plain(case, x, w, dy)
+    assert_close((y,), expected[:1])
+    assert_close((dw,), expected[2:3])
+
+
+def test_what_would_take_too_much_memory_is_not_shared(monkeypatch):
+    x = jnp.ones((2, 4, 4, 3))
+    monkeypatch.setattr(shared, "MOST_BYTES", 4 * x.size * 9)
+    assert isinstance(shared.share(x, (3, 3), (1, 1)), shared.Shared)
+    assert shared.share(x, (3, 4), (1, 1)) is x
 
 
 def test_dilating_by_hand():
@@ -149,5 +198,5 @@ def test_gradients_of_stride_2_by_phases(side, size):
     _, dx, dw, _ = plain(case, x, w, dy)
     close = partial(np.testing.assert_allclose, rtol=1e-5)
     close(jit(partial(convolution.input_gradient_of_stride_2, platform="cpu"))(dy, w), dx, atol=1e-5 * np.abs(dx).max())
-    by_rows = jit(convolution.weight_gradient, static_argnums=(2, 3))
-    close(by_rows(x, dy, (side, side), (2, 2)), dw, atol=1e-5 * np.abs(dw).max())
+    by_rows = jit(convolution.weight_gradient, static_argnums=(2, 3, 4))
+    close(by_rows(x, dy, (side, side), "cpu", (2, 2)), dw, atol=1e-5 * np.abs(dw).max())

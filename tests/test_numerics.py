@@ -21,7 +21,7 @@ DTYPES = ["float32", "tfloat32", "bfloat16"]
 
 @cache
 def trained(precision, platform="cpu"):
-    """A small training under a default precision of products: banded, by convolutions, by patches, dense."""
+    """A small training under a default precision of products: by convolutions, by patches, dense."""
     children = SPACE.children((6, 5, 1), CLASSES)
     architecture = SPACE.decode(np.array(SPACE.decisions.sizes) - 1)
     inside = children.envelope([architecture], Padded(platform=platform), ())

@@ -6,7 +6,7 @@ import pytest
 
 from jaxnas.children import alone
 from jaxnas.evaluators import Population, Train, population
-from jaxnas.evaluators.programs import build
+from jaxnas.evaluators.compiling import build
 from jaxnas.outcome import Status, Trial
 from jaxnas.spaces import ChainCNN
 from jaxnas.tasks import Digits

@@ -102,7 +102,7 @@ def test_alone_as_in_company(trainer, begun, monkeypatch):
 
 def test_children_under_vmap_as_in_turn(trainer, begun, monkeypatch):
     """As on other devices than CPU; what is not live is computed there, but for nothing."""
-    monkeypatch.setattr(programs, "in_turn", lambda inside, platform: False)
+    monkeypatch.setattr(compiling, "in_turn", lambda inside, platform: False)
     mapped, alive = Trainer(CHILDREN, TASK, DATA, TRAIN, SEED), [True, True, False, True]
     found = run(mapped, PADDED, epochs=range(2), live=alive)
     assert found.alive.tolist() == alive

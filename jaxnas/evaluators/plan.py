@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from jaxnas.children import Children, Engine
-from jaxnas.evaluators.programs import BATCHES_BYTES, in_turn
+from jaxnas.children.engines.shared import MOST_BYTES
+from jaxnas.evaluators.compiling import in_turn
+from jaxnas.evaluators.programs import BATCHES_BYTES
 
 EngineName = Literal["auto", "padded", "branching", "ragged"]
 LONGEST = 120.0
@@ -280,10 +282,12 @@ class Planner:
         return self._round_up(math.ceil(n / groups))
 
     def _bytes(self, inside, size: int) -> int:
-        """Memory on one device: the children's states, the maps of those that run at once, and the batches."""
+        """Memory on one device: the children's states, the maps of those that run at once, the batches, and what is
+        made of a batch for all.
+        """
         whole, each = self.children.work(inside), -(-size // self.work.devices)
         maps, at_once = whole.held_bytes * self.work.batch_size, 1 if self._in_turn(inside) else each
-        return STATES * 4 * whole.parameters * each + maps * at_once + BATCHES_BYTES
+        return STATES * 4 * whole.parameters * each + maps * at_once + BATCHES_BYTES + MOST_BYTES
 
     def _in_turn(self, inside) -> bool:
         return in_turn(inside, self.work.platform)

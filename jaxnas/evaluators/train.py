@@ -15,9 +15,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxnas.evaluators import mesh
+from jaxnas.evaluators.compiling import Program, build, stack
 from jaxnas.evaluators.memory import check_fits
 from jaxnas.evaluators.optimisers import SGD, Optimiser, of_child
-from jaxnas.evaluators.programs import ChildState, Program, build, stack
+from jaxnas.evaluators.programs import ChildState
 from jaxnas.learners import Learner, Supervised
 from jaxnas.ranges import Epochs, Range, Such
 from jaxnas.rng import key_for

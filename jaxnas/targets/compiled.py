@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import jax
 
+from jaxnas.evaluators.compiling import compiled, in_turn, lowered
 from jaxnas.evaluators.memory import memory_of
 from jaxnas.evaluators.plan import Planner
 from jaxnas.evaluators.population import PopulationEvaluator
-from jaxnas.evaluators.programs import compiled, in_turn, lowered
 from jaxnas.evaluators.train import Trainer
 from jaxnas.targets.launches import launches
 

@@ -22,8 +22,9 @@ from jaxtyping import Array, Float, Int
 from jaxnas.children import layers
 from jaxnas.children.cell201.architecture import EDGES, OPERATIONS, SIDES, CellEnvelope
 from jaxnas.children.cell201.pooling import average, average_transposed
-from jaxnas.children.engines import convolution
+from jaxnas.children.engines import convolution, shared
 from jaxnas.children.engines.convolution import around, begin, centre, correlate
+from jaxnas.children.engines.shared import Shared
 from jaxnas.children.layers import Carried, Statistics, Training, carried, either
 
 NONE, SKIP, ONE, THREE, POOL = range(len(OPERATIONS))
@@ -59,10 +60,11 @@ class Form:
 
 
 def conv_norm(
-    form: Form, x: Float[Array, "B H W C"], values: ConvParameters, running: Statistics, training: Training
+    form: Form, x: Float[Array, "B H W C"] | Shared, values: ConvParameters, running: Statistics, training: Training
 ) -> tuple[Float[Array, "B H2 W2 F"], Statistics]:
     """ReLU, convolution without bias, batch normalisation; and the statistics used, constants to differentiation."""
-    return _differentiable(form, x.astype(form.dtype), values, running, carried(training))
+    x = jax.tree.map(lambda a: a.astype(form.dtype), x)
+    return _differentiable(form, x, values, running, carried(training))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -94,6 +96,8 @@ _differentiable.defvjp(_conv_norm_forward, _conv_norm_backward)
 
 def _convolve(form: Form, x, kernel):
     x, kernel, stride = _operand(form, x), kernel.astype(form.dtype), (form.stride,) * 2
+    if isinstance(x, Shared):
+        return shared.correlate(x, kernel, stride, form.platform).astype(form.dtype)
     if form.plain:
         return convolution.plain(x, kernel, stride).astype(form.dtype)
     return correlate(x, kernel, stride, around(kernel.shape[:2]), form.platform).astype(form.dtype)
@@ -106,26 +110,30 @@ def _operand(form: Form, x):
 def _gradients(
     form: Form,
     dz: Float[Array, "B H2 W2 F"],
-    x: Float[Array, "B H W C"],
+    x: Float[Array, "B H W C"] | Shared,
     y: Float[Array, "B H2 W2 F"],
     used: Statistics,
     values: ConvParameters,
     training: Carried,
-) -> tuple[Float[Array, "B H W C"], ConvParameters]:
-    """Of `conv_norm` with respect to x and values, from that of its result; y is what the convolution gave."""
+) -> tuple[Float[Array, "B H W C"] | None, ConvParameters]:
+    """Of `conv_norm` with respect to x (None where it is the image) and values, from that of its result; y is what the
+    convolution gave.
+    """
     inverse, centred = lax.rsqrt(used.variance + form.epsilon), y.astype(jnp.float32) - used.mean
     dz = dz.astype(jnp.float32)
     sums = layers.norm_sums(dz, centred, inverse)
     share = layers.norm_share(training, y.size // y.shape[-1])
     dy = layers.norm_gradient(dz, centred, sums, values.scale, inverse, share).astype(form.dtype)
     dx, kernel = _convolution_gradients(form, _operand(form, x), values.kernel.astype(form.dtype), dy)
-    dx = jnp.zeros_like(x) if form.image else jnp.where(x > 0, dx, 0).astype(x.dtype)
+    dx = None if form.image else jnp.where(x > 0, dx, 0).astype(x.dtype)
     return dx, ConvParameters(kernel, sums.scale, sums.bias)
 
 
 def _convolution_gradients(form: Form, x, w, dy):
     """Of `_convolve` with respect to its operands x ``[B, H, W, C]`` (of an image None) and w ``[K, K, C, F]``."""
     stride = (form.stride, form.stride)
+    if isinstance(x, Shared):
+        return None, shared.weight_gradient(x.taps, dy, w.shape)
     if form.plain:
         return convolution.plain_gradients(x, w, dy, stride)
     kernel = convolution.weight_gradient(x, dy, w.shape[:2], form.platform, stride)

@@ -16,6 +16,7 @@ from jaxnas.children.cell201.architecture import EDGES, OPERATIONS, SIDES, STAGE
 from jaxnas.children.cell201.edges import ConvParameters, Form, cell, conv_norm
 from jaxnas.children.engines import Padded
 from jaxnas.children.engines.convolution import centre
+from jaxnas.children.engines.shared import Shared
 from jaxnas.children.layers import Statistics, Training, moved
 from jaxnas.numerics import factors
 from jaxnas.rng import key_for
@@ -81,7 +82,9 @@ class ConvNorm(nnx.Module):
         """Parameters and statistics by name."""
         return {f"{name}.{part}": getattr(self, part) for part in ("kernel", "scale", "bias", "mean", "variance")}
 
-    def __call__(self, form: Form, x: Float[Array, "B H W C"], training: Training) -> Float[Array, "B H2 W2 F"]:
+    def __call__(
+        self, form: Form, x: Float[Array, "B H W C"] | Shared, training: Training
+    ) -> Float[Array, "B H2 W2 F"]:
         z, used = conv_norm(form, x, self.values, self.running, training)
         self.move(used, training)
         return z

@@ -32,8 +32,10 @@ from jaxnas.children.cell201.architecture import (
 from jaxnas.children.cell201.layers import ConvNorm, Drawn, Reduction, Stage, form_of
 from jaxnas.children.cost import HELD, more
 from jaxnas.children.engines import Branching, Engine, Padded, Ragged, convolution
+from jaxnas.children.engines.shared import Shared
 from jaxnas.children.layers import BatchNorm, Statistics, Training
 from jaxnas.children.normalised import Normalised
+from jaxnas.numerics import factors
 from jaxnas.rng import key_for
 
 WORKING = 6
@@ -135,6 +137,10 @@ class CellChildren:
         """The padded network of one cell with its initial weights; ``key`` is consumed."""
         return CellNet(inside, self, genes, key)
 
+    def share(self, inside: CellEnvelope, x: Float[Array, "B H W C"]) -> Array | Shared:
+        """What the stems make of the images of a batch together."""
+        return inside.engine.share(x.astype(factors(self.dtype)), self.skeleton.entering(0)[0].kernel, (1, 1))
+
     def describe(self, architecture: Cell) -> dict:
         """The network as JSON values, for the ledger and for drawings."""
         return cell201.description(architecture, self.skeleton)
@@ -186,7 +192,7 @@ class CellNet(Network):
         self.stem_form, self.norm = form_of(inside, spec, image=True), spec.norm
 
     def __call__(
-        self, x: Float[Array, "B H W C"], genes: CellGenes, training: Training, carry=(), key=None
+        self, x: Float[Array, "B H W C"] | Shared, genes: CellGenes, training: Training, carry=(), key=None
     ) -> tuple[Float[Array, "B L"], tuple]:
         """Logits; nothing is remembered. In training, batch statistics normalise and the running ones move."""
         genes = jax.tree.map(jnp.asarray, genes)

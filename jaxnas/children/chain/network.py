@@ -83,9 +83,8 @@ class ChainChildren:
 
     def _branches(self, inside: ChainEnvelope) -> int:
         shapes = inside.shapes(self.input_shape[2])
-        entering = [self.input_shape[1], *(pooled[1] for _, pooled in chain.map_sizes(inside.layers, self.input_shape))]
         starts = (start for start, _ in chain.equal_layers(inside.layers, self.input_shape[2]))
-        return sum(inside.engine.branches(entering[start], shapes[start], start == 0) for start in starts)
+        return sum(inside.engine.branches(shapes[start], start == 0) for start in starts)
 
     def least_normalised(self, architecture: Chain | None = None) -> Normalised:
         """The last layer's: maps shrink from layer to layer."""

@@ -61,7 +61,7 @@ class Branching:
         shape = (*own.kernel, channels, self._class(own.filters))
         return convolution.multiply_adds(size, shape, stride, self.platform)
 
-    def branches(self, width: int, padded: Shape, first: bool) -> int:
+    def branches(self, padded: Shape, first: bool) -> int:
         return len(self.kernels) * len(self.pairs(padded.channels, first))
 
     def _class(self, filters: int) -> int | None:

@@ -53,5 +53,5 @@ class Engine(Protocol):
     def executed(self, size: Sides, padded: Shape, own: Shape | None, stride: Sides, first: bool) -> int:
         """Multiply-adds that run forward for one example of a child on a map of ``size``."""
 
-    def branches(self, width: int, padded: Shape, first: bool) -> int:
-        """How many convolutions a layer on maps of this width compiles."""
+    def branches(self, padded: Shape, first: bool) -> int:
+        """How many convolutions a layer compiles."""

@@ -45,5 +45,5 @@ class Padded:
         shape = (*padded.kernel, padded.channels, padded.filters)
         return convolution.multiply_adds(size, shape, stride, self.platform)
 
-    def branches(self, width: int, padded: Shape, first: bool) -> int:
+    def branches(self, padded: Shape, first: bool) -> int:
         return 1

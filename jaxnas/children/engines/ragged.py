@@ -54,7 +54,7 @@ class Ragged:
         work = kernel.executed(live, (batch, *size), padded.channels, padded.filters, stride)
         return int(work[0, 0]) // batch
 
-    def branches(self, width: int, padded: Shape, first: bool) -> int:
+    def branches(self, padded: Shape, first: bool) -> int:
         return 1
 
 

@@ -49,27 +49,32 @@ def conv(x, w, branch, stride, table, dtype, first, platform, plain=False):
 @partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6, 7, 8, 9))
 def _conv(x, taps, w, branch, stride, table, dtype, first, platform, plain):
     """`conv` of an x of ``dtype``, of which its gradient is too; that of w is float32. ``taps``: None, or those of the
-    image that children share. On CPU the blocks of `correlate` are faster, forward, than a product with them.
+    image that children share.
     """
-    w = w.astype(dtype)
-    if plain:
-        return convolution.plain(x, w, stride).astype(dtype)
-    if taps is not None and platform != "cpu":
-        return shared.convolve(taps, w).astype(dtype)
-    if table is None:
-        return correlate(x, w, stride, around(w.shape[:2]), platform).astype(dtype)
-
-    def run(pair, kernel):
-        operand, own = x[..., : pair[0]], w[:, :, : pair[0], : pair[1]]
-        exact = lambda k: correlate(operand, centre(own, k), stride, around(k), platform).astype(dtype)
-        return _widen(lax.switch(kernel, [partial(exact, k) for k in table.kernels]), w.shape[3])
-
-    return _switch(branch, table, run)
+    return _correlate(x, taps, w.astype(dtype), branch, stride, table, platform, plain)
 
 
 def _conv_forward(x, taps, w, branch, stride, table, dtype, first, platform, plain):
-    y = _conv(x, taps, w, branch, stride, table, dtype, first, platform, plain)
-    return y, (x, taps, w.astype(dtype), branch)
+    w = w.astype(dtype)
+    return _correlate(x, taps, w, branch, stride, table, platform, plain), (x, taps, w, branch)
+
+
+@partial(jax.jit, static_argnums=(4, 5, 6, 7))  # traced once, not again when its gradient is asked for
+def _correlate(x, taps, w, branch, stride, table, platform, plain):
+    if plain:
+        return convolution.plain(x, w, stride).astype(x.dtype)
+    if taps is not None and platform != "cpu":
+        return shared.correlate(Shared(x, taps), w, stride, platform).astype(x.dtype)
+    if table is None:
+        return correlate(x, w, stride, around(w.shape[:2]), platform).astype(x.dtype)
+
+    def run(pair, kernel):
+        operand, own = x[..., : pair[0]], w[:, :, : pair[0], : pair[1]]
+        exact = lambda k: correlate(operand, centre(own, k), stride, around(k), platform).astype(x.dtype)
+        return _widen(lax.switch(kernel, [partial(exact, k) for k in table.kernels]), w.shape[3])
+
+    size = [-(-side // s) for side, s in zip(x.shape[1:3], stride, strict=True)]
+    return _switch(branch, table, run, (x.shape[0], *size, w.shape[3]), x.dtype)
 
 
 def _conv_backward(stride, table, dtype, first, platform, plain, residuals, dy):
@@ -103,7 +108,7 @@ def _input_gradient(dy, w, branch, table: Table, platform: str):
         exact = lambda k: correlate(operand, *turn(k)).astype(dy.dtype)
         return _widen(lax.switch(kernel, [partial(exact, k) for k in table.kernels]), w.shape[2])
 
-    return _switch(branch, table, run)
+    return _switch(branch, table, run, (*dy.shape[:3], w.shape[2]), dy.dtype)
 
 
 def _weight_gradient(x, dy, shape, branch, table: Table, platform: str):
@@ -118,16 +123,15 @@ def _weight_gradient(x, dy, shape, branch, table: Table, platform: str):
 
             return lax.switch(kernel, [partial(exact, own) for own in table.kernels])
 
-        return _switch(branch, table, run)
+        return _switch(branch, table, run, shape, jnp.float32)
 
     return convolution.in_parts(x, dy, whole, platform)
 
 
-def _switch(branch, table: Table, run: Callable):
+def _switch(branch, table: Table, run: Callable, shape: tuple[int, ...], dtype):
     """``run(pair, number of the kernel)`` of the branch's pair; zeros where the layer is absent."""
     pair, kernel = branch // len(table.kernels), branch % len(table.kernels)
-    result = jax.eval_shape(lambda: run(table.pairs[0], kernel))
-    absent = lambda kernel: jnp.zeros(result.shape, result.dtype)
+    absent = lambda kernel: jnp.zeros(shape, dtype)
     return lax.switch(pair, [*(partial(run, p) for p in table.pairs), absent], kernel)
 
 
