@@ -13,6 +13,7 @@ from jaxnas.children import Shares
 from jaxnas.children.cell201.edges import ConvParameters, Form, conv_norm
 from jaxnas.children.engines import Branching, Padded, Ragged
 from jaxnas.children.engines.shared import Shared
+from jaxnas.children.layers import Statistics
 from jaxnas.evaluators import Train, compiling
 from jaxnas.evaluators.optimisers import SGD, of_child
 from jaxnas.evaluators.programs import Functions, _chunks
