@@ -15,6 +15,7 @@ import time
 
 import numpy as np
 import torch
+import torch_cell201
 from torch import nn
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -78,6 +79,8 @@ def join(maps: list) -> torch.Tensor:
 def build(architecture: dict, channels: int, classes: int) -> nn.Module:
     if architecture["type"] == "chain":
         return network(architecture["layers"], channels, classes)
+    if architecture["type"] == "cell201":
+        return torch_cell201.network(architecture, classes).to(DEVICE, memory_format=torch.channels_last)
     return Skips(architecture, classes).to(DEVICE, memory_format=torch.channels_last)
 
 

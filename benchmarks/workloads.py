@@ -21,7 +21,12 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 def arguments(parser) -> None:
     """What every benchmark on a workload can be told."""
     parser.add_argument(
-        "workload", choices=["digits", "fashion_mnist", "cifar10", "zoph_small"], help="a config in configs/"
+        "workload",
+        choices=["digits", "fashion_mnist", "cifar10", "zoph_small", "cell201_cifar10"],
+        help="a config in configs/",
+    )
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="FIELD=VALUE", help="as on the command line: space.channels=8"
     )
     parser.add_argument("--source", help="the data of all but digits, as for --task.source")
     parser.add_argument("--limit", type=int, help="use only so many images")
@@ -35,6 +40,7 @@ def experiment(options) -> Experiment:
     """The config's experiment on this workload."""
     told = {"--task.source": options.source, "--task.limit": options.limit}
     overrides = [f"{name}={value}" for name, value in told.items() if value is not None]
+    overrides += [f"--{told}" for told in options.set]
     found, _ = setup.load(CONFIGS / f"{options.workload}.py", overrides)
     train = dataclasses.replace(found.evaluator.train, dtype=options.dtype)
     if options.epochs is not None:
