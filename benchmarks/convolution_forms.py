@@ -1,54 +1,157 @@
 #!/usr/bin/env python3
-"""How fast can the convolutions of different children run? Forms, each forward and with both gradients.
+"""How fast can the convolutions of small networks run? Forms, in a loop as in training: useful GFLOP/s of the best run.
 
     python benchmarks/convolution_forms.py [--dtype bfloat16]
 
-Each row: N children of one layer of equal shape, SGD steps inside a scan as in training; GFLOP/s (2 x 3 multiply-adds)
-of the best of 3 runs. Children in turn (`jax.lax.map`, on a CPU one core) by `jaxnas.children.engines.switch`, by plain
-convolutions with the derivative that JAX gives them; children together (`jax.vmap`) by products of patches, as sums
-over the kernel's taps, as the grouped convolution that vmap makes of a plain one, and, on a GPU, by the ragged kernel.
+On CPU (pin it to one core, with XLA_FLAGS=--xla_cpu_multi_thread_eigen=false, as a search does), one child: forward
+with each block of outputs at once of `jaxnas.children.engines.blocks`, whose rule of choice is drawn from this table, the
+chosen one marked; the weight gradient as a product for each row of the kernel, and as a convolution over the whole
+batch and over parts of it; of images, ms for one child by the chosen block and by a product with taps that all children
+share, and their weight gradients; and ms to make the taps.
+
+Elsewhere N children of a layer of equal shape, forward and both gradients, together: by products of patches, as sums
+over the kernel's taps, as the grouped convolution that vmap makes of a plain one and, on a GPU, by the ragged kernel.
 """
 
 import argparse
 import time
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import workloads
 from jax import lax
 
-from jaxnas.children.engines import Padded, Ragged
+from jaxnas.children.engines import Ragged, blocks, convolution, shared
 from jaxnas.children.engines.convolution import LAYOUT, around
 
 STEPS = 4
-CASES = [(8, 64, 8, 32, 5), (8, 64, 8, 16, 3), (8, 64, 4, 32, 5), (8, 128, 14, 16, 5)]
-LARGE = [(64, 128, 16, 32, 3), (16, 128, 32, 64, 7)]  # for accelerators
+SMALL = [  # batch, map, channels, filters, kernel
+    (64, 8, 8, 8, 3),
+    (64, 8, 16, 16, 5),
+    (64, 8, 32, 32, 3),
+    (64, 4, 32, 32, 5),
+    (128, 14, 4, 4, 3),
+    (128, 14, 8, 8, 5),
+    (128, 14, 16, 16, 3),
+    (128, 14, 16, 16, 5),
+    (128, 28, 8, 16, 3),
+    (128, 32, 16, 16, 3),
+    (128, 16, 32, 32, 3),
+    (128, 32, 48, 48, 3),
+    (128, 32, 64, 64, 5),
+]
+IMAGES = [(128, 28, 1, 4, 5), (128, 28, 1, 16, 3), (128, 28, 1, 16, 5), (128, 32, 3, 16, 3), (128, 32, 3, 48, 5)]
+TOGETHER = [(8, 64, 8, 32, 5), (8, 128, 14, 16, 5), (64, 128, 16, 32, 3), (16, 128, 32, 64, 7)]
 
 
-def ours(x, w):
-    return Padded(platform=jax.default_backend()).conv(x, w, None, (1, 1), False, x.dtype)
+def seconds(program, *arrays) -> float:
+    """Of one turn of a compiled loop, the best of some runs."""
+    run = jax.jit(program).lower(*arrays).compile()
+    best, began = float("inf"), time.perf_counter()
+    while time.perf_counter() - began < 0.3:
+        start = time.perf_counter()
+        jax.block_until_ready(run(*arrays))
+        best = min(best, time.perf_counter() - start)
+    return best / STEPS
 
 
-def plain(x, w):
-    return lax.conv_general_dilated(
-        x, w, (1, 1), around(w.shape[:2]), dimension_numbers=LAYOUT, preferred_element_type=jnp.float32
+def looped(fn, *arrays) -> float:
+    """Seconds of ``fn`` on each row of the arrays, in a loop that keeps nothing of it but a sum."""
+    found = jax.eval_shape(fn, *(a[0] for a in arrays))
+    add = lambda total, one: (total + lax.optimization_barrier(fn(*one)), None)
+    return seconds(lambda *arrays: lax.scan(add, jnp.zeros(found.shape), arrays)[0], *arrays)
+
+
+def operands(batch, size, channels, filters, side, dtype):
+    """Images, kernels and results of a few steps."""
+    shapes = (batch, size, size, channels), (side, side, channels, filters), (batch, size, size, filters)
+    normal = lambda i, shape: jax.random.normal(jax.random.key(i), (STEPS, *shape)).astype(dtype)
+    return [normal(i, shape) for i, shape in enumerate(shapes)]
+
+
+def by_block(block, x, w):
+    """`blocks.convolve` with a block that is not chosen by the rule."""
+    rule, blocks.block_of = blocks.block_of, lambda size, shape: block
+    try:
+        return blocks.convolve(x, w, around(w.shape[:2]))
+    finally:
+        blocks.block_of = rule
+
+
+def whole(kernel, x, dy):
+    return blocks.kernel_gradient(*blocks.transposed(x, dy), around(kernel))
+
+
+def forward_table(dtype) -> None:
+    names = [f"{rows}x{columns}" for rows, columns in blocks.BLOCKS]
+    print(f"{'forward, outputs at once':28}", *(f"{name:>6}" for name in names))
+    for case in SMALL:
+        batch, size, channels, filters, side = case
+        x, w, _ = operands(*case, dtype)
+        work = 2 * batch * size**2 * side**2 * channels * filters / 1e9
+        rates = [work / looped(partial(by_block, block), x, w) for block in blocks.BLOCKS]
+        chosen = blocks.BLOCKS.index(blocks.block_of((size, size), w.shape[1:]))
+        print(shape(*case), *(f"{rate:5.0f}{'*' if i == chosen else ' '}" for i, rate in enumerate(rates)), flush=True)
+
+
+def gradient_table(dtype) -> None:
+    forms = {
+        "by rows": lambda kernel, x, dy: convolution.weight_gradients(x, dy, "gpu")(kernel),
+        "whole": whole,
+        "in parts": lambda kernel, x, dy: convolution.weight_gradient(x, dy, kernel, "cpu"),
+    }
+    print(f"{'weight gradient':28}", *(f"{name:>9}" for name in forms))
+    for case in SMALL:
+        batch, size, channels, filters, side = case
+        x, _, dy = operands(*case, dtype)
+        work = 2 * batch * size**2 * side**2 * channels * filters / 1e9
+        rates = [work / looped(partial(form, (side, side)), x, dy) for form in forms.values()]
+        print(shape(*case), *(f"{rate:9.0f}" for rate in rates), flush=True)
+
+
+def image_table(dtype) -> None:
+    print(f"{'images, ms':28}", *(f"{name:>9}" for name in ("block", "by taps", "dw parts", "dw taps", "taps made")))
+    for case in IMAGES:
+        print(shape(*case), *(f"{1e3 * one:9.2f}" for one in of_images(case, dtype)), flush=True)
+
+
+def of_images(case, dtype) -> tuple[float, ...]:
+    """Seconds of each column of the table."""
+    x, w, dy = operands(*case, dtype)
+    kernel, one = (case[-1],) * 2, x[0]
+    taps = jax.jit(lambda x: shared.share(x, kernel, (1, 1)).taps)(one)
+    return (
+        looped(lambda w: convolution.correlate(one, w, (1, 1), around(kernel), "cpu"), w),
+        looped(lambda w: shared.correlate(shared.Shared(one, taps), w, (1, 1), "elsewhere"), w),
+        looped(lambda dy: convolution.weight_gradient(one, dy, kernel, "cpu"), dy),
+        looped(lambda dy: shared.weight_gradient(taps, dy, w.shape[1:]), dy),
+        looped(lambda x: shared.share(x, kernel, (1, 1)).taps, x),
     )
 
 
-def _taps(x, w):
+def shape(batch, size, channels, filters, side) -> str:
+    return f"{batch:4} x {size:2}x{size:<2} {channels:3} -> {filters:2} {side}x{side}  "
+
+
+def plain(x, w):
+    pads = around(w.shape[:2])
+    return lax.conv_general_dilated(x, w, (1, 1), pads, dimension_numbers=LAYOUT, preferred_element_type=jnp.float32)
+
+
+def taps_of(x, w):
     """The map under each tap of the kernel."""
-    kh, kw, _, _ = w.shape
-    _, height, width, _ = x.shape
+    (kh, kw), (height, width) = w.shape[:2], x.shape[1:3]
     x = jnp.pad(x, ((0, 0), *around((kh, kw)), (0, 0)))
     return [x[:, i : i + height, j : j + width] for i in range(kh) for j in range(kw)]
 
 
 def patches(x, w):
-    return jnp.dot(jnp.concatenate(_taps(x, w), -1), w.reshape(-1, w.shape[3]), preferred_element_type=jnp.float32)
+    return jnp.dot(jnp.concatenate(taps_of(x, w), -1), w.reshape(-1, w.shape[3]), preferred_element_type=jnp.float32)
 
 
-def taps(x, w):
-    products = zip(_taps(x, w), w.reshape(-1, *w.shape[2:]), strict=True)
+def by_taps(x, w):
+    products = zip(taps_of(x, w), w.reshape(-1, *w.shape[2:]), strict=True)
     return sum(jnp.dot(tap, one, preferred_element_type=jnp.float32) for tap, one in products)
 
 
@@ -57,53 +160,34 @@ def by_ragged(x, w):
     return Ragged("gpu").conv(x.astype(jnp.float32), w.astype(jnp.float32), live, (1, 1), False, x.dtype)
 
 
-def in_turn(conv):
-    return lambda x, w: lax.map(lambda one: conv(*one), (x, w))
+def both_gradients(form, x, w):
+    loss = lambda x, w: jnp.square(jax.vmap(form)(x, w)).mean()
+    return sum(gradient.astype(jnp.float32).sum() for gradient in jax.grad(loss, (0, 1))(x, w))
 
 
-FORMS = {
-    "in turn, ours": in_turn(ours),
-    "in turn, plain": in_turn(plain),
-    "patches": jax.vmap(patches),
-    "taps": jax.vmap(taps),
-    "grouped": jax.vmap(plain),
-    "ragged": jax.vmap(by_ragged),
-}
-
-
-def gflops(conv, n, batch, size, channels, side, dtype) -> float:
-    """Work of ``n`` children a second, in 1e9 operations."""
-    kernels = 0.01 * jnp.ones((n, side, side, channels, channels))
-    x = jax.random.normal(jax.random.key(0), (STEPS, n, batch, size, size, channels))
-
-    def loss(kernels, x):
-        return jnp.square(conv(x.astype(dtype), kernels.astype(dtype))).mean()
-
-    def step(kernels, x):
-        gradients, dx = jax.grad(loss, argnums=(0, 1))(kernels, x)
-        return kernels - 0.1 * gradients, dx[:, 0, 0, 0, 0]
-
-    program = jax.jit(lambda kernels, x: lax.scan(step, kernels, x))
-    jax.block_until_ready(program(kernels, x))
-    seconds = []
-    for _ in range(3):
-        began = time.perf_counter()
-        jax.block_until_ready(program(kernels, x))
-        seconds.append(time.perf_counter() - began)
-    return 2 * 3 * n * batch * (size * channels * side) ** 2 * STEPS / min(seconds) / 1e9
+def together_table(dtype) -> None:
+    forms = {"patches": patches, "taps": by_taps, "grouped": plain}
+    forms |= {"ragged": by_ragged} if jax.default_backend() == "gpu" else {}
+    print(f"{'children together':34}", *(f"{name:>9}" for name in forms))
+    for n, *case in TOGETHER:
+        batch, size, channels, side = case
+        x = jax.random.normal(jax.random.key(0), (STEPS, n, batch, size, size, channels)).astype(dtype)
+        w = jnp.full((STEPS, n, side, side, channels, channels), 0.01, dtype)
+        work = 6 * n * batch * (size * side * channels) ** 2 / 1e9
+        rates = [work / looped(partial(both_gradients, form), x, w) for form in forms.values()]
+        print(
+            f"{n:3} children", shape(batch, size, channels, channels, side), *(f"{r:9.0f}" for r in rates), flush=True
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
-    options = parser.parse_args()
-    forms = {name: form for name, form in FORMS.items() if name != "ragged" or jax.default_backend() == "gpu"}
+    dtype = parser.parse_args().dtype
     print(workloads.machine())
-    print(f"{'children':>8} {'batch':>5} {'map':>5} {'filters':>7} {'kernel':>6} ", *(f"{name:>14}" for name in forms))
-    for n, batch, size, channels, side in CASES + (LARGE if jax.default_backend() != "cpu" else []):
-        found = [gflops(form, n, batch, size, channels, side, options.dtype) for form in forms.values()]
-        shape = f"{n:8} {batch:5} {size:2}x{size:<2} {channels:7} {side:4}x{side}"
-        print(shape, " ", *(f"{value:14.0f}" for value in found), flush=True)
+    on_cpu = jax.default_backend() == "cpu"
+    for table in (forward_table, gradient_table, image_table) if on_cpu else (together_table,):
+        table(dtype)
 
 
 if __name__ == "__main__":

@@ -139,12 +139,25 @@ def test_a_block_is_taken_where_filters_are_few_and_the_map_has_room():
     assert blocks.block_of((28, 28), (3, 3, 8, 8)) == (2, 2)
     assert blocks.block_of((28, 28), (5, 5, 4, 4)) in {(2, 4), (4, 2)}
     assert blocks.block_of((3, 3), (3, 3, 16, 16)) == (1, 1)
+    assert blocks.block_of((32, 32), (3, 3, 3, 16)) == (2, 2)  # odd channels want more filters
+    assert blocks.block_of((32, 32), (3, 3, 1, 16)) == (1, 2)
 
 
-@pytest.mark.parametrize(("images", "part"), [(64, 32), (100, 25), (96, 32), (127, 127), (34, 34), (32, 32)], ids=str)
-def test_a_weight_gradient_is_the_sum_over_parts_of_the_batch(images, part, monkeypatch):
-    monkeypatch.setattr(blocks, "PART_BYTES", 0)
+@pytest.mark.parametrize(
+    ("images", "room", "part"),
+    [
+        (64, 64, 64),  # all of it
+        (64, 63, 32),  # never more than 32
+        (64, 12, 8),
+        (64, 1, 4),  # never less than 4
+        (100, 30, 25),
+        (127, 30, 127),  # a prime
+    ],
+    ids=str,
+)
+def test_a_weight_gradient_is_the_sum_over_parts_of_the_batch(images, room, part, monkeypatch):
     x, dy = jnp.ones((images, 2, 2, 3)) * jnp.arange(images)[:, None, None, None], jnp.ones((images, 2, 2, 5))
+    monkeypatch.setattr(blocks, "PART_BYTES", room * 4 * 4 * (3 + 5))
     seen = []
 
     def gradient(x, dy):
@@ -153,11 +166,6 @@ def test_a_weight_gradient_is_the_sum_over_parts_of_the_batch(images, part, monk
 
     np.testing.assert_array_equal(blocks.in_parts(x, dy, gradient), gradient(x, dy))
     assert set(seen[:-1]) == {part}
-
-
-def test_small_operands_are_not_parted():
-    x, dy = jnp.ones((64, 2, 2, 3)), jnp.ones((64, 2, 2, 5))
-    assert blocks.in_parts(x, dy, lambda x, dy: jnp.float32(len(x))) == 64
 
 
 @AT_ONCE

@@ -18,15 +18,19 @@ from jax import lax
 from jaxtyping import Array, Float
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
-FULL = 24
-"""With so many filters a product is at full speed; with fewer, at about a 32nd of it for each."""
+FULL, FULL_OF_ODD = 24, 48
+"""With so many filters, of an odd number of channels (but one) with the second, a product is at full speed; with fewer,
+at about a 32nd of it for each, of which `ODD` is left with odd ones."""
+ODD = 0.4
 MOVED = 0.92
 """What is left of the speed where a block has several rows, whose outputs have to be sorted."""
 BEYOND = 0.6
 """What is left of it where the larger kernel is larger than the map, which then has to be padded first."""
-PART_BYTES, PART = 2**20, 32
-"""A weight gradient whose operands take more than so many bytes is summed over parts of about so many images, whose
-operands stay in the core's cache while they are transposed: 2 to 3 times as fast."""
+PART_BYTES = 3 * 2**19
+"""A weight gradient whose operands take more than so many bytes is summed over parts of the batch that take less: these
+stay in the core's cache while they are transposed, which is 2 to 4 times as fast."""
+PARTS = range(4, 33)
+"""How many images a part may have."""
 
 
 class Block(NamedTuple):
@@ -41,14 +45,15 @@ BLOCKS = tuple(Block(*sides) for sides in product((1, 2, 4), repeat=2) if math.p
 
 def block_of(size: tuple[int, int], shape: tuple[int, int, int, int]) -> Block:
     """The fastest block for a kernel of ``shape`` on maps of ``size``, by its share of a large product's speed."""
-    kernel, filters = shape[:2], shape[3]
+    kernel, (channels, filters) = shape[:2], shape[2:]
+    odd = channels > 1 and channels % 2 == 1
 
     def share(block: Block) -> float:
         wide = tuple(k + many - 1 for k, many in zip(kernel, block, strict=True))
         outputs = [-(-side // many) * many for side, many in zip(size, block, strict=True)]
         useful = math.prod(kernel) / math.prod(wide) * math.prod(size) / math.prod(outputs)
         many = filters * math.prod(block)
-        speed = 1.0 if many >= FULL else many / 32
+        speed = 1.0 if many >= (FULL_OF_ODD if odd else FULL) else many / 32 * (ODD if odd else 1)
         beyond = any(w > side for w, side in zip(wide, size, strict=True))
         return useful * speed * (MOVED if block.rows > 1 else 1) * (BEYOND if beyond else 1)
 
@@ -111,19 +116,16 @@ def in_parts(
     x: Float[Array, "B H W C"], dy: Float[Array, "B H W F"], gradient: Callable[[jax.Array, jax.Array], jax.Array]
 ) -> jax.Array:
     """The sum of ``gradient`` over parts of the batch."""
-    b = x.shape[0]
-    small = 4 * (x.size + dy.size) <= PART_BYTES
-    part = b if small else min((n for n in range(PART // 2, 2 * PART + 1) if b % n == 0), key=_from_part, default=b)
+    b, total = x.shape[0], x.nbytes + dy.nbytes
+    parts = [n for n in PARTS if b % n == 0]
+    fitting = [n for n in (*parts, b) if n * total <= b * PART_BYTES]
+    part = max(fitting) if fitting else min(parts, default=b)
     if part == b:
         return gradient(x, dy)
     parts = tuple(a.reshape(-1, part, *a.shape[1:]) for a in (x, dy))
     found = jax.eval_shape(gradient, x[:part], dy[:part])
     start = jnp.zeros(found.shape, found.dtype)
     return lax.scan(lambda total, one: (total + gradient(*one), None), start, parts)[0]
-
-
-def _from_part(images: int) -> float:
-    return abs(math.log(images / PART))
 
 
 def transposed(x: Float[Array, "B H W C"], dy: Float[Array, "B H W F"]):
