@@ -4,7 +4,7 @@
     python benchmarks/convolution_forms.py [--dtype bfloat16]
 
 On CPU (pin it to one core, with XLA_FLAGS=--xla_cpu_multi_thread_eigen=false, as a search does), one child: forward
-with each block of outputs at once of `jaxnas.children.engines.blocks`, whose rule of choice is drawn from this table, the
+with each block of outputs at once of `jaxnas.children.engines.blocks`, whose rule is drawn from this table, the
 chosen one marked; the weight gradient as a product for each row of the kernel, and as a convolution over the whole
 batch and over parts of it; of images, ms for one child by the chosen block and by a product with taps that all children
 share, and their weight gradients; and ms to make the taps.
