@@ -23,11 +23,11 @@ incomplete last batch (always the same), and scores: jaxnas and PyTorch score af
 Every contender runs twice, each time as a process of its own. Before its first start no program is known to JAX, at the
 second those of the first are in JAX's persistent cache; PyTorch keeps none. Columns: children an hour of the trial
 loop alone (after imports and data, and after Ray's and NNI's managers have started, not their workers) at both starts;
-the same from the start of the process to its end; seconds outside of the loop (second start); greatest memory, GiB: of the
-process as the kernel counts it, with Ray and NNI the greatest sum over all processes, looked at twice a second, shared
-pages once; validation accuracy after the last epoch at the second start: mean, mean of the first --few, best. Keras on
-JAX and NNI train only the first --few; their hours are scaled from these, the time outside of the loop counted once.
-With --repeats contenders alternate and figures are medians.
+the same from the start of the process to its end; seconds outside of the loop (second start); greatest memory, GiB: of
+the process as the kernel counts it, with Ray and NNI the greatest sum over all processes, looked at twice a second,
+shared pages once; validation accuracy after the last epoch at the second start: mean, mean of the first --few, best.
+Keras on JAX and NNI train only the first --few; their hours are scaled from these, the time outside of the loop counted
+once. With --repeats contenders alternate and figures are medians.
 """
 
 import argparse
