@@ -111,9 +111,9 @@ def test_multiply_adds_by_hand():
     count = partial(convolution.multiply_adds, platform="cpu")
     assert count((5, 4), (1, 1, 3, 7), (2, 3)) == 3 * 2 * 3 * 7
     assert count((6, 5), (3, 4, 3, 7), (2, 3)) == 3 * 2 * 3 * 4 * 3 * 7
-    assert count((6, 5), (3, 4, 3, 32), (1, 1)) == 6 * 5 * 3 * 4 * 3 * 32
-    assert blocks.block_of((6, 8), (3, 3, 3, 16)) == (1, 2)
-    assert count((6, 8), (3, 3, 3, 16), (1, 1)) == 6 * 8 * 3 * 4 * 3 * 16  # taps of two columns
+    assert count((6, 5), (3, 4, 4, 32), (1, 1)) == 6 * 5 * 3 * 4 * 4 * 32
+    assert blocks.block_of((6, 8), (3, 3, 4, 16)) == (1, 2)
+    assert count((6, 8), (3, 3, 4, 16), (1, 1)) == 6 * 8 * 3 * 4 * 4 * 16  # taps of two columns
     count = partial(convolution.multiply_adds, platform="gpu")
     assert count((2, 6), (5, 3, 3, 7), (3, 2)) == 1 * 3 * 5 * 3 * 3 * 7
     assert count((6, 5), (3, 4, 1, 7), (3, 2)) == 2 * 3 * 3 * 4 * 7

@@ -15,7 +15,7 @@ from steps import assert_equal, trained_network
 
 from jaxnas.children.chain.architecture import envelope
 from jaxnas.children.engines import Branching, Padded
-from jaxnas.evaluators import SGD, Train, programs
+from jaxnas.evaluators import SGD, Train, compiling, programs
 from jaxnas.evaluators.train import Trainer
 from jaxnas.rng import key_for
 from jaxnas.spaces import ChainCNN

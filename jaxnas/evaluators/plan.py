@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from jaxnas.children import Children, Engine
-from jaxnas.children.engines.shared import MOST_BYTES
 from jaxnas.evaluators.compiling import in_turn
 from jaxnas.evaluators.programs import BATCHES_BYTES
 
@@ -282,12 +281,10 @@ class Planner:
         return self._round_up(math.ceil(n / groups))
 
     def _bytes(self, inside, size: int) -> int:
-        """Memory on one device: the children's states, the maps of those that run at once, the batches, and what is
-        made of a batch for all.
-        """
+        """Memory on one device: the children's states, the maps of those that run at once, and the batches."""
         whole, each = self.children.work(inside), -(-size // self.work.devices)
         maps, at_once = whole.held_bytes * self.work.batch_size, 1 if self._in_turn(inside) else each
-        return STATES * 4 * whole.parameters * each + maps * at_once + BATCHES_BYTES + MOST_BYTES
+        return STATES * 4 * whole.parameters * each + maps * at_once + BATCHES_BYTES
 
     def _in_turn(self, inside) -> bool:
         return in_turn(inside, self.work.platform)
