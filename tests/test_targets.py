@@ -19,8 +19,8 @@ from jaxnas.targets.compiled import Compiled
 from jaxnas.targets.process import REFUSED
 
 GROUP = Compiled(
-    64, "padded", 4.5, trace_seconds=1.5, compile_seconds=30.0, memory=5 * 2**30, data=2**30, operations=120.0,
-    cycles=3e6, scoring_cycles=1e6, steps=100, batches=10, epochs=3,
+    64, "padded", 4.5, trace_seconds=1.5, compile_seconds=30.0, memory=5 * 2**30, growth=((5 * 2**30, 2**30),),
+    operations=120.0, cycles=3e6, scoring_cycles=1e6, steps=100, batches=10, epochs=3,
 )  # fmt: skip
 GIB = 2**30
 
@@ -54,7 +54,7 @@ def test_what_does_not_fit_or_compile_is_said_in_its_row():
 
 
 def test_loops_that_the_host_reads_are_said_of_gpus():
-    waits = Compiled(8, "branching", 1.0, memory=GIB, conditionals=20.0, open_loops=3.0)
+    waits = Compiled(8, "branching", 1.0, memory=GIB, growth=((GIB, 0),), conditionals=20.0, open_loops=3.0)
     assert any("waits 23 times a step" in line for line in target_lines([waits], TARGETS["h100"], 2 * GIB))
 
 

@@ -14,6 +14,7 @@ from jaxnas.evaluators.plan import Planner
 from jaxnas.evaluators.population import PopulationEvaluator
 from jaxnas.evaluators.programs import compiled, in_turn, lowered
 from jaxnas.evaluators.train import Trainer
+from jaxnas.targets.growth import once
 from jaxnas.targets.launches import launches
 
 
@@ -29,7 +30,7 @@ class Compiled:
         trace_seconds: until they were lowered.
         compile_seconds: of all together.
         memory: bytes on the device of the larger one, its data included.
-        data: bytes of the examples among them, which are there once.
+        growth: of each of the two its bytes, and those among them that are there once, however many children there are.
         operations: that a training step starts, a fusion being one; of one child where children run in turn.
         conditionals: among them; on GPUs the host waits for each.
         open_loops: loops in a step whose turns are not known, of which one turn is counted; likewise.
@@ -47,7 +48,7 @@ class Compiled:
     trace_seconds: float = 0.0
     compile_seconds: float = 0.0
     memory: int = 0
-    data: int = 0
+    growth: Sequence[Sequence[int]] = ()
     operations: float = 0.0
     conditionals: float = 0.0
     open_loops: float = 0.0
@@ -62,8 +63,9 @@ class Compiled:
         return self.failure is None and self.memory <= budget
 
     def at_once(self, budget: int) -> int:
-        """About how many such children fit into so many bytes: all but the examples grows with their number."""
-        return int((budget - self.data) / max(1.0, (self.memory - self.data) / self.children))
+        """About how many such children fit into so many bytes: all but what is there once grows with their number."""
+        each = ((budget - once) * self.children // max(1, memory - once) for memory, once in self.growth)
+        return max(0, min(each))
 
     def seconds(self, clock: float) -> float:
         """The compiler's estimate of the group's training at so many cycles a second, compilation apart."""
@@ -117,19 +119,21 @@ def of_group(trainer: Trainer, inside, architectures: Sequence) -> Compiled:
     except Exception as error:  # of any layer below: it is what was asked for
         return replace(found, failure=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
     found = replace(found, trace_seconds=traced - began, compile_seconds=time.perf_counter() - traced)
-    in_a_row = n if in_turn(inside, trainer.platform) else 1
-    return replace(found, **_of_programs(trainer, done["train"], done["score"], in_a_row))
+    return replace(found, **_of_programs(trainer, done["train"], done["score"], n, in_turn(inside, trainer.platform)))
 
 
-def _of_programs(trainer: Trainer, train, score, in_a_row: int) -> dict:
+def _of_programs(trainer: Trainer, train, score, n: int, one_by_one: bool) -> dict:
     """The rest of `Compiled`."""
-    data, steps = trainer.data, trainer.steps
+    data, steps, in_a_row = trainer.data, trainer.steps, n if one_by_one else 1
     batches = int(data.visits(trainer.train.batch_size, len(data.held_out)))
-    step, scoring = launches(train.as_text()), launches(score.as_text())
+    texts = train.as_text(), score.as_text()
+    step, scoring = map(launches, texts)
+    memory = [memory_of(part) for part in (train, score)]
+    common = [once(part, text, n, one_by_one) for part, text in zip((train, score), texts, strict=True)]
     each = {kind: step[kind] / steps / in_a_row for kind in ("operations", "conditionals", "open loops")}
     return {
-        "memory": max(memory_of(train), memory_of(score)),
-        "data": sum(leaf.nbytes for leaf in jax.tree.leaves(data)),
+        "memory": max(memory),
+        "growth": tuple(zip(memory, common, strict=True)),
         "operations": each["operations"],
         "conditionals": each["conditionals"],
         "open_loops": each["open loops"],

@@ -1,0 +1,41 @@
+"""What of a compiled program's memory grows with the number of children in it.
+
+Letters: N children.
+"""
+
+import math
+import re
+
+ARGUMENTS = re.compile(r"entry_computation_layout=\{\((.*?)\)->")
+SHAPE = re.compile(r"\b([a-z]+)(\d*)[a-z\d]*\[([\d,]*)\]")
+"""A type: its kind, its bits (none: a byte), its sides."""
+
+
+def once(compiled, text: str, n: int, in_turn: bool) -> int:
+    """Bytes that are there once, however many children there are: the examples, and where children run in turn what
+    one of them takes while it runs.
+
+    All temporaries of children that run together grow with N. Of those of children in turn one copy of the states
+    does, in which the loop over the children collects what it gives; as large as what the program gives in the end.
+
+    Args:
+        compiled: a program for N children, `jax.stages.Compiled`.
+        text: its text.
+        n: N.
+        in_turn: whether children run one after the other.
+    """
+    found = compiled.memory_analysis()
+    shared = max(0, found.temp_size_in_bytes - found.output_size_in_bytes) if in_turn else 0
+    return shared + min(_common(text, n), found.argument_size_in_bytes)
+
+
+def _common(text: str, n: int) -> int:
+    """Bytes of the arguments that are not the children's: theirs have N in front. What a program does not use is no
+    argument of it any more, so the shapes are asked of the program.
+    """
+    total = 0
+    for _, bits, sides in SHAPE.findall(ARGUMENTS.search(text)[1]):
+        shape = [int(side) for side in sides.split(",") if side]
+        if shape[:1] != [n]:
+            total += math.prod(shape) * int(bits or 8) // 8
+    return total
