@@ -22,7 +22,7 @@ def program(n: int) -> tuple[int, int]:
     inside = CHILDREN.envelope([16], CHILDREN.engines[0])
     parts = lowered(trainer, inside, [CHILDREN.place(16, inside)] * n)
     found = compiled(trainer, {name: part for name, part in parts.items() if name != "start"})
-    return max((memory_of(one), once(one, one.as_text(), n, True)) for one in found.values())
+    return max((memory_of(one), once(one, one.as_text(), n, "cpu", True)) for one in found.values())
 
 
 def test_what_children_in_turn_share_does_not_grow_with_their_number():

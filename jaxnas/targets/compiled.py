@@ -4,7 +4,7 @@ Letters: N children.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import jax
@@ -26,6 +26,7 @@ class Compiled:
         children: N.
         engine: its name.
         ratio: executed multiply-adds over the children's own.
+        by_library: whether they compile only with all products left to NVIDIA's libraries; see `_compiled`.
         failure: why they do not compile; None: they do, and what follows is known.
         trace_seconds: until they were lowered.
         compile_seconds: of all together.
@@ -44,6 +45,7 @@ class Compiled:
     children: int
     engine: str
     ratio: float
+    by_library: bool = False
     failure: str | None = None
     trace_seconds: float = 0.0
     compile_seconds: float = 0.0
@@ -61,6 +63,10 @@ class Compiled:
     def fits(self, budget: int) -> bool:
         """Whether a search would run it so, rather than its halves."""
         return self.failure is None and self.memory <= budget
+
+    def hopeless(self, budget: int) -> bool:
+        """Whether a search could not run it in any way: it does not compile, or one child alone does not fit."""
+        return self.failure is not None or (self.children == 1 and not self.fits(budget))
 
     def at_once(self, budget: int) -> int:
         """About how many such children fit into so many bytes: all but what is there once grows with their number."""
@@ -115,11 +121,24 @@ def of_group(trainer: Trainer, inside, architectures: Sequence) -> Compiled:
     try:
         parts = lowered(trainer, inside, [children.place(one, inside) for one in architectures])
         traced = time.perf_counter()
-        done = compiled(trainer, parts)
+        done, by_library = _compiled(trainer, parts)
     except Exception as error:  # of any layer below: it is what was asked for
         return replace(found, failure=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
-    found = replace(found, trace_seconds=traced - began, compile_seconds=time.perf_counter() - traced)
+    seconds = {"trace_seconds": traced - began, "compile_seconds": time.perf_counter() - traced}
+    found = replace(found, by_library=by_library, **seconds)
     return replace(found, **_of_programs(trainer, done["train"], done["score"], n, in_turn(inside, trainer.platform)))
+
+
+def _compiled(trainer: Trainer, parts: Mapping[str, jax.stages.Lowered]) -> tuple[dict, bool]:
+    """The parts of a program, and whether without XLA's own kernels for products on GPUs: there it takes the sizes of
+    their tiles from timing them, and where nothing is timed it may take some that the kernel cannot have.
+    """
+    try:
+        return compiled(trainer, parts), False
+    except jax.errors.JaxRuntimeError as error:
+        if trainer.platform != "gpu" or "tile sizes" not in str(error):
+            raise
+    return {name: part.compile({"xla_gpu_enable_triton_gemm": False}) for name, part in parts.items()}, True
 
 
 def _of_programs(trainer: Trainer, train, score, n: int, one_by_one: bool) -> dict:
@@ -129,7 +148,9 @@ def _of_programs(trainer: Trainer, train, score, n: int, one_by_one: bool) -> di
     texts = train.as_text(), score.as_text()
     step, scoring = map(launches, texts)
     memory = [memory_of(part) for part in (train, score)]
-    common = [once(part, text, n, one_by_one) for part, text in zip((train, score), texts, strict=True)]
+    common = [
+        once(part, text, n, trainer.platform, one_by_one) for part, text in zip((train, score), texts, strict=True)
+    ]
     each = {kind: step[kind] / steps / in_a_row for kind in ("operations", "conditionals", "open loops")}
     return {
         "memory": max(memory),
