@@ -12,7 +12,8 @@ The compilers: pip install "jaxnas[target-cuda]" or "jaxnas[target-tpu]"; no acc
 What is compiled is what a search compiles, for one device: `python -m jaxnas plan CONFIG --for TARGET` is this for the
 first round of a search. Columns: seconds to trace and to compile start, train and score; GiB of the larger of the last
 two; executed / useful multiply-adds; what a training step starts (of one child where children run in turn; what comes
-between steps is shared out); for TPUs the compiler's cycles a step of all children. Nothing runs: this is no speed.
+between steps is shared out); for TPUs the compiler's cycles a step of all children. "cuBLAS": it compiles only with all
+products left to that, because XLA makes a kernel of its own that needs timing. Nothing runs: this is no speed.
 """
 
 import argparse
@@ -56,7 +57,7 @@ def columns(found, engine: str, n: int, target: jax.Device) -> tuple[list[str], 
         return [f"**{done.failure}**"], False
     values = (
         f"{done.trace_seconds:.1f}",
-        f"{done.compile_seconds:.1f}",
+        f"{done.compile_seconds:.1f}" + (" (cuBLAS)" if done.by_library else ""),
         f"{done.memory / 2**30:.2f}",
         f"{done.ratio:.2f}",
     )

@@ -118,7 +118,14 @@ def _on_config(commands) -> None:
     help = "show how a round would be trained, without training; or compile it for a device that is not here"
     plan = _config_command(commands, "plan", help, " [--for DEVICE] [--memory GIB]")
     plan.add_argument("--for", dest="target", help="h100, v5e, v6e or v5p: whether the first round compiles and fits")
-    plan.add_argument("--memory", type=float, help="GiB that a group may take there; default: 4/5 of the device's")
+    plan.add_argument("--memory", type=_gib, help="GiB that a group may take there; default: 4/5 of the device's")
+
+
+def _gib(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of GiB: give one, as --memory 40") from None
 
 
 def _on_tables(commands) -> None:

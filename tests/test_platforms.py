@@ -98,6 +98,13 @@ CASES = [(name, engine, target) for name in SPACES for engine in ("padded", "bra
 CASES += [("ChainCNN", "plain", target) for target in TARGETS] + [("Cell201", "plain", target) for target in TARGETS]
 
 
+@pytest.mark.parametrize("name", SPACES)
+def test_no_engine_of_a_family_is_left_out(name):
+    """Ragged has tests of its own: it has one target and one family."""
+    tried = {engine for family, engine, _ in CASES if family == name} | ({"ragged"} if name == "ChainCNN" else set())
+    assert {one.name for one in family(name).children.engines} <= tried
+
+
 @pytest.mark.parametrize(("name", "engine", "target"), CASES)
 def test_a_step_lowers_and_nothing_in_it_is_slow_or_of_no_certain_order(name, engine, target):
     own = family(name)

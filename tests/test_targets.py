@@ -3,8 +3,10 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -13,14 +15,14 @@ from rich.console import Console
 
 from jaxnas import cli, setup
 from jaxnas.report import target_lines, target_table
-from jaxnas.targets import TARGETS, check_installed, environment
+from jaxnas.targets import TARGETS, check_installed, environment, process
 from jaxnas.targets.__main__ import main as compiling
 from jaxnas.targets.compiled import Compiled
 from jaxnas.targets.process import REFUSED
 
 GROUP = Compiled(
-    64, "padded", 4.5, trace_seconds=1.5, compile_seconds=30.0, memory=5 * 2**30, data=2**30, operations=120.0,
-    cycles=3e6, scoring_cycles=1e6, steps=100, batches=10, epochs=3,
+    64, "padded", 4.5, trace_seconds=1.5, compile_seconds=30.0, memory=5 * 2**30, growth=((5 * 2**30, 2**30),),
+    operations=120.0, cycles=3e6, scoring_cycles=1e6, steps=100, batches=10, epochs=3,
 )  # fmt: skip
 GIB = 2**30
 
@@ -39,7 +41,7 @@ def test_children_an_hour_are_the_compilers_cycles_of_all_steps():
     lines = "\n".join(target_lines([GROUP], TARGETS["v5e"], 8 * GIB))
     assert "The compiler's estimate, no measurement: 2 ms a step, 371,613 children an hour." in lines
     assert "About 112 such children fit at once (64 were compiled)." in lines
-    assert "16 GiB, of which a group may take 8.0" in lines
+    assert "16 GiB, of which a group may take 8." in lines
 
 
 def test_what_does_not_fit_or_compile_is_said_in_its_row():
@@ -48,13 +50,23 @@ def test_what_does_not_fit_or_compile_is_said_in_its_row():
     with console.capture() as text:
         console.print(target_table([GROUP, failed], 2 * GIB))
     rows = text.get().splitlines()
-    assert "does not fit into 2.0 GiB, a search halves it" in rows[2]
+    assert "does not fit into 2 GiB, a search halves it" in rows[2]
     assert "does not compile: ValueError: no kernel" in rows[3]
     assert not any("fit at once" in line for line in target_lines([failed], TARGETS["h100"], GIB))
 
 
+def test_where_one_child_alone_does_not_fit_the_remedy_is_named():
+    alone = replace(GROUP, children=1)
+    assert GROUP.hopeless(GIB) is False  # a search halves it
+    assert alone.hopeless(GIB)
+    assert not alone.hopeless(5 * GIB)
+    lines = "\n".join(target_lines([GROUP, alone], TARGETS["h100"], GIB // 100))
+    assert "of which a group may take 0.01." in lines
+    assert "Not one such child fits: lower --evaluator.train.batch-size" in lines
+
+
 def test_loops_that_the_host_reads_are_said_of_gpus():
-    waits = Compiled(8, "branching", 1.0, memory=GIB, conditionals=20.0, open_loops=3.0)
+    waits = Compiled(8, "branching", 1.0, memory=GIB, growth=((GIB, 0),), conditionals=20.0, open_loops=3.0)
     assert any("waits 23 times a step" in line for line in target_lines([waits], TARGETS["h100"], 2 * GIB))
 
 
@@ -62,9 +74,10 @@ def test_loops_that_the_host_reads_are_said_of_gpus():
     ("options", "said"),
     [
         (["--for", "H100"], "--for H100: did you mean h100? There are h100, v5e, v6e, v5p"),
-        (["--for", "v5e", "--memory", "17"], "17 GiB of memory: a TPU v5e has 16"),
+        (["--for", "v5e", "--memory", "17"], "17 GiB of memory: one TPU v5e has 16"),
         (["--for", "v5e", "--memory", "nan"], "nan GiB of memory"),
         (["--for", "v5e", "--memory", "-1"], "-1 GiB of memory"),
+        (["--for", "v5e", "--memory", "0"], "0 GiB of memory"),
         (["--memory", "8"], "--memory 8 is of a device that is not here: name it"),
     ],
 )
@@ -72,6 +85,12 @@ def test_mistakes(options, said, capsys, monkeypatch):
     monkeypatch.setattr("jaxnas.commands.plan.check_installed", lambda target: None)
     assert cli.main(["plan", "configs/digits.py", *options]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_what_is_no_number_is_named(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["plan", "configs/digits.py", "--for", "h100", "--memory", "8GB"])
+    assert "'8GB' is no number of GiB: give one, as --memory 40" in capsys.readouterr().err
 
 
 def test_a_mistake_is_said_by_the_process_that_compiles(tmp_path):
@@ -163,4 +182,18 @@ def test_the_first_round_of_a_config_compiles_for_an_h100(capfd):
     assert cli.main(["plan", "configs/digits.py", "--for", "h100", "--memory", "1"]) == 0
     out = capfd.readouterr().out
     assert "8  padded" in out
-    assert "of which a group may take 1.0" in out
+    assert "of which a group may take 1." in out
+
+
+def test_the_compiling_process_hears_no_ctrl_c():
+    """Its own start, too, would end in a traceback beside the one line of the command."""
+    heard = "import signal, sys; sys.exit(signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    assert process._run([sys.executable, "-c", heard], dict(os.environ)) == 0
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_where_a_kernel_is_not_made_untimed_the_libraries_are_named():
+    console = Console(width=160)
+    with console.capture() as text:
+        console.print(target_table([replace(GROUP, by_library=True)], 8 * GIB))
+    assert "products by cuBLAS alone" in text.get()

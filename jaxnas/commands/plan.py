@@ -40,13 +40,13 @@ def _there(options, overrides: list[str]) -> int:
     experiment, _ = setup.load(options.config, overrides)
     if not isinstance(experiment.evaluator, Population):
         raise ValueError(f"{type(experiment.evaluator).__name__} trains nothing: there is no program to compile")
-    check_installed(target)
     budget = _budget(options.memory, experiment.evaluator.memory, target)
+    check_installed(target)
     print(f"Compiling the first round of {experiment.children} children for one {target.title}.", flush=True)
     found = compile_first_round(options.config, overrides, options.target, budget, experiment.deterministic)
     report.console(width=120).print(report.target_table(found, budget))
     print("\n".join(report.target_lines(found, target, budget)))
-    return FAILED if any(one.failure for one in found) else 0
+    return FAILED if any(one.hopeless(budget) for one in found) else 0
 
 
 def _target(name: str) -> Target:
@@ -64,5 +64,5 @@ def _budget(asked: float | None, settings: float | None, target: Target) -> int:
         return int(SHARE * target.memory)
     if not 0 < gib * 2**30 <= target.memory:
         most = target.memory / 2**30
-        raise ValueError(f"{gib:g} GiB of memory: a {target.title} has {most:.0f}, give more than 0 and at most that")
+        raise ValueError(f"{gib:g} GiB of memory: one {target.title} has {most:.3g}, give more than 0 and at most that")
     return int(gib * 2**30)

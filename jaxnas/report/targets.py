@@ -19,18 +19,24 @@ def target_table(found: Sequence, budget: int) -> Table:
     for one in found:
         numbers = [""] * 4
         if one.failure is None:
-            numbers = [f"{one.trace_seconds:.1f}", f"{one.compile_seconds:.1f}", f"{one.memory / 2**30:.2f}"]
+            numbers = [f"{one.trace_seconds:.1f}", f"{one.compile_seconds:.1f}", _gib(one.memory)]
             numbers.append(f"{one.operations:,.0f}")
         table.add_row(str(one.children), one.engine, f"{one.ratio:.2f}", *numbers, _remark(one, budget))
     return table
+
+
+def _gib(size: int) -> str:
+    """Three figures, since a group may take a thousandth of a chip; of what is larger than any, all."""
+    gib = size / 2**30
+    return f"{gib:.3g}" if gib < 100 else f"{gib:,.0f}"
 
 
 def _remark(one, budget: int) -> str:
     if one.failure is not None:
         return f"does not compile: {one.failure}"
     if not one.fits(budget):
-        return f"does not fit into {budget / 2**30:.1f} GiB" + (", a search halves it" if one.children > 1 else "")
-    return ""
+        return f"does not fit into {_gib(budget)} GiB" + (", a search halves it" if one.children > 1 else "")
+    return "products by cuBLAS alone: a kernel of XLA's is not made untimed" if one.by_library else ""
 
 
 def target_lines(found: Sequence, target, budget: int) -> list[str]:
@@ -42,8 +48,11 @@ def target_lines(found: Sequence, target, budget: int) -> list[str]:
         budget: bytes that a group may take.
     """
     fitting = [one for one in found if one.fits(budget)]
-    chip, room = target.memory / 2**30, budget / 2**30
-    lines = [f"One {target.title} has {chip:.0f} GiB, of which a group may take {room:.1f}."]
+    lines = [f"One {target.title} has {_gib(target.memory)} GiB, of which a group may take {_gib(budget)}."]
+    if any(one.hopeless(budget) and one.failure is None for one in found):
+        lines.append(
+            "Not one such child fits: lower --evaluator.train.batch-size, make the space smaller or give it more."
+        )
     for one in fitting:
         lines.append(f"About {one.at_once(budget):,} such children fit at once ({one.children} were compiled).")
         waits = one.conditionals + one.open_loops

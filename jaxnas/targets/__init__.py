@@ -75,5 +75,12 @@ def environment(target: Target, deterministic: bool) -> dict[str, str]:
     """
     kept = {name: value for name, value in os.environ.items() if name not in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")}
     exclude = {"XLA_FLAGS": "--xla_gpu_exclude_nondeterministic_ops=true"} if deterministic else {}
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2"}  # warnings of what timing on a device would make better
     # programs that were kept would take no time to compile
-    return kept | dict(target.environment) | exclude | {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "0"}
+    return (
+        quiet
+        | kept
+        | dict(target.environment)
+        | exclude
+        | {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "0"}
+    )

@@ -1,7 +1,6 @@
 """The process that compiles: what `jaxnas.targets.process` starts. Its arguments come, and its answer goes, as JSON."""
 
 import json
-import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -36,6 +35,5 @@ def _compile(answer: Path, config: Path, overrides: list[str], target: str, budg
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches who started this too, and that ends it
     asked = json.loads(sys.argv[1])
     main(Path(asked.pop("answer")), Path(asked.pop("config")), **asked)

@@ -4,7 +4,7 @@ Letters: N children.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import jax
@@ -14,6 +14,7 @@ from jaxnas.evaluators.memory import memory_of
 from jaxnas.evaluators.plan import Planner
 from jaxnas.evaluators.population import PopulationEvaluator
 from jaxnas.evaluators.train import Trainer
+from jaxnas.targets.growth import once
 from jaxnas.targets.launches import launches
 
 
@@ -25,11 +26,12 @@ class Compiled:
         children: N.
         engine: its name.
         ratio: executed multiply-adds over the children's own.
+        by_library: whether they compile only with all products left to NVIDIA's libraries; see `_compiled`.
         failure: why they do not compile; None: they do, and what follows is known.
         trace_seconds: until they were lowered.
         compile_seconds: of all together.
         memory: bytes on the device of the larger one, its data included.
-        data: bytes of the examples among them, which are there once.
+        growth: of each of the two its bytes, and those among them that are there once, however many children there are.
         operations: that a training step starts, a fusion being one; of one child where children run in turn.
         conditionals: among them; on GPUs the host waits for each.
         open_loops: loops in a step whose turns are not known, of which one turn is counted; likewise.
@@ -43,11 +45,12 @@ class Compiled:
     children: int
     engine: str
     ratio: float
+    by_library: bool = False
     failure: str | None = None
     trace_seconds: float = 0.0
     compile_seconds: float = 0.0
     memory: int = 0
-    data: int = 0
+    growth: Sequence[Sequence[int]] = ()
     operations: float = 0.0
     conditionals: float = 0.0
     open_loops: float = 0.0
@@ -61,9 +64,14 @@ class Compiled:
         """Whether a search would run it so, rather than its halves."""
         return self.failure is None and self.memory <= budget
 
+    def hopeless(self, budget: int) -> bool:
+        """Whether a search could not run it in any way: it does not compile, or one child alone does not fit."""
+        return self.failure is not None or (self.children == 1 and not self.fits(budget))
+
     def at_once(self, budget: int) -> int:
-        """About how many such children fit into so many bytes: all but the examples grows with their number."""
-        return int((budget - self.data) / max(1.0, (self.memory - self.data) / self.children))
+        """About how many such children fit into so many bytes: all but what is there once grows with their number."""
+        each = ((budget - once) * self.children // max(1, memory - once) for memory, once in self.growth)
+        return max(0, min(each))
 
     def seconds(self, clock: float) -> float:
         """The compiler's estimate of the group's training at so many cycles a second, compilation apart."""
@@ -113,23 +121,40 @@ def of_group(trainer: Trainer, inside, architectures: Sequence) -> Compiled:
     try:
         parts = lowered(trainer, inside, [children.place(one, inside) for one in architectures])
         traced = time.perf_counter()
-        done = compiled(trainer, parts)
+        done, by_library = _compiled(trainer, parts)
     except Exception as error:  # of any layer below: it is what was asked for
         return replace(found, failure=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
-    found = replace(found, trace_seconds=traced - began, compile_seconds=time.perf_counter() - traced)
-    in_a_row = n if in_turn(inside, trainer.platform) else 1
-    return replace(found, **_of_programs(trainer, done["train"], done["score"], in_a_row))
+    seconds = {"trace_seconds": traced - began, "compile_seconds": time.perf_counter() - traced}
+    found = replace(found, by_library=by_library, **seconds)
+    return replace(found, **_of_programs(trainer, done["train"], done["score"], n, in_turn(inside, trainer.platform)))
 
 
-def _of_programs(trainer: Trainer, train, score, in_a_row: int) -> dict:
+def _compiled(trainer: Trainer, parts: Mapping[str, jax.stages.Lowered]) -> tuple[dict, bool]:
+    """The parts of a program, and whether without XLA's own kernels for products on GPUs: there it takes the sizes of
+    their tiles from timing them, and where nothing is timed it may take some that the kernel cannot have.
+    """
+    try:
+        return compiled(trainer, parts), False
+    except jax.errors.JaxRuntimeError as error:
+        if trainer.platform != "gpu" or "tile sizes" not in str(error):
+            raise
+    return {name: part.compile({"xla_gpu_enable_triton_gemm": False}) for name, part in parts.items()}, True
+
+
+def _of_programs(trainer: Trainer, train, score, n: int, one_by_one: bool) -> dict:
     """The rest of `Compiled`."""
-    data, steps = trainer.data, trainer.steps
+    data, steps, in_a_row = trainer.data, trainer.steps, n if one_by_one else 1
     batches = int(data.visits(trainer.train.batch_size, len(data.held_out)))
-    step, scoring = launches(train.as_text()), launches(score.as_text())
+    texts = train.as_text(), score.as_text()
+    step, scoring = map(launches, texts)
+    memory = [memory_of(part) for part in (train, score)]
+    common = [
+        once(part, text, n, trainer.platform, one_by_one) for part, text in zip((train, score), texts, strict=True)
+    ]
     each = {kind: step[kind] / steps / in_a_row for kind in ("operations", "conditionals", "open loops")}
     return {
-        "memory": max(memory_of(train), memory_of(score)),
-        "data": sum(leaf.nbytes for leaf in jax.tree.leaves(data)),
+        "memory": max(memory),
+        "growth": tuple(zip(memory, common, strict=True)),
         "operations": each["operations"],
         "conditionals": each["conditionals"],
         "open_loops": each["open loops"],

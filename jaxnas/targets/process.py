@@ -3,6 +3,7 @@ change how a search runs.
 """
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,10 +37,27 @@ def compile_first_round(
         answer = Path(folder) / "answer"
         asked = {"answer": str(answer), "config": str(config), "overrides": overrides, "target": target}
         command = [sys.executable, "-m", "jaxnas.targets", json.dumps(asked | {"budget": budget})]
-        done = subprocess.run(command, env=environment(TARGETS[target], deterministic), check=False)
-        if done.returncode:
-            raise ChildProcessError(f"the process that compiles for {target} has ended with status {done.returncode}")
+        status = _run(command, environment(TARGETS[target], deterministic))
+        if status:
+            raise ChildProcessError(f"the process that compiles for {target} has ended with status {status}")
         lines = [json.loads(line) for line in answer.read_text().splitlines()]
     if REFUSED in lines[0]:
         raise ValueError(lines[0][REFUSED])
     return [Compiled(**line) for line in lines]
+
+
+def _run(command: list[str], env: dict[str, str]) -> int:
+    """The exit status. Ctrl-C reaches a process and all that it has started: here it ends this one, and that the other,
+    which does not hear it from its first moment on and so has nothing to say.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process = subprocess.Popen(command, env=env)  # inherits what is blocked
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with process:
+        try:
+            return process.wait()
+        except BaseException:
+            process.kill()
+            raise
