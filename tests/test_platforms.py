@@ -71,6 +71,7 @@ def lowered(own: Family, engine: Engine, target: str) -> str:
     carry = jax.tree.map(lambda m: np.zeros((2, *m.shape), m.dtype), learner.carry(BATCH))
 
     def together(states, carry, genes, keys, batch):
+        batch = learner.share(batch)
         step = lambda state, carry, genes, key: learner.train(state, carry, genes, batch, key)
         each = (lambda *all: jax.lax.map(lambda one: step(*one), all)) if engine.in_turn else jax.vmap(step)
         return each(states, carry, genes, keys)
