@@ -4,7 +4,7 @@ from toy_family import OneHidden
 
 from jaxnas.evaluators import Train
 from jaxnas.evaluators.memory import memory_of
-from jaxnas.evaluators.programs import compiled, lowered
+from jaxnas.evaluators.compiling import compiled, lowered
 from jaxnas.evaluators.train import Trainer
 from jaxnas.targets.compiled import Compiled
 from jaxnas.targets.growth import once
