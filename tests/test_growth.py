@@ -3,8 +3,8 @@
 from toy_family import OneHidden
 
 from jaxnas.evaluators import Train
-from jaxnas.evaluators.memory import memory_of
 from jaxnas.evaluators.compiling import compiled, lowered
+from jaxnas.evaluators.memory import memory_of
 from jaxnas.evaluators.train import Trainer
 from jaxnas.targets.compiled import Compiled
 from jaxnas.targets.growth import once
