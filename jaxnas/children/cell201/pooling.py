@@ -5,7 +5,6 @@ Letters: B batch, H W height and width of the map, C channels.
 
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
 
 
@@ -20,13 +19,11 @@ def average_transposed(dz: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
 
 
 def _box(x):
-    """The sum of the 3x3 cells around each: it is its own transpose."""
-    for axis in (1, 2):
-        ends = [(0, 0)] * 4
-        ends[axis] = (1, 1)
-        wide = jnp.pad(x, ends)
-        x = sum(lax.slice_in_dim(wide, i, i + x.shape[axis], axis=axis) for i in range(3))
-    return x
+    """The sum of the 3x3 cells around each: it is its own transpose. All nine at once: rows first and then columns take
+    fewer additions, and on a CPU half as long again, for the map between them.
+    """
+    (h, w), wide = x.shape[1:3], jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    return sum(wide[:, i : i + h, j : j + w] for i in range(3) for j in range(3))
 
 
 def _cells(x) -> np.ndarray:
