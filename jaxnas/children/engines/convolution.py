@@ -140,7 +140,7 @@ def weight_gradient(
     stride: tuple[int, int] = (1, 1),
 ) -> Float[Array, "KH KW C F"]:
     """Gradient of `correlate` under `around` with respect to its w."""
-    if stride != (1, 1):
+    if stride != (1, 1) or kernel == (1, 1):
         return _by_rows(x, dy, kernel, stride)
     return in_parts(x, dy, lambda x, dy: weight_gradients(x, dy, platform)(kernel), platform)
 
@@ -151,8 +151,9 @@ def weight_gradients(
     """Those of stride 1 for a kernel that is chosen later: what they have in common is done."""
     if platform != "cpu":
         return partial(_by_rows, x, dy)
-    images, factors = blocks.transposed(x, dy)
-    return lambda kernel: blocks.kernel_gradient(images, factors, around(kernel))
+    operands = blocks.transposed(x, dy)
+    by_blocks = lambda kernel: blocks.kernel_gradient(*operands, around(kernel))
+    return lambda kernel: _by_rows(x, dy, kernel) if kernel == (1, 1) else by_blocks(kernel)
 
 
 def in_parts(x, dy, gradient: Callable, platform: str):
