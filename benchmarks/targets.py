@@ -7,7 +7,7 @@
 Settings of the config may follow, as for a search. With --all: a config of every family by each of its engines, and one
 child alone; status 1 if any does not compile. Its images are random: a program knows only the shapes of its data.
 
-The compilers: pip install "jaxnas[target-cuda]" or "jaxnas[target-tpu]"; no accelerator and no CUDA library is needed.
+The compilers: pip install "jaxnas[target-cuda]" or "jaxnas[target-tpu]"; no accelerator is needed.
 
 What is compiled is what a search compiles, for one device: `python -m jaxnas plan CONFIG --for TARGET` is this for the
 first round of a search. Columns: seconds to trace and to compile start, train and score; GiB of the larger of the last

@@ -7,13 +7,14 @@ import sys
 LINE = b"\njaxnas: interrupted\n"
 _signal.signal(_signal.SIGINT, lambda number, frame: os._exit(128 + number + 0 * os.write(2, LINE)))
 
-from jaxnas import interrupts  # noqa: E402
+from jaxnas import absent, interrupts  # noqa: E402
 
 
 def run() -> int:
     """What was typed, from the first moment to the last character that is printed."""
     interrupts.end_at_once()  # before anything else that takes long is imported
     interrupts.open_streams()
+    absent.hide_compilers()
     from jaxnas.cli import main
 
     try:

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import jax
 
+from jaxnas.absent import NVIDIA
 from jaxnas.compare import Comparison
 from jaxnas.experiment import Experiment
 from jaxnas.interrupts import Stopped
@@ -28,8 +29,6 @@ TUNING = "autotune.txt"
 DETERMINISTIC = {"xla_gpu_deterministic_ops", "xla_gpu_exclude_nondeterministic_ops"}
 COMPILER = "xla_cuda13"
 """JAX's plugin for CUDA, which brings the compiler too."""
-NVIDIA = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg")
-"""Files of which there is one where there is a GPU: on Linux, in containers, under Windows."""
 SHIPPED_COMPARISON = Path(__file__).parent / "shipped.py"
 """The config that `compare` runs where none is given: on the shipped table."""
 Settings = TypeVar("Settings", Experiment, Comparison)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from jaxnas import cli, setup
+from jaxnas import absent, cli
 from jaxnas.report import target_lines, target_table
 from jaxnas.targets import TARGETS, check_installed, environment, process
 from jaxnas.targets.__main__ import main as compiling
@@ -150,10 +150,10 @@ def initialize():  # as JAX's own, which looks unless other platforms are named
     if not jax.config.jax_platforms:
         raise RuntimeError("no GPU")
 """
-START = "import jax; from jaxnas import setup; {}; print(jax.devices())"
+START = "{}; import jax; from jaxnas import setup; {}; print(jax.devices())"
 
 
-@pytest.mark.skipif(any(map(os.path.exists, setup.NVIDIA)), reason="there is a GPU here")
+@pytest.mark.skipif(any(map(os.path.exists, absent.NVIDIA)), reason="there is a GPU here")
 def test_a_search_does_not_look_for_the_devices_of_installed_compilers(tmp_path):
     """What the extras install, as far as JAX sees it: a plugin that fails without a GPU, and libtpu."""
     info = tmp_path / "jax_cuda13_plugin-1.dist-info"
@@ -161,17 +161,20 @@ def test_a_search_does_not_look_for_the_devices_of_installed_compilers(tmp_path)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: jax-cuda13-plugin\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[jax_plugins]\nxla_cuda13 = plugin_of_a_gpu\n")
     (tmp_path / "plugin_of_a_gpu.py").write_text(PLUGIN)
+    (tmp_path / "jax_cuda13_plugin.py").write_text("import sys; print('no driver', file=sys.stderr)\n")
     (tmp_path / "libtpu.py").write_text("def get_library_path():\n    return '/nowhere/libtpu.so'\n")
     given = {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"}
     given["PYTHONPATH"] = os.pathsep.join([str(tmp_path), *sys.path])
 
-    def said(code: str) -> str:
-        done = subprocess.run([sys.executable, "-c", START.format(code)], env=given, capture_output=True, text=True)
+    def said(*code: str) -> str:
+        done = subprocess.run([sys.executable, "-c", START.format(*code)], env=given, capture_output=True, text=True)
         assert "CpuDevice" in done.stdout, done.stderr
         return done.stderr
 
-    assert "no GPU" in said("pass")
-    assert said("setup.start()") == ""
+    bare = said("pass", "pass")
+    assert "no GPU" in bare
+    assert "no driver" in bare
+    assert said("from jaxnas import absent; absent.hide_compilers()", "setup.start()") == ""
 
 
 COMPILER = importlib.util.find_spec("jax_plugins") is not None

@@ -75,12 +75,7 @@ def environment(target: Target, deterministic: bool) -> dict[str, str]:
     """
     kept = {name: value for name, value in os.environ.items() if name not in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")}
     exclude = {"XLA_FLAGS": "--xla_gpu_exclude_nondeterministic_ops=true"} if deterministic else {}
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2"}  # warnings of what timing on a device would make better
+    if kept.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # as JAX sets it when it is imported
+        kept["TF_CPP_MIN_LOG_LEVEL"] = "2"  # without warnings of what timing on a device would make better
     # programs that were kept would take no time to compile
-    return (
-        quiet
-        | kept
-        | dict(target.environment)
-        | exclude
-        | {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "0"}
-    )
+    return kept | dict(target.environment) | exclude | {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "0"}

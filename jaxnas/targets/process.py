@@ -14,6 +14,8 @@ from jaxnas.targets.compiled import Compiled
 
 REFUSED = "refused"
 """By this name the process says why there is nothing to compile."""
+UNASKED = ("Could not find cuda drivers", "before absl::InitializeLog()")
+"""Words of lines in which NVIDIA's part of JAX says that there is no GPU, whatever level of messages is set."""
 
 
 def compile_first_round(
@@ -52,11 +54,14 @@ def _run(command: list[str], env: dict[str, str]) -> int:
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        process = subprocess.Popen(command, env=env)  # inherits what is blocked
+        process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)  # inherits what is blocked
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     with process:
         try:
+            for line in process.stderr:
+                if not any(words in line for words in UNASKED):
+                    print(line, end="", file=sys.stderr, flush=True)
             return process.wait()
         except BaseException:
             process.kill()
