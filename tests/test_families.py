@@ -10,7 +10,7 @@ from flax import nnx
 from toy_family import Children as OneHiddenChildren
 from toy_family import Envelope, Net, OneHidden
 
-from jaxnas.evaluators import Population, SuccessiveHalving, Train, programs
+from jaxnas.evaluators import Population, SuccessiveHalving, Train, compiling
 from jaxnas.evaluators.train import Trainer
 from jaxnas.experiment import Experiment
 from jaxnas.final import Final, train_final
@@ -173,7 +173,7 @@ def test_children_that_cannot_share_a_program_get_one_each(tmp_path):
 def test_survivors_in_smaller_programs_are_no_lack_of_memory(monkeypatch):
     """Off CPU, where children run together."""
     together = lambda inside, platform: False
-    monkeypatch.setattr(programs, "in_turn", together)
+    monkeypatch.setattr(compiling, "in_turn", together)
     monkeypatch.setattr("jaxnas.evaluators.plan.in_turn", together)
     bound = Population(TRAIN, halving=SuccessiveHalving((1,), 0.5)).bind(OneHidden(), TASK, 0, 16)
     tokens = np.array([[0], [1], [2], [1], [0], [1], [2], [2]], np.int32)

@@ -98,22 +98,24 @@ def shapes(jaxpr, found: list) -> list:
     return found
 
 
-@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("in_turn", [False, True])
-def test_the_taps_of_a_batch_are_made_once_for_all_children(in_turn, n):
-    """And not at all for a child alone."""
+def test_the_taps_of_a_batch_are_made_once_for_all_children(in_turn, own):
+    """And not at all where each has batches of its own."""
     task, train = Digits(), Train(epochs=1, batch_size=7)
     data = task.search_data(0)
     children = CHAINS.children(data.input_shape, data.classes)
-    inside = children.envelope([CHAINS.decode(np.zeros(len(CHAINS.decisions), np.int32))], Padded(), ())
-    genes = [children.place(CHAINS.decode(np.zeros(len(CHAINS.decisions), np.int32)), inside)] * n
-    trainer = Trainer(children, task, data, train, 0, devices=1)
+    chain, n = CHAINS.decode(np.zeros(len(CHAINS.decisions), np.int32)), 3
+    inside = children.envelope([chain], Padded(), ())
+    genes = [children.place(chain, inside)] * n
+    trainer = Trainer(children, task, data, train, 0, devices=1, own_batches=own)
     functions = Functions(trainer, trainer.learner(inside, genes[0]), in_turn)
     stacked, keys = compiling.stack(genes), jax.random.split(trainer.root, n)
     states = jax.eval_shape(functions.start, stacked, keys, np.ones(n, bool))
-    program = jax.make_jaxpr(functions.train)(states, stacked, keys, trainer.root, trainer.data, np.int32(0))
+    root = keys if own else trainer.root
+    program = jax.make_jaxpr(functions.train)(states, stacked, keys, root, trainer.data, np.int32(0))
     made = [shape for shape in shapes(program.jaxpr, []) if shape[-4:] == (20, 7, 8, 8)]  # 4 * 5 taps
-    assert (20, 7, 8, 8) in made if n > 1 else not made
+    assert not made if own else (20, 7, 8, 8) in made
     assert (n, 20, 7, 8, 8) not in made
 
 

@@ -136,7 +136,7 @@ class Functions:
         n = states.alive.shape[0]
         carry = jax.tree.map(lambda m: jnp.broadcast_to(m, (n, *m.shape)), self.learner.carry(self.size))
         begun = states, carry, jnp.zeros(n)
-        if n > 1 and not self.own:
+        if not self.own:  # even for one child, whose numbers are not to depend on how many there are on its device
             make = self._shared(make)
         if self.in_turn:
             return self._one_by_one(visit, make, numbers, ends, begun, genes, keys, root, data)

@@ -19,8 +19,8 @@ class Learner(Protocol):
         """What it remembers of earlier batches before the first one of so many examples."""
 
     def share(self, batch: Batch) -> Batch:
-        """A batch that several children read, with what they make of it together, once. `train` and `score` take it in
-        place of the batch; nothing is gained where a child is alone.
+        """A batch that all children of a search read, with what they make of it, once. `train` and `score` take
+        it in place of the batch.
         """
 
     def train(self, state: Any, carry: Any, genes: Any, batch: Batch, key: Array) -> tuple[Any, Any, Bool[Array, ""]]:
