@@ -132,6 +132,8 @@ def test_a_branch_for_each_kernel_and_each_pair_of_classes():
     assert engine.branch(OUTER, None, False) == engine.branches(OUTER, False) == 4 * 3
     assert engine.branch(OUTER, Shape((1, 3), 6, 8), True) == 1 * 3 + 2  # an image's channels are never rounded
     assert engine.branch(OUTER, None, True) == engine.branches(OUTER, True) == 2 * 3
+    grey = OUTER._replace(channels=1)
+    assert (engine.branches(grey, True), engine.branches(grey, False)) == (1, 4 * 3)  # an image of one channel
     assert Padded().branches(OUTER, False) == Ragged().branches(OUTER, False) == 1
 
 
@@ -173,6 +175,16 @@ def test_executed_work_by_hand(engine, work):
     """Off CPU, where no blocks of outputs add to it."""
     inside = ChainEnvelope(ENVELOPE, (2, 3), engine=engine)
     assert executed(CHILD, inside, (9, 7, 3), classes=10) == sum(work)
+
+
+def test_an_image_of_one_channel_has_one_convolution_on_cpu_alone():
+    grey, own = OUTER._replace(channels=1), Shape((1, 1), 1, 4)
+    engine = Branching(((1, 1), (3, 3)), (4, 8))
+    assert engine.executed((6, 5), grey, own, (1, 1), True) == Padded().executed((6, 5), grey, own, (1, 1), True)
+    assert engine.executed((6, 5), grey, own, (1, 1), False) == 30 * 4 * 4
+    off_cpu = Branching(((1, 1), (3, 3)), (4, 8), "gpu")
+    assert off_cpu.branches(grey, True) == 2 * 2
+    assert off_cpu.executed((6, 5), grey, own, (1, 1), True) == 30 * 4
 
 
 def test_ragged_work_by_hand():

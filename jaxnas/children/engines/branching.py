@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from jaxnas.children.engines import convolution
 from jaxnas.children.engines.engine import Shape, Sides
+from jaxnas.children.engines.padded import Padded
 from jaxnas.children.engines.shared import share
 from jaxnas.children.engines.switch import Table, conv
 
@@ -51,10 +52,12 @@ class Branching:
         return share(x, kernel, stride)
 
     def conv(self, x, w, branch, stride: Sides, first: bool, dtype):
-        table = Table(self.kernels, self.pairs(w.shape[2], first))
+        table = None if self._once(w.shape[2], first) else Table(self.kernels, self.pairs(w.shape[2], first))
         return conv(x, w, branch, stride, table, dtype, first, self.platform)
 
     def executed(self, size: Sides, padded: Shape, own: Shape | None, stride: Sides, first: bool) -> int:
+        if self._once(padded.channels, first):
+            return Padded(platform=self.platform).executed(size, padded, own, stride, first)
         if own is None:
             return 0
         channels = own.channels if first else self._class(own.channels)
@@ -62,7 +65,13 @@ class Branching:
         return convolution.multiply_adds(size, shape, stride, self.platform)
 
     def branches(self, padded: Shape, first: bool) -> int:
-        return len(self.kernels) * len(self.pairs(padded.channels, first))
+        return 1 if self._once(padded.channels, first) else len(self.kernels) * len(self.pairs(padded.channels, first))
+
+    def _once(self, channels: int, first: bool) -> bool:
+        """Whether a layer has one convolution for all children: that of an image of one channel takes so little of a
+        child's time that branches would cost more to compile.
+        """
+        return first and channels == 1 and self.platform == "cpu"
 
     def _class(self, filters: int) -> int | None:
         return next((c for c in self.filters if c >= filters), None)
