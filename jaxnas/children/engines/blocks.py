@@ -97,19 +97,10 @@ def _wide(w, block: Block):
     """The kernel once for each output of a block, as filters of a larger one: ``[KH + rows - 1, KW + columns - 1, C,
     rows * columns * F]``.
     """
-    if block == (1, 1):
-        return w
-    w = jnp.moveaxis(_shifted(w, block.rows), 2, 0)  # KW, rows, KH', C, F
-    w = _shifted(w, block.columns)  # columns, KW', rows, KH', C, F
-    return w.transpose(3, 1, 4, 2, 0, 5).reshape(*w.shape[3:0:-2], w.shape[4], -1)
-
-
-def _shifted(w, many: int):
-    """``[K, ...]`` -> ``[many, K + many - 1, ...]``: the i-th begins after i zeros."""
-    k = w.shape[0]
-    w = jnp.pad(w, [(0, many)] + [(0, 0)] * (w.ndim - 1))  # a period of K + many, of which each row is one short
-    w = jnp.broadcast_to(w, (many, *w.shape)).reshape(-1, *w.shape[1:])
-    return w[: many * (k + many - 1)].reshape(many, k + many - 1, *w.shape[1:])
+    zero, (rows, columns) = jnp.zeros((), w.dtype), block
+    shifted = lambda i, j: lax.pad(w, zero, [(i, rows - 1 - i, 0), (j, columns - 1 - j, 0), (0, 0, 0), (0, 0, 0)])
+    kernels = [shifted(i, j) for i in range(rows) for j in range(columns)]
+    return lax.concatenate(kernels, 3) if len(kernels) > 1 else w
 
 
 def in_parts(
