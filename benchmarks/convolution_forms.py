@@ -70,15 +70,6 @@ def operands(batch, size, channels, filters, side, dtype):
     return [normal(i, shape) for i, shape in enumerate(shapes)]
 
 
-def by_block(block, x, w):
-    """`blocks.convolve` with a block that is not chosen by the rule."""
-    rule, blocks.block_of = blocks.block_of, lambda size, shape: block
-    try:
-        return blocks.convolve(x, w, around(w.shape[:2]))
-    finally:
-        blocks.block_of = rule
-
-
 def whole(kernel, x, dy):
     return blocks.kernel_gradient(*blocks.transposed(x, dy), around(kernel))
 
@@ -90,7 +81,9 @@ def forward_table(dtype) -> None:
         batch, size, channels, filters, side = case
         x, w, _ = operands(*case, dtype)
         work = 2 * batch * size**2 * side**2 * channels * filters / 1e9
-        rates = [work / looped(partial(by_block, block), x, w) for block in blocks.BLOCKS]
+        pads = around((side, side))
+        by = [lambda x, w, pads=pads, block=block: blocks.by_block(x, w, pads, block) for block in blocks.BLOCKS]
+        rates = [work / looped(form, x, w) for form in by]
         chosen = blocks.BLOCKS.index(blocks.block_of((size, size), w.shape[1:]))
         print(shape(*case), *(f"{rate:5.0f}{'*' if i == chosen else ' '}" for i, rate in enumerate(rates)), flush=True)
 

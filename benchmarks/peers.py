@@ -48,6 +48,7 @@ import peer_loops
 import workloads
 
 from jaxnas import setup
+from jaxnas.spaces import ChainCNN
 
 HERE = Path(__file__).resolve().parent
 ROW = "{:34} {:>8} {:>9} {:>9} {:>9} {:>9} {:>8} {:>6} {:>6} {:>6} {:>6}"
@@ -216,12 +217,12 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="a Python with the peers")
     parser.add_argument("--answer", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.workload == "zoph_small":
-        parser.error("networks with skip connections are not written out for Keras: take a workload of chains")
     if options.answer:
         options.answer.write_text(json.dumps(run_jaxnas(options)))
         return
     found = workloads.experiment(options)
+    if not isinstance(found.space, ChainCNN):
+        parser.error(f"{type(found.space).__name__} is not written out for Keras: take a workload of chains")
     train, data = found.evaluator.train, found.task.search_data(found.seed)
     images = len(data.train) // train.batch_size * train.batch_size * train.epochs
     print(workloads.machine())

@@ -8,7 +8,7 @@ Letters: B batch, H W height and width of the map, C channels in, F filters, KH 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
+Pads = tuple[tuple[int, int], tuple[int, int]]
 FULL, FULL_OF_ODD = 24, 48
 """With so many filters, of an odd number of channels (but one) with the second, a product is at full speed; with fewer,
 at about a 32nd of it for each, of which `ODD` is left with odd ones."""
@@ -49,9 +50,8 @@ def block_of(size: tuple[int, int], shape: tuple[int, int, int, int]) -> Block:
     odd = channels > 1 and channels % 2 == 1
 
     def share(block: Block) -> float:
-        wide = tuple(k + many - 1 for k, many in zip(kernel, block, strict=True))
-        outputs = [-(-side // many) * many for side, many in zip(size, block, strict=True)]
-        useful = math.prod(kernel) / math.prod(wide) * math.prod(size) / math.prod(outputs)
+        wide = _wide_sides(kernel, block)
+        useful = math.prod(kernel) / math.prod(wide) * math.prod(size) / math.prod(_outputs(size, block))
         many = filters * math.prod(block)
         speed = 1.0 if many >= (FULL_OF_ODD if odd else FULL) else many / 32 * (ODD if odd else 1)
         beyond = any(w > side for w, side in zip(wide, size, strict=True))
@@ -60,27 +60,37 @@ def block_of(size: tuple[int, int], shape: tuple[int, int, int, int]) -> Block:
     return max(BLOCKS, key=share)  # of equals the first, which is the smallest
 
 
+def _wide_sides(kernel: Sequence[int], block: Block) -> list[int]:
+    """Of the kernel that puts out a block at once."""
+    return [k + many - 1 for k, many in zip(kernel, block, strict=True)]
+
+
+def _outputs(size: Sequence[int], block: Block) -> list[int]:
+    """The sides of all blocks together that cover a map."""
+    return [-(-side // many) * many for side, many in zip(size, block, strict=True)]
+
+
 def executed(size: tuple[int, int], shape: tuple[int, int, int, int]) -> int:
     """Multiply-adds of `convolve` for one example."""
     block = block_of(size, shape)
-    taps = math.prod(k + many - 1 for k, many in zip(shape[:2], block, strict=True))
-    return (
-        math.prod(-(-side // many) * many for side, many in zip(size, block, strict=True)) * taps * math.prod(shape[2:])
-    )
+    return math.prod((*_outputs(size, block), *_wide_sides(shape[:2], block), *shape[2:]))
 
 
-def convolve(
-    x: Float[Array, "B H W C"], w: Float[Array, "KH KW C F"], pads: tuple[tuple[int, int], tuple[int, int]]
+def convolve(x: Float[Array, "B H W C"], w: Float[Array, "KH KW C F"], pads: Pads) -> Float[Array, "B H W F"]:
+    """The convolution under paddings that keep the map's size, float32, by the fastest block."""
+    return by_block(x, w, pads, block_of(x.shape[1:3], w.shape))
+
+
+def by_block(
+    x: Float[Array, "B H W C"], w: Float[Array, "KH KW C F"], pads: Pads, block: Block
 ) -> Float[Array, "B H W F"]:
-    """The convolution under paddings that keep the map's size, float32."""
+    """`convolve` by this one."""
     (b, *size), filters = x.shape[:3], w.shape[3]
-    block = block_of(tuple(size), w.shape)
-    wide = _wide(w, block)
-    pads = [(p[0], p[1] + -side % many) for p, side, many in zip(pads, size, block, strict=True)]
-    y = strided(x, wide, block, pads)
+    outputs = _outputs(size, block)
+    pads = [(p[0], p[1] + all_of - side) for p, all_of, side in zip(pads, outputs, size, strict=True)]
+    y = strided(x, _wide(w, block), block, pads)
     if block.rows > 1:
         y = y.reshape(*y.shape[:3], *block, filters).transpose(0, 1, 3, 2, 4, 5)
-    outputs = [-(-side // many) * many for side, many in zip(size, block, strict=True)]
     return y.reshape(b, *outputs, filters)[:, : size[0], : size[1]]
 
 
@@ -125,7 +135,7 @@ def transposed(x: Float[Array, "B H W C"], dy: Float[Array, "B H W F"]):
 
 
 def kernel_gradient(
-    images: Float[Array, "C H W B"], dy: Float[Array, "H W B F"], pads: tuple[tuple[int, int], tuple[int, int]]
+    images: Float[Array, "C H W B"], dy: Float[Array, "H W B F"], pads: Pads
 ) -> Float[Array, "KH KW C F"]:
     """Gradient of `convolve` with respect to its w, itself a convolution of the forward kind."""
     found = lax.conv_general_dilated(

@@ -16,9 +16,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxnas.children.engines import blocks
-from jaxnas.children.engines.blocks import LAYOUT
-
-Pads = tuple[tuple[int, int], tuple[int, int]]
+from jaxnas.children.engines.blocks import LAYOUT, Pads
 
 
 def reach(side: int) -> tuple[int, int]:
