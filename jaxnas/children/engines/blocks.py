@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -91,7 +92,7 @@ def by_block(
     y = strided(x, _wide(w, block), block, pads)
     if block.rows > 1:
         y = y.reshape(*y.shape[:3], *block, filters).transpose(0, 1, 3, 2, 4, 5)
-    return y.reshape(b, *outputs, filters)[:, : size[0], : size[1]]
+    return lax.slice(y.reshape(b, *outputs, filters), (0, 0, 0, 0), (b, *size, filters))
 
 
 def strided(x, w, stride: tuple[int, int], pads):
@@ -107,7 +108,7 @@ def _wide(w, block: Block):
     """The kernel once for each output of a block, as filters of a larger one: ``[KH + rows - 1, KW + columns - 1, C,
     rows * columns * F]``.
     """
-    zero, (rows, columns) = jnp.zeros((), w.dtype), block
+    zero, (rows, columns) = np.zeros((), w.dtype), block
     shifted = lambda i, j: lax.pad(w, zero, [(i, rows - 1 - i, 0), (j, columns - 1 - j, 0), (0, 0, 0), (0, 0, 0)])
     kernels = [shifted(i, j) for i in range(rows) for j in range(columns)]
     return lax.concatenate(kernels, 3) if len(kernels) > 1 else w

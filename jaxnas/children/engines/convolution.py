@@ -40,7 +40,11 @@ def centre(
     starts = [begin(w.shape[i], shape[i]) for i in (0, 1)]
     if turned:
         starts = [w.shape[i] - starts[i] - shape[i] for i in (0, 1)]
-    return w[tuple(slice(start, start + side) for start, side in zip((*starts, 0, 0), shape, strict=False))]
+    shape = (*shape, *w.shape[len(shape) :])
+    starts = (*starts, 0, 0)
+    if isinstance(w, np.ndarray):
+        return w[tuple(slice(start, start + side) for start, side in zip(starts, shape, strict=True))]
+    return lax.slice(w, starts, [start + side for start, side in zip(starts, shape, strict=True)])
 
 
 def around(kernel: tuple[int, int]) -> Pads:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxnas.children.engines import convolution, shared
@@ -69,7 +70,7 @@ def _correlate(x, taps, w, branch, stride, table, platform, plain):
         return correlate(x, w, stride, around(w.shape[:2]), platform).astype(x.dtype)
 
     def run(pair, kernel):
-        operand, own = x[..., : pair[0]], w[:, :, : pair[0], : pair[1]]
+        operand, own = _narrow(x, pair[0]), _narrow(w, *pair)
         exact = lambda k: correlate(operand, centre(own, k), stride, around(k), platform).astype(x.dtype)
         return _widen(lax.switch(kernel, [partial(exact, k) for k in table.kernels]), w.shape[3])
 
@@ -103,7 +104,7 @@ def _input_gradient(dy, w, branch, table: Table, platform: str):
     turned = convolution.flipped(w)
 
     def run(pair, kernel):
-        operand, own = dy[..., : pair[1]], turned[:, :, : pair[1], : pair[0]]
+        operand, own = _narrow(dy, pair[1]), _narrow(turned, pair[1], pair[0])
         turn = lambda k: (centre(own, k, turned=True), (1, 1), convolution.mirrored(k), platform)
         exact = lambda k: correlate(operand, *turn(k)).astype(dy.dtype)
         return _widen(lax.switch(kernel, [partial(exact, k) for k in table.kernels]), w.shape[2])
@@ -114,12 +115,12 @@ def _input_gradient(dy, w, branch, table: Table, platform: str):
 def _weight_gradient(x, dy, shape, branch, table: Table, platform: str):
     def whole(x, dy):
         def run(pair, kernel):
-            gradient = convolution.weight_gradients(x[..., : pair[0]], dy[..., : pair[1]], platform)
+            gradient = convolution.weight_gradients(_narrow(x, pair[0]), _narrow(dy, pair[1]), platform)
 
             def exact(own):
                 top, left = (begin(shape[i], own[i]) for i in (0, 1))
                 ends = (shape[0] - own[0] - top, shape[1] - own[1] - left, shape[2] - pair[0], shape[3] - pair[1])
-                return jnp.pad(gradient(own), [(top, ends[0]), (left, ends[1]), (0, ends[2]), (0, ends[3])])
+                return _pad(gradient(own), [(top, ends[0]), (left, ends[1]), (0, ends[2]), (0, ends[3])])
 
             return lax.switch(kernel, [partial(exact, own) for own in table.kernels])
 
@@ -135,5 +136,17 @@ def _switch(branch, table: Table, run: Callable, shape: tuple[int, ...], dtype):
     return lax.switch(pair, [*(partial(run, p) for p in table.pairs), absent], kernel)
 
 
+# In lax, not jnp: each branch of each layer takes these, and jnp's are traced and lowered as functions of their own.
+
+
+def _narrow(x, *last: int):
+    """The leading part of the last axes."""
+    return lax.slice(x, [0] * x.ndim, [*x.shape[: x.ndim - len(last)], *last])
+
+
 def _widen(x, channels: int):
-    return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, channels - x.shape[-1])])
+    return _pad(x, [(0, 0)] * (x.ndim - 1) + [(0, channels - x.shape[-1])])
+
+
+def _pad(x, pads):
+    return lax.pad(x, np.zeros((), x.dtype), [(*pad, 0) for pad in pads])
