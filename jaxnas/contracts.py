@@ -86,9 +86,8 @@ def _existing(decisions: Decisions, tokens: np.ndarray) -> np.ndarray:
     """Which decisions exist after those before them, bool ``[N, T]``."""
     exists = np.ones(tokens.shape, bool)
     for t, choice in enumerate(decisions.choices):
-        if choice.needs is not None:
-            column, token = choice.needs
-            exists[:, t] = exists[:, column] & (tokens[:, column] >= token)
+        for column, allowed in choice.when:
+            exists[:, t] &= exists[:, column] & np.isin(tokens[:, column], allowed)
     return exists
 
 

@@ -19,8 +19,8 @@ LINKED = Decisions(
         Anchor("layer 1"),
         Choice("height 1", "height", 3),
         Anchor("layer 2"),
-        Anchor("layer 3", needs=(0, 1)),
-        Choice("height 3", "height", 3, needs=(0, 1)),
+        Anchor("layer 3", when=((0, (1,)),)),
+        Choice("height 3", "height", 3, when=((0, (1,)),)),
     )
 )
 EVERYTHING = np.unique(
@@ -44,7 +44,7 @@ def test_anchors_are_checked_as_choices_are():
     with pytest.raises(ValueError, match="same name"):
         Decisions((Anchor("layer"), Choice("a", "a", 2), Anchor("layer")))
     with pytest.raises(ValueError, match="only an earlier one"):
-        Decisions((Anchor("layer", needs=(0, 1)), Choice("a", "a", 2)))
+        Decisions((Anchor("layer", when=((0, (1,)),)), Choice("a", "a", 2)))
 
 
 def test_probabilities_sum_to_one():

@@ -14,7 +14,7 @@ from jaxnas.rng import key_for
 from jaxnas.strategies import Bayes
 from jaxnas.strategies.bayes import Kernel, _ascent, _inverse_factor, _normal_scores, _posterior
 
-SPACE = Decisions((Choice("a", "a", 3), Choice("b", "b", 4), Choice("c", "c", 2, needs=(1, 2))))
+SPACE = Decisions((Choice("a", "a", 3), Choice("b", "b", 4), Choice("c", "c", 2, when=((1, (2, 3)),))))
 EVERYTHING = np.unique(
     np.asarray(SPACE.without_absent(np.array(list(itertools.product(range(3), range(4), range(2)))))), axis=0
 )

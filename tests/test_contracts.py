@@ -18,7 +18,7 @@ from jaxnas.outcome import Outcome
 from jaxnas.search import Silent, search
 from jaxnas.tasks import Digits
 
-DECISIONS = Decisions((Choice("depth", "depth", 2), Choice("a", "size", 3), Choice("b", "size", 3, needs=(0, 1))))
+DECISIONS = Decisions((Choice("depth", "depth", 2), Choice("a", "size", 3), Choice("b", "size", 3, when=((0, (1,)),))))
 
 
 class Space:
@@ -180,7 +180,11 @@ def test_an_outcome_whose_values_mean_nothing_is_refused():
 @pytest.mark.parametrize("seed", range(3))
 def test_tokens_are_taken_where_without_absent_has_marked_them(seed):
     """Held against `Decisions.every`: of all that could be proposed, just the samples that there are."""
-    made = [Choice("d", "d", 3), Choice("e", "e", 2, needs=(0, 1)), Choice("f", "f", 2, needs=(1, seed % 2))]
+    made = [
+        Choice("d", "d", 3),
+        Choice("e", "e", 2, when=((0, (1, 2)),)),
+        Choice("f", "f", 2, when=((1, tuple(range(seed % 2, 2))),)),
+    ]
     decisions = Decisions(tuple(made))
     every = {tuple(row) for row in decisions.every(1000).tolist()}
     found = set()

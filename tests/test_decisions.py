@@ -64,7 +64,9 @@ def test_growing_depth_ends_a_chain_at_its_first_absent_layer():
 
 
 def test_absent_decisions():
-    d = Decisions((Choice("a", "a", 3), Choice("b", "b", 2, needs=(0, 1)), Choice("c", "b", 2, needs=(1, 1))))
+    d = Decisions(
+        (Choice("a", "a", 3), Choice("b", "b", 2, when=((0, (1, 2)),)), Choice("c", "b", 2, when=((1, (1,)),)))
+    )
     tokens = np.array([[0, 1, 1], [1, 0, 1], [2, 1, 0]])
     np.testing.assert_array_equal(d.without_absent(tokens), [[0, -1, -1], [1, 0, -1], [2, 1, 0]])
 
@@ -74,7 +76,7 @@ def test_absent_decisions():
     [
         ([Choice("a", "k", 0)], "'a' has 0 values"),
         ([Choice("a", "k", 2), Choice("b", "k", 3)], "kind 'k' have 2 and 3 values"),
-        ([Choice("a", "k", 2, needs=(0, 1))], "only an earlier one"),
+        ([Choice("a", "k", 2, when=((0, (1, 2)),))], "only an earlier one"),
         ([Choice("a", "k", 2), Choice("a", "k", 2)], "same name"),
     ],
 )

@@ -13,7 +13,7 @@ from jaxnas.rng import key_for
 from jaxnas.strategies import Evolution
 
 FLAT = Decisions((Choice("a", "a", 3), Choice("b", "b", 2), Choice("c", "c", 1), Choice("d", "d", 4)))
-DEEP = Decisions((Choice("depth", "depth", 2), Choice("side", "side", 3), Choice("more", "more", 4, needs=(0, 1))))
+DEEP = Decisions((Choice("depth", "depth", 2), Choice("side", "side", 3), Choice("more", "more", 4, when=((0, (1,)),))))
 
 
 def evolve(strategy, decisions=FLAT, rounds=12, n=3, seed=0):

@@ -96,7 +96,7 @@ def test_a_round_larger_than_the_neighbourhood():
 def test_neighbours_where_decisions_depend_on_others():
     """From depth 0: the other side and, at depth 1, some inner one. Then its inner ones too."""
     deep = Decisions(
-        (Choice("depth", "depth", 2), Choice("side", "side", 2), Choice("inner", "inner", 9, needs=(0, 1)))
+        (Choice("depth", "depth", 2), Choice("side", "side", 2), Choice("inner", "inner", 9, when=((0, (1,)),)))
     )
     reward = lambda tokens: np.float32(tokens[:, 0] + 0.1 * np.maximum(tokens[:, 2], 0) - 5.0 * tokens[:, 1])
     for seed in range(3):

@@ -18,8 +18,8 @@ DEEP = Decisions(
         Choice("depth", "depth", 2),
         Anchor("layer 1"),
         Choice("side", "side", 5),
-        Anchor("layer 2", needs=(0, 1)),
-        Choice("inner", "inner", 5, needs=(0, 1)),
+        Anchor("layer 2", when=((0, (1,)),)),
+        Choice("inner", "inner", 5, when=((0, (1,)),)),
         Choice("fixed", "fixed", 1),
     )
 )

@@ -14,7 +14,7 @@ from jaxnas.rng import key_for
 from jaxnas.strategies import PPO, Reinforce
 from jaxnas.strategies.policy import LogitTable, Policy
 
-SPACE = Decisions((Choice("a", "a", 3), Choice("b", "b", 2), Choice("c", "c", 3, needs=(1, 1))))
+SPACE = Decisions((Choice("a", "a", 3), Choice("b", "b", 2), Choice("c", "c", 3, when=((1, (1,)),))))
 EVERYTHING = np.unique(
     np.asarray(SPACE.without_absent(np.array(list(itertools.product(range(3), range(2), range(3)))))), axis=0
 )

@@ -18,9 +18,9 @@ NESTED = Decisions(
     (
         Choice("depth", "depth", 2),
         Choice("side", "side", 3),
-        Choice("inner", "inner", 4, needs=(0, 1)),
+        Choice("inner", "inner", 4, when=((0, (1,)),)),
         Choice("last", "last", 2),
-        Choice("end", "end", 2, needs=(0, 1)),
+        Choice("end", "end", 2, when=((0, (1,)),)),
     )
 )
 SIZES = (2, 3, 4, 2, 2)

@@ -17,7 +17,7 @@ SPACE = Decisions(
         Choice("depth", "depth", 2),
         Choice("side", "side", 3),
         Choice("fixed", "fixed", 1),
-        Choice("inner", "inner", 4, needs=(0, 1)),
+        Choice("inner", "inner", 4, when=((0, (1,)),)),
     )
 )
 

@@ -10,20 +10,19 @@ from test_strategies import functions
 from jaxnas.decisions import Anchor, Choice, Decisions
 from jaxnas.rng import key_for
 from jaxnas.strategies import Random
-from jaxnas.strategies.random import architectures
 from jaxnas.strategies.rows import row, rows
 
 FLAT = Decisions((Choice("a", "a", 3), Choice("b", "b", 4)))
 NESTED = Decisions(
     (
         Choice("depth", "depth", 3),
-        Choice("type", "type", 2, needs=(0, 1)),
-        Choice("side", "side", 3, needs=(1, 1)),
+        Choice("type", "type", 2, when=((0, (1, 2)),)),
+        Choice("side", "side", 3, when=((1, (1,)),)),
         Choice("free", "free", 2),
-        Choice("more", "more", 2, needs=(0, 2)),
+        Choice("more", "more", 2, when=((0, (2,)),)),
     )
 )
-LINKED = Decisions((Choice("depth", "depth", 2), Anchor("1"), Anchor("2"), Anchor("3", needs=(0, 1))))
+LINKED = Decisions((Choice("depth", "depth", 2), Anchor("1"), Anchor("2"), Anchor("3", when=((0, (1,)),))))
 
 
 def everything(decisions) -> np.ndarray:
@@ -50,7 +49,7 @@ def test_the_default_is_one_draw_of_jax():
 
 @pytest.mark.parametrize("decisions", [FLAT, NESTED, LINKED])
 def test_architectures_are_counted(decisions):
-    assert architectures(decisions) == len(everything(decisions))
+    assert decisions.count == len(everything(decisions))
 
 
 def test_architectures_of_a_large_space_are_counted():

@@ -32,8 +32,8 @@ TINY = Decisions(
         Choice("depth", "depth", 2),
         Choice("height 1", "height", 3),
         Choice("filters 1", "filters", 2),
-        Choice("height 2", "height", 3, needs=(0, 1)),
-        Choice("filters 2", "filters", 2, needs=(0, 1)),
+        Choice("height 2", "height", 3, when=((0, (1,)),)),
+        Choice("filters 2", "filters", 2, when=((0, (1,)),)),
     )
 )
 EVERYTHING = np.unique(
@@ -44,8 +44,8 @@ GROWN = Decisions(
         Choice("depth", "depth", 2),
         Anchor("layer 1"),
         Choice("height 1", "height", 3),
-        Anchor("layer 2", needs=(0, 1)),
-        Choice("height 2", "height", 3, needs=(0, 1)),
+        Anchor("layer 2", when=((0, (1,)),)),
+        Choice("height 2", "height", 3, when=((0, (1,)),)),
     )
 )
 LESS_AND_LESS = ((1.0, 64), (0.5, 64), (0.1, 64))

@@ -65,7 +65,7 @@ def test_units_and_shares_are_those_of_the_library(tmp_path):
 
 def test_addresses_tell_all_combinations_apart(tmp_path):
     decisions = SPACE.decisions
-    lowest = [-1 if choice.needs else 0 for choice in decisions.choices]
+    lowest = [-1 if choice.when else 0 for choice in decisions.choices]
     ranges = (range(low, choice.size) for low, choice in zip(lowest, decisions.choices, strict=True))
     combinations = np.array(list(itertools.product(*ranges)))
     np.testing.assert_array_equal(address(decisions, combinations), np.arange(len(combinations)))

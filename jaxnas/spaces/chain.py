@@ -16,7 +16,7 @@ from jaxtyping import Int
 
 from jaxnas.children.chain.architecture import Chain, ChainEnvelope, ConvLayer
 from jaxnas.children.chain.network import ChainChildren
-from jaxnas.decisions import ABSENT, Choice, Decisions
+from jaxnas.decisions import ABSENT, Choice, Decisions, from_on
 from jaxnas.plain import shown
 from jaxnas.ranges import Filters, Layers, Pixels
 from jaxnas.settings import settings
@@ -85,9 +85,9 @@ class ChainCNN:
         """Layer by layer: filter height, filter width, number of filters, stride height, stride width."""
         choices = [Choice(DEPTH, DEPTH, len(self.depths))] if self.depths else []
         for layer in range(1, self.layers + 1):
-            needs = (0, next(i for i, d in enumerate(self.depths) if d >= layer)) if self.depths else None
-            needs = None if needs and needs[1] == 0 else needs
-            choices += [Choice(f"layer {layer} {kind}", kind, len(values), needs) for kind, values in self._per_layer()]
+            first = next((i for i, d in enumerate(self.depths) if d >= layer), 0)
+            when = from_on(0, first, len(self.depths)) if first else ()
+            choices += [Choice(f"layer {layer} {kind}", kind, len(values), when) for kind, values in self._per_layer()]
         return Decisions(tuple(choices))
 
     def decode(self, tokens: Int[np.ndarray, " T"]) -> Chain:

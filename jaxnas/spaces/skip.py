@@ -120,10 +120,10 @@ class SkipCNN:
         for layer in range(1, self.layers + 1):
             made.append(Anchor(f"layer {layer}"))
             column += layer - 1
-            typed = (column, len(self.types) - 1) if len(self.types) > 1 else None
+            typed = ((column, (len(self.types) - 1,)),) if len(self.types) > 1 else ()
             for kind, values in self._decided():
-                needs = typed if kind in ("filters", "norm") else None
-                made.append(Choice(f"layer {layer} {kind}", kind, len(values), needs))
+                when = typed if kind in ("filters", "norm") else ()
+                made.append(Choice(f"layer {layer} {kind}", kind, len(values), when))
                 column += 1
         return Decisions(tuple(made))
 

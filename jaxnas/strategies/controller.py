@@ -17,37 +17,36 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from jaxnas.decisions import ABSENT, Anchor, Decisions
+from jaxnas.decisions import ABSENT, Anchor, Conditions, Decisions
 
 Chooser = Callable[[Array, Array, Array], tuple[Array, Array]]
 """(number of a decision, logits ``[V]``, logits of its links ``[A]``) -> a choice's token, an anchor's bits ``[A]``."""
 
 
 class Step(NamedTuple):
-    """The decisions as arrays, ``[M]`` each: number; row of its kind in embedding and softmax; number of values; what
-    it needs ``[M, 2]``, as in `Choice`, (-1, 0) for nothing; its first column; its number among the anchors, -1 for a
-    choice.
+    """The decisions as arrays, ``[M]`` each: number; row of its kind in embedding and softmax; number of values; its
+    first column; its number among the anchors, -1 for a choice; when it exists.
     """
 
     number: np.ndarray
     kind: np.ndarray
     size: np.ndarray
-    needs: np.ndarray
     column: np.ndarray
     anchor: np.ndarray
+    when: Conditions
 
 
 def _steps(decisions: Decisions) -> Step:
     kinds, rows, column, anchor = _kinds(decisions), [], 0, 0
     for number, decision in enumerate(decisions.made):
-        needs = decision.needs or (-1, 0)
         if isinstance(decision, Anchor):
-            rows.append((number, 0, 1, needs, column, anchor))
+            rows.append((number, 0, 1, column, anchor))
             column, anchor = column + anchor, anchor + 1
         else:
-            rows.append((number, kinds.index(decision.kind), decision.size, needs, column, -1))
+            rows.append((number, kinds.index(decision.kind), decision.size, column, -1))
             column += 1
-    return Step(*(np.array(field, np.int32) for field in zip(*rows, strict=True)))
+    numbers = (np.array(field, np.int32) for field in zip(*rows, strict=True))
+    return Step(*numbers, when=decisions.conditions(decisions.made))
 
 
 def _kinds(decisions: Decisions) -> tuple[str, ...]:
@@ -132,7 +131,7 @@ class Controller(nnx.Module):
             token, bits = choose(step.number, logits, to)
             window = jax.lax.dynamic_slice(tokens, (step.column,), (max(1, self.anchors),))
             values, own = self._values(token, bits, step)
-            present = (step.needs[0] < 0) | (tokens[step.needs[0]] >= step.needs[1])
+            present = step.when.met(tokens)
             present = present & ((values[0] >= 0) | ~own.any())
             window = jnp.where(own, jnp.where(present, values, ABSENT), window)
             gain = jax.tree.map(lambda g: jnp.where(present, g, 0.0), _gain(logits, to, values, own, step.anchor))

@@ -136,7 +136,7 @@ class Optuna:
         for t, choice in enumerate(decisions.choices):
             if self.sampler == "cmaes":
                 token = trial.suggest_int(str(t), 0, choice.size - 1)
-            elif self.sampler == "gp" or choice.needs is None or tokens[choice.needs[0]] >= choice.needs[1]:
+            elif self.sampler == "gp" or all(tokens[column] in allowed for column, allowed in choice.when):
                 token = trial.suggest_categorical(str(t), range(choice.size))
             else:
                 token = ABSENT

@@ -134,20 +134,19 @@ class QLearning:
 
     def _walk(self, state: QLearningState, epsilon, chance: Float[Array, "T V2"]) -> Int[Array, " T"]:
         decisions = state.decisions
-        needs = np.array([c.needs or (-1, 0) for c in decisions.choices], np.int32)
 
         def decide(carry, step):
             tokens, past = carry
-            t, (column, least), size, chance = step
+            t, when, size, chance = step
             values = state.values[t * self._histories(decisions) + past]
             values = jnp.where(jnp.arange(len(values)) < size, values, -jnp.inf)
             greedy = jnp.where(values == values.max(), chance[2:], -1).argmax()
             token = jnp.where(chance[0] < epsilon, scaled(chance[1], size), greedy)
-            token = jnp.where((column < 0) | (tokens[column] >= least), token, ABSENT)
+            token = jnp.where(when.met(tokens), token, ABSENT)
             return (tokens.at[t].set(token), self._next(decisions, past, token)), None
 
         start = jnp.full(len(decisions), ABSENT, jnp.int32), jnp.int32(0)
-        steps = jnp.arange(len(decisions)), needs, decisions.sizes, chance
+        steps = jnp.arange(len(decisions)), decisions.conditions(), decisions.sizes, chance
         return jax.lax.scan(decide, start, jax.tree.map(jnp.asarray, steps))[0][0]
 
     def _learn(self, state: QLearningState, trial) -> tuple[QLearningState, None]:

@@ -7,7 +7,6 @@ References:
 Letters: N samples, T decisions, R rows of the memory.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -77,7 +76,7 @@ class Random:
         if self.repeats:
             sizes = jnp.asarray(state.decisions.sizes)
             return state.decisions.without_absent(jax.random.randint(key, (n, len(sizes)), 0, sizes))
-        total = min(architectures(state.decisions), LAST)
+        total = min(state.decisions.count, LAST)
         laps = (state.count + jnp.arange(n)) // total  # a round may end one and begin the next
 
         def one(places, turn):
@@ -114,7 +113,7 @@ class Random:
         """One proposal more; after the last of a space it begins anew."""
         place = row(state.decisions, self.memory, tokens)
         count = state.count + (state.seen[place] != state.mark)
-        done = count >= min(architectures(state.decisions), LAST)
+        done = count >= min(state.decisions.count, LAST)
         seen = state.seen.at[place].set(state.mark)
         return replace(state, seen=seen, mark=state.mark ^ done, count=jnp.where(done, 0, count))
 
@@ -122,16 +121,6 @@ class Random:
 def scaled(chance: Float[Array, "*shape"], sizes) -> Int[Array, "*shape"]:
     """Numbers uniform in [0, 1) as numbers uniform in 0..size-1; of each size below 2**22."""
     return (chance * sizes).astype(jnp.int32)
-
-
-def architectures(decisions: Decisions) -> int:
-    """How many different architectures a space has: those of raw tokens, absent decisions not counted."""
-    ways = [0] * len(decisions)  # of each decision with all that needs it, where it exists
-    for t in reversed(range(len(decisions))):
-        needing = [(d, c.needs[1]) for d, c in enumerate(decisions.choices) if c.needs and c.needs[0] == t]
-        taken = range(decisions.choices[t].size)
-        ways[t] = sum(math.prod(ways[d] for d, least in needing if token >= least) for token in taken)
-    return math.prod(w for w, c in zip(ways, decisions.choices, strict=True) if c.needs is None)
 
 
 def _next(decisions: Decisions, raw: Int[Array, " T"]) -> Int[Array, " T"]:

@@ -86,13 +86,13 @@ def address(decisions: Decisions, tokens: Tokens) -> Int[Array, " N"]:
     """The number of a combination of tokens, the last decision changing fastest; -1, absent, is a value too."""
     number = jnp.zeros(len(tokens), jnp.int32)
     for t, (choice, radix) in enumerate(zip(decisions.choices, _radix(decisions), strict=True)):
-        number = number * radix + tokens[:, t] + (choice.needs is not None)
+        number = number * radix + tokens[:, t] + bool(choice.when)
     return number
 
 
 def _radix(decisions: Decisions) -> list[int]:
     """How many values the tokens of each decision may have, -1 among them where it may be absent."""
-    return [choice.size + (choice.needs is not None) for choice in decisions.choices]
+    return [choice.size + bool(choice.when) for choice in decisions.choices]
 
 
 def records(space, file: str, columns: dict[str, str], unit: float, share: float, measure: str = "") -> Records:
