@@ -1,5 +1,5 @@
-"""What a strategy settles: choices among a few values, levels in order, and anchors, which say what reads what. All that
-a strategy ever sees of a space.
+"""What a strategy settles: choices among a few values, levels in order, and anchors, which say what reads what. A
+strategy never sees more of a space.
 
 Letters: N samples, T columns of tokens: one for a choice, one for each earlier anchor for an anchor.
 """
@@ -135,7 +135,7 @@ class Decisions:
             size = self.choices[other].size
             if not tokens or not all(0 <= token < size for token in tokens):
                 raise ValueError(
-                    f"decision {d.name!r} exists where column {other} took one of {tokens}: give tokens of 0..{size - 1}"
+                    f"decision {d.name!r} exists where column {other} took one of {tokens}: its tokens are 0..{size - 1}"
                 )
 
     def __len__(self) -> int:
