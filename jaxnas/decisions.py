@@ -135,7 +135,7 @@ class Decisions:
             size = self.choices[other].size
             if not tokens or not all(0 <= token < size for token in tokens):
                 raise ValueError(
-                    f"decision {d.name!r} exists where column {other} took one of {tokens}: its tokens are 0..{size - 1}"
+                    f"decision {d.name!r} exists where column {other} took one of {tokens}: give 0..{size - 1}"
                 )
 
     def __len__(self) -> int:
