@@ -12,6 +12,7 @@ from jaxnas.children import Children
 from jaxnas.children.recurrent.network import Dropout
 from jaxnas.spaces.cell201 import Cell201
 from jaxnas.spaces.chain import ChainCNN
+from jaxnas.spaces.choices import Choices
 from jaxnas.spaces.recurrent import LanguageModel, RecurrentCell, StandardCell
 from jaxnas.spaces.skip import Growth, SkipCNN
 
@@ -69,6 +70,7 @@ __all__ = [
     "SPACES",
     "Cell201",
     "ChainCNN",
+    "Choices",
     "Dropout",
     "Grows",
     "Growth",

@@ -1,0 +1,61 @@
+"""Spaces whose fields are values that a user names: a dataclass of its own for each set of names, so that the command
+line, the ledger and messages know ``--space.width.low`` as they know any other setting.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+from jaxnas.settings import settings
+from jaxnas.values import Categorical, Float, Int, Named
+
+RESERVED = {"decisions", "decode", "encode", "children", "values"}
+
+
+class NamedValues:
+    """Base of such spaces: a call of one makes an instance of a subclass with a field for each name.
+
+    A subclass of this one that has fields of its own declares them in ``own``: names and annotations.
+    """
+
+    own: tuple[tuple[str, Any], ...] = ()
+
+    def __new__(cls, *args: Any, **given: Any) -> Any:
+        if "__settled__" in vars(cls):
+            return object.__new__(cls)
+        fields = [name for name, _ in cls.own]
+        values = {name: value for name, value in given.items() if name not in fields}
+        for name, value in values.items():
+            if name in RESERVED:
+                raise ValueError(f"{name}={value!r}: a space has something else of this name: give the value another")
+            if not isinstance(value, Float | Int | Categorical):
+                raise ValueError(f"{name}={value!r}: give Float(low, high), Int(low, high) or Categorical(...)")
+        return object.__new__(_made(cls, tuple((name, type(value)) for name, value in values.items())))
+
+    @property
+    def values(self) -> Named:
+        """The named values, in an order in which they can be decided."""
+        return _named(self)
+
+
+@lru_cache
+def _named(space: NamedValues) -> Named:
+    fields = [name for name in type(space).__dataclass_fields__ if name not in dict(type(space).own)]
+    return Named({name: getattr(space, name) for name in fields})
+
+
+@lru_cache
+def _made(cls: type, fields: tuple[tuple[str, type], ...]) -> type:
+    """The subclass with these fields, the same for the same names and kinds."""
+    body = {
+        "__annotations__": dict((*cls.own, *fields)),
+        "__doc__": cls.__doc__,
+        "__module__": cls.__module__,
+        "__qualname__": cls.__qualname__,
+        "__reduce__": lambda self: (_again, (cls, {name: getattr(self, name) for name in self.__dataclass_fields__})),
+    }
+    return settings(type(cls.__name__, (cls,), body))
+
+
+def _again(cls: type, fields: dict[str, Any]) -> Any:
+    """What pickle calls."""
+    return cls(**fields)

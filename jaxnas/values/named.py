@@ -1,0 +1,108 @@
+"""Values by name, as the decisions of a space.
+
+Letters: T decisions.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from jaxnas.decisions import ABSENT, Choice, Decisions, Ordinal, When
+from jaxnas.values.kinds import Scalar, Value
+
+
+class Named:
+    """Values by name, as decisions: each a column, after those that it depends on.
+
+    Args:
+        values: in the order in which they were given.
+
+    Raises:
+        ValueError: a condition on what is not there, on a value that another cannot take, or in a circle.
+    """
+
+    def __init__(self, values: Mapping[str, Value]):
+        self.values = {name: values[name] for name in _in_order(values)}
+        self._column = {name: column for column, name in enumerate(self.values)}
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """One for each value; every name is a kind of its own."""
+        made = []
+        for name, value in self.values.items():
+            kind = Ordinal if value.ordered else Choice
+            made.append(kind(name, name, value.size, self._when(name)))
+        return Decisions(tuple(made))
+
+    def decode(self, tokens: Int[np.ndarray, " T"]) -> dict[str, Scalar]:
+        """The values that exist. Raises ValueError where tokens are none of these decisions'."""
+        tokens = self.decisions.check(tokens).tolist()
+        found = zip(self.values.items(), tokens, strict=True)
+        return {name: value.value(token) for (name, value), token in found if token != ABSENT}
+
+    def encode(self, given: Mapping[str, Scalar]) -> Int[np.ndarray, " T"]:
+        """The tokens of values. Raises ValueError where one is missing, none of ours, or there where it does not
+        exist.
+        """
+        unknown = [name for name in given if name not in self.values]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is no value of this space: it has {', '.join(self.values)}")
+        tokens = np.full(len(self.values), ABSENT, np.int32)
+        for column, (name, value) in enumerate(self.values.items()):
+            exists = all(tokens[other] in wanted for other, wanted in self._when(name))
+            if exists != (name in given):
+                raise ValueError(
+                    f"{name!r} is {'missing' if exists else 'given, but does not exist beside the others'}"
+                )
+            if exists:
+                tokens[column] = _token(name, value, given[name])
+        return tokens
+
+    def _when(self, name: str) -> When:
+        def tokens(other: str, wanted: tuple) -> tuple[int, ...]:
+            try:
+                return tuple(sorted({_token(other, self.values[other], v) for v in wanted}))
+            except ValueError as error:
+                raise ValueError(f"{name}: when={self.values[name].when!r}: {error}") from error
+
+        return tuple((self._column[o], tokens(o, wanted)) for o, wanted in conditions(name, self.values[name].when))
+
+
+def _token(name: str, value: Value, given: Any) -> int:
+    try:
+        return value.token(given)
+    except ValueError as error:
+        raise ValueError(f"{name}={error}") from error
+
+
+def conditions(name: str, when: tuple) -> list[tuple[str, tuple]]:
+    """``when`` as pairs of another's name and the values it may have. Raises ValueError: written otherwise."""
+    pairs = (when,) if when and isinstance(when[0], str) else when
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise ValueError(f'{name}: when={when!r}: write ("optimiser", "sgd") or ("depth", (2, 3)), or several')
+    return [(other, tuple(v) if isinstance(v, tuple | list) else (v,)) for other, v in pairs]
+
+
+def _in_order(values: Mapping[str, Value]) -> list[str]:
+    """Names, each after those that it depends on, otherwise as given."""
+    order: list[str] = []
+
+    def put(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            circle = " -> ".join((*path[path.index(name) :], name))
+            raise ValueError(f"the conditions form a circle: {circle}: drop one `when` of these")
+        if name in order:
+            return
+        for other, _ in conditions(name, values[name].when):
+            if other not in values:
+                raise ValueError(f"{name}: when={values[name].when!r}: there is no {other!r} among {', '.join(values)}")
+            put(other, (*path, name))
+        order.append(name)
+
+    for name in values:
+        put(name, ())
+    return order
