@@ -54,7 +54,7 @@ class Experiment:
 
 def differences(recorded: dict, wanted: dict) -> list[str]:
     """One line for each setting in which two descriptions differ, except those that may change during a search."""
-    may_change = lambda name: name == "rounds" or name.split(".")[0] == "final"
+    may_change = lambda name: name in ("rounds", "evaluator.programs") or name.split(".")[0] == "final"
     return [words for name, words in differing(recorded, wanted).items() if not may_change(name)]
 
 
