@@ -4,11 +4,12 @@ from pathlib import Path
 
 from jaxnas import report, setup
 from jaxnas.commands.final import train
+from jaxnas.experiment import expected_measure
 from jaxnas.ledger import Ledger
 from jaxnas.locks import locked
 from jaxnas.record import check_settings, is_finished
 from jaxnas.search import search
-from jaxnas.tasks import ChecksFinal, measure_of
+from jaxnas.tasks import ChecksFinal
 
 
 def run(options, overrides: list[str]) -> int:
@@ -40,6 +41,6 @@ def _search(experiment, ledger: Ledger, origin: dict) -> None:
     total, done = experiment.rounds * experiment.children, len(ledger)
     if done:
         print(f"Continuing {ledger.path.parent}: {done} of {total} trials are done.")
-    best, measure = next(iter(ledger.top(1)), None), measure_of(experiment.task)
+    best, measure = next(iter(ledger.top(1)), None), expected_measure(experiment)
     with report.report_on(report.console(), experiment.rounds, total, done, best, measure) as callback:
         search(experiment, ledger, callback, origin)

@@ -175,6 +175,8 @@ def _now(p: Progress | None) -> Text:
         return Text(f"compiling a program for {p.children} children ...", style="yellow")
     if p.doing == "planning":
         return Text(f"planning a round of {p.children} children ...", style="yellow")
+    if p.doing == "evaluating":
+        return Text(f"evaluating {p.children} children: {p.epoch} are done")
     return Text(f"training {p.children} different children in one program: epoch {p.epoch + 1} of {p.epochs}")
 
 
