@@ -227,7 +227,7 @@ def renamed(values, seed): ...  # noqa: F811 - another of the same name
         (nested(), "fn=nested.<locals>.inside stands inside another function"),
         (partial(objectives.smooth, seed=3), "has no name of its own"),
         (Called(), "has no name of its own"),
-        (math.sqrt, "fn=sqrt stands in no file"),
+        (len, "fn=len stands in no file"),
         (other, "fn=renamed is not what "),
         (objectives.takes_one, "fn=takes_one is called with (values, seed): too many positional arguments"),
         ("smooth", "fn='smooth': give a callable, such as a function fn(values, seed)"),

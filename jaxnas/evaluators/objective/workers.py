@@ -173,7 +173,7 @@ class Workers:
     def close(self) -> None:
         """End all processes, those that are idle by themselves."""
         for worker in self._workers:
-            worker.finish()
+            worker.finish() if worker.ready and worker.job is None else worker.kill()
         for worker in self._workers:
             worker.gone()
         self._workers.clear()
