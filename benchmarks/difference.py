@@ -17,7 +17,7 @@ import workloads
 
 from jaxnas import setup
 from jaxnas.children import unpadded
-from jaxnas.evaluators.plan import Group
+from jaxnas.evaluators.groups import Group
 from jaxnas.evaluators.train import Trainer
 
 KINDS = 4

@@ -66,7 +66,7 @@ def expected_measure(experiment: Experiment) -> Measure:
 
 def differences(recorded: dict, wanted: dict) -> list[str]:
     """One line for each setting in which two descriptions differ, except those that may change during a search."""
-    free = {"rounds"}
+    free = {"rounds", "evaluator.programs"}
     if flatten(wanted).get("evaluator.type") == Objective.__qualname__:
         free.add("evaluator.processes")  # no result depends on it
     may_change = lambda name: name in free or name.split(".")[0] == "final"

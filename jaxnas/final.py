@@ -16,7 +16,7 @@ from jaxnas.children import alone, unpadded, widened
 from jaxnas.children.normalised import check_normalised
 from jaxnas.evaluators.memory import DoesNotFitError, budget, fitting
 from jaxnas.evaluators.programs import ChildState
-from jaxnas.evaluators.train import Result, Train, Trainer
+from jaxnas.evaluators.train import Result, Train, Trainer, trained_by
 from jaxnas.final_data import check_final_data
 from jaxnas.named_trial import named_trial
 from jaxnas.numerics import NUMERICS, pinned
@@ -191,17 +191,18 @@ class _Training:
 
     def __init__(self, experiment, workdir: Path, trial: Trial, on_progress: Callable[[Progress], None]):
         self.final, self.trial, self.on_progress = experiment.final, trial, on_progress
-        train, seeds = self.final.train, self.final.seeds
+        seeds = self.final.seeds
         task = self.final.task(experiment.task)
         self.data = task.final_data(experiment.seed)
         self.fingerprint = fingerprint.of_data(self.data)
         check_final_data(experiment, workdir, self.fingerprint)
-        children = experiment.space.children(self.data.input_shape, self.data.classes, train.dtype)
+        children = experiment.space.children(self.data.input_shape, self.data.classes, self.final.train.dtype)
         architecture = experiment.space.decode(np.array(trial.tokens, np.int32))
         self.children, self.architecture = widened(children, architecture, self.final.width)
-        check_normalised(self.children, train.batch_size, self.architecture)
         devices = jax.local_devices()[:seeds]
         self.inside = unpadded(self.children, self.architecture, devices[0].platform)
+        train = trained_by(self.final.train, self.inside, epochs=False)
+        check_normalised(self.children, train.batch_size, self.architecture)
         more = {"own_batches": True, "budget": budget(devices)}
         self.trainer = Trainer(self.children, task, self.data, train, experiment.seed, len(devices), **more)
         self.live = [seed < seeds for seed in range(-(-seeds // len(devices)) * len(devices))]
@@ -283,7 +284,7 @@ class _Training:
             test_std=statistics.stdev(known) if len(known) > 1 else None,
             test_scores=scores,
             test_examples=len(self.data.held_out),
-            train_examples=learnt(self.data, self.final.train.batch_size),
+            train_examples=learnt(self.data, self.trainer.train.batch_size),
             epochs=self.final.train.epochs,
             measure=measure_of(self.trainer.task),
             settings=describe(self.final),

@@ -1,5 +1,6 @@
 """Before a search: the experiment from its config file and the command line, and the devices."""
 
+import contextlib
 import io
 import os
 import re
@@ -127,6 +128,15 @@ def start() -> None:
     use_all_cores()
     keep_programs()
     pinned()  # to the end of the process
+
+
+def prepare(experiment: Experiment, workdir: Path) -> None:
+    """`start` and `use` for a search from Python. Where JAX has computed something already, it keeps its devices."""
+    skip_absent_devices()
+    with contextlib.suppress(RuntimeError):  # "before backends are initialized"
+        use_all_cores()
+    keep_programs()
+    use(experiment, workdir)
 
 
 def use(experiment: Experiment, workdir: Path | None = None) -> None:

@@ -9,18 +9,20 @@ HOUSE = Path(__file__).parent.parent / "jaxnas"
 FLOORS = {
     "absent": 0, "archive": 0, "decisions": 0, "fingerprint": 0, "interrupts": 0, "machine": 0, "numerics": 0,
     "outcome": 0, "plain": 0, "ranges": 0, "rng": 0, "settings": 0,
-    "children": 1, "values": 1,
+    "elastic": 0, "values": 1, "children": 1,
     "journal": 1, "ledger_rows": 1, "locks": 0,
     "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2, "checkpoint": 2, "tables": 2,
     "learners": 3, "evaluators": 3, "strategies": 3, "report": 3,
     "named_trial": 3, "contracts": 3,
     "experiment": 4, "export": 4, "final": 4, "final_data": 4, "trained": 4, "record": 4, "search": 4,
     "compiled_search": 4, "compare": 4, "tabulate": 4,
-    "program_cache": 5, "overrides": 5, "setup": 5, "targets": 5, "shipped": 5, "commands": 6, "cli": 7, "__main__": 8,
+    "program_cache": 5, "running": 5, "overrides": 5, "setup": 5, "targets": 5, "shipped": 5,
+    "commands": 6, "cli": 7, "__main__": 8,
 }  # fmt: skip
 ONLY = {"strategies": {"decisions", "ranges", "settings"}, "report": {"ledger", "outcome"}}
 SAME_FLOOR = {
     ("plain", "ranges"),
+    ("children", "values"),
     ("settings", "plain"),
     ("settings", "ranges"),
     ("evaluators", "learners"),
@@ -36,6 +38,7 @@ SAME_FLOOR = {
     ("contracts", "strategies"),
     ("tables", "spaces"),
     ("setup", "overrides"),
+    ("running", "setup"),
     ("targets", "setup"),
     ("setup", "program_cache"),
 }
@@ -73,7 +76,7 @@ def test_no_room_reaches_upward(file):
     assert upward == [], f"{file.name} on floor {FLOORS[room(file)]} may not import {upward}"
 
 
-FAMILIES = {"chain", "skip", "cell201", "recurrent"}
+FAMILIES = {"chain", "skip", "cell201", "recurrent", "module", "tuned"}
 COMMON = {"engines": 0, "cost": 0, "normalised": 0, "layers": 1}
 """What all families may use, beside the contract itself."""
 

@@ -9,7 +9,8 @@ import pytest
 from jaxnas.children.engines import Branching, Padded, Ragged
 from jaxnas.evaluators import Population, Train, plan
 from jaxnas.evaluators.compiling import in_turn
-from jaxnas.evaluators.plan import Planner, Rates, Workload
+from jaxnas.evaluators.groups import Workload
+from jaxnas.evaluators.plan import Planner, Rates
 from jaxnas.spaces import ChainCNN
 from jaxnas.tasks import Digits
 

@@ -2,11 +2,11 @@
 
     architecture -> envelope (of several, the key of a program) -> genes (the place of one in it) -> network
 
-What only some families can do is a protocol of its own: `Shares`, `Widens`, `Exports`,
+What only some families can do is a protocol of its own: `Separates`, `Shares`, `Widens`, `Exports`,
 `jaxnas.children.normalised`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -121,6 +121,14 @@ class Shares(Protocol):
 
 
 @runtime_checkable
+class Separates(Protocol):
+    """`Children` of which not all can share a program, and that know who can."""
+
+    def program_key(self, architecture: Any) -> Hashable:
+        """What is equal for those that can."""
+
+
+@runtime_checkable
 class Widens(Protocol):
     """`Children` that final training can make wider."""
 
@@ -152,6 +160,14 @@ class OwnHyperparameters(Protocol):
     """By the setting's name (``learning_rate``): a number ``[]``; NaN: that of the settings."""
 
 
+@runtime_checkable
+class OwnTraining(Protocol):
+    """An envelope whose children are trained by other settings than the common ones."""
+
+    training: tuple[tuple[str, Any], ...]
+    """By name: "batch_size", "epochs", or "optimiser", which is "sgd" or "adam"."""
+
+
 def unpadded(children: Children, architecture: Any, platform: str = "cpu") -> Any:
     """The envelope of an architecture by itself: the ordinary network."""
     return children.envelope([architecture], replace(children.engines[0], platform=platform))
@@ -181,6 +197,8 @@ __all__ = [
     "Exports",
     "Network",
     "OwnHyperparameters",
+    "OwnTraining",
+    "Separates",
     "Shares",
     "Widens",
     "Work",

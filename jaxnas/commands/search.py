@@ -4,11 +4,10 @@ from pathlib import Path
 
 from jaxnas import report, setup
 from jaxnas.commands.final import train
-from jaxnas.experiment import expected_measure
 from jaxnas.ledger import Ledger
 from jaxnas.locks import locked
 from jaxnas.record import check_settings, is_finished
-from jaxnas.search import search
+from jaxnas.running import told
 from jaxnas.tasks import ChecksFinal
 
 
@@ -29,18 +28,9 @@ def run(options, overrides: list[str]) -> int:
         print(f"This search is finished: {len(ledger)} trials in {workdir}. More rounds continue it: --rounds N")
     else:
         origin = {"config": str(options.config.absolute()), "directory": str(Path.cwd())}
-        _search(experiment, ledger, origin | {"source": source, "overrides": overrides})
+        told(experiment, ledger, origin | {"source": source, "overrides": overrides})
     print(report.summary(ledger, workdir))
     if not options.final:
         return 0
     with locked(workdir):
         return train(ledger, experiment, None)
-
-
-def _search(experiment, ledger: Ledger, origin: dict) -> None:
-    total, done = experiment.rounds * experiment.children, len(ledger)
-    if done:
-        print(f"Continuing {ledger.path.parent}: {done} of {total} trials are done.")
-    best, measure = next(iter(ledger.top(1)), None), expected_measure(experiment)
-    with report.report_on(report.console(), experiment.rounds, total, done, best, measure) as callback:
-        search(experiment, ledger, callback, origin)

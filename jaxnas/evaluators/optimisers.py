@@ -100,7 +100,7 @@ class SGD:
 
     def own(self) -> tuple[str, ...]:
         """What a child may decide itself; a momentum only where the settings have one."""
-        return ("learning_rate", "weight_decay", *(["momentum"] if self.momentum else []))
+        return ("learning_rate", "weight_decay", "clip", *(["momentum"] if self.momentum else []))
 
     def transformation(
         self, steps: int, epochs: int, own: Mapping[str, ArrayLike] = {}
@@ -110,7 +110,7 @@ class SGD:
             own, learning_rate=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
         )
         sgd = optax.sgd(self._rate(rate, steps, epochs), momentum if self.momentum else None, self.momentum > 0)
-        return optax.chain(*_clipped(self.clip), optax.add_decayed_weights(decay), sgd)
+        return optax.chain(*_clipped(self.clip, own), optax.add_decayed_weights(decay), sgd)
 
     def _rate(self, rate: ArrayLike, steps: int, epochs: int):
         match self.schedule:
@@ -153,16 +153,35 @@ class Adam:
 
     def own(self) -> tuple[str, ...]:
         """What a child may decide itself."""
-        return "learning_rate", "weight_decay"
+        return "learning_rate", "weight_decay", "clip", "beta1", "beta2"
 
     def transformation(
         self, steps: int, epochs: int, own: Mapping[str, ArrayLike] = {}
     ) -> optax.GradientTransformation:
         """The optax optimiser for so many steps an epoch and so many epochs; see `Adjusts`."""
         rate, decay = _decided(own, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
+        beta1, beta2 = _decided(own, beta1=self.beta1, beta2=self.beta2)
         rate = optax.cosine_decay_schedule(rate, steps * epochs) if self.schedule == "cosine" else rate
-        return optax.chain(*_clipped(self.clip), optax.adamw(rate, self.beta1, self.beta2, weight_decay=decay))
+        return optax.chain(*_clipped(self.clip, own), optax.adamw(rate, beta1, beta2, weight_decay=decay))
 
 
-def _clipped(norm: float | None) -> list[optax.GradientTransformation]:
+def _clipped(norm: float | None, own: Mapping[str, ArrayLike]) -> list[optax.GradientTransformation]:
+    """By a child's own norm where it has one."""
+    if "clip" in own:
+        [norm] = _decided(own, clip=math.inf if norm is None else norm)
     return [] if norm is None else [optax.clip_by_global_norm(norm)]
+
+
+OPTIMISERS = {"sgd": SGD, "adam": Adam}
+"""By the names under which a child may choose one."""
+
+
+def named(name: str, settings: Optimiser) -> Optimiser:
+    """The optimiser of a name: these settings where they are of its kind, else its defaults.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in OPTIMISERS:
+        raise ValueError(f"optimiser={name!r}: give {' or '.join(map(repr, OPTIMISERS))}")
+    return settings if isinstance(settings, OPTIMISERS[name]) else OPTIMISERS[name]()

@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from jaxnas.children import Children, Engine
+from jaxnas.children import Children, Engine, Separates
 from jaxnas.evaluators.compiling import in_turn
+from jaxnas.evaluators.groups import Group, Plan, Workload
 from jaxnas.evaluators.programs import BATCHES_BYTES
 
 EngineName = Literal["auto", "padded", "branching", "ragged"]
@@ -22,6 +23,7 @@ BALANCE = 8
 """But so many children a device stay together, or one device would wait for the other."""
 TRAINING = 3
 """Forward and two gradients: work of a training step over that of a forward pass."""
+PROGRAMS = 64
 STATES = 6
 """Copies of a child's parameters that training holds, by `memory_analysis` of compiled programs."""
 
@@ -45,85 +47,6 @@ RATES = {"cpu": Rates(work=25e9, program=3.5, branch=0.035)}
 """By platform. For the others nothing has been measured: there the children name an engine unless the user does."""
 
 
-@dataclass(frozen=True)
-class Group:
-    """Children that share an envelope.
-
-    Attributes:
-        places: the row of the round that is trained in each place of the program, None where nothing is; each device
-            has as many places in a row.
-        inside: the envelope they run in.
-    """
-
-    places: tuple[int | None, ...]
-    inside: Any
-
-    @property
-    def rows(self) -> tuple[int, ...]:
-        return tuple(row for row in self.places if row is not None)
-
-    @property
-    def filled(self) -> list[int]:
-        """A row for every place: in those where nothing is trained, the first."""
-        return [self.rows[0] if row is None else row for row in self.places]
-
-    @property
-    def live(self) -> list[bool]:
-        """Whether something is trained in a place."""
-        return [row is not None for row in self.places]
-
-    def without(self, rows: Collection[int]) -> "Group":
-        """The same places, those of some rows empty."""
-        return Group(tuple(None if row in rows else row for row in self.places), self.inside)
-
-    @property
-    def program(self) -> tuple[Any, int]:
-        """What its program is known by: envelope and number of places."""
-        return self.inside, len(self.places)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A round's groups, and what they are expected to cost.
-
-    Attributes:
-        groups: each row of the round stands in exactly one.
-        executed: multiply-adds that run for one example of each child, forward, summed; by group.
-        useful: those of the children themselves.
-        bytes: memory of each group on one device, as the model has it.
-        new_programs: how many are not compiled yet.
-        seconds: predicted, compilation included; None where the device has not been measured.
-        compile_seconds: the part of it that is compilation.
-    """
-
-    groups: tuple[Group, ...]
-    executed: tuple[int, ...]
-    useful: tuple[int, ...]
-    bytes: tuple[int, ...]
-    new_programs: int
-    seconds: float | None
-    compile_seconds: float | None
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What a child goes through, and on what.
-
-    Attributes:
-        images: examples that a child is trained on, all epochs together.
-        batch_size: examples a step.
-        platform: kind of device, as JAX names it.
-        devices: over how many the children are spread.
-        budget: bytes of memory a group may take on one device.
-    """
-
-    images: int
-    batch_size: int
-    platform: str
-    devices: int
-    budget: int
-
-
 class Planner:
     """Cuts rounds. It remembers the programs it has planned, and the groups that did not fit into memory.
 
@@ -135,10 +58,18 @@ class Planner:
         work: what a child goes through.
         engine: its name, or "auto" for the one of least predicted time.
         group_size: the greatest number of children in a group; None: as memory and `LONGEST` allow.
+        programs: how many a round may need at most.
     """
 
-    def __init__(self, children: Children, work: Workload, engine: EngineName = "auto", group_size: int | None = None):
-        self.children, self.work, self.group_size = children, work, group_size
+    def __init__(
+        self,
+        children: Children,
+        work: Workload,
+        engine: EngineName = "auto",
+        group_size: int | None = None,
+        programs: int = PROGRAMS,
+    ):
+        self.children, self.work, self.group_size, self.programs = children, work, group_size, programs
         self.engines = self._candidates(engine)
         self.known: dict[tuple[Any, int], None] = {}
         self.limits: dict[Engine, int] = {}
@@ -237,14 +168,28 @@ class Planner:
 
     def _alike(self, engine: Engine, architectures: Sequence, known: Collection) -> list[tuple[Any, list[int]]]:
         """Envelopes, and the rows of those who share each: one, unless they cannot share a program."""
-        rows = list(range(len(architectures)))
-        common = self.children.envelope(architectures, engine, known)
-        if common is not None:
-            return [(common, rows)]
+        parts: dict[Any, list[int]] = {}
+        for row, architecture in enumerate(architectures):
+            key = self.children.program_key(architecture) if isinstance(self.children, Separates) else None
+            parts.setdefault(key, []).append(row)
         found: dict[Any, list[int]] = {}
-        for row in rows:
-            found.setdefault(self.children.envelope([architectures[row]], engine, known), []).append(row)
+        for rows in parts.values():
+            common = self.children.envelope([architectures[row] for row in rows], engine, known)
+            if common is not None:
+                found.setdefault(common, []).extend(rows)
+                continue
+            for row in rows:
+                found.setdefault(self.children.envelope([architectures[row]], engine, known), []).append(row)
+        self._check_programs(len(found), len(architectures))
         return list(found.items())
+
+    def _check_programs(self, programs: int, children: int) -> None:
+        if programs > self.programs:
+            raise ValueError(
+                f"{children} children need {programs} programs, more than programs={self.programs}: each static value "
+                "that differs makes one, and each takes seconds to compile. Have fewer of them (traced values share a "
+                "program: static=False, jaxnas.elastic), or raise --evaluator.programs"
+            )
 
     def _cut(self, engine: Engine, architectures: Sequence) -> tuple[Group, ...]:
         """Equal groups, as few as possible. Children of similar work go together where an absent layer costs work;

@@ -5,10 +5,10 @@ Letters: N children, n of them, T decisions, E epochs.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import pairwise
 from operator import attrgetter
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated
 
 import jax
 import numpy as np
@@ -17,9 +17,11 @@ from jaxtyping import Float, Int
 from jaxnas.children import alone
 from jaxnas.children.normalised import check_normalised
 from jaxnas.evaluators import memory
+from jaxnas.evaluators.groups import Group, Plan, Workload
 from jaxnas.evaluators.halving import SuccessiveHalving
 from jaxnas.evaluators.memory import DoesNotFitError, fitting
-from jaxnas.evaluators.plan import EngineName, Group, Plan, Planner, Workload
+from jaxnas.evaluators.plan import PROGRAMS, EngineName, Planner
+from jaxnas.evaluators.rounds import Paused, Round
 from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.fingerprint import of_data
 from jaxnas.outcome import Outcome, Progress, Status, Trial
@@ -45,6 +47,7 @@ class Population:
             for a search is least (`Planner`); `python -m jaxnas plan` shows it.
         halving: early stopping of a round's worst children; by default all are trained to the end, as in the paper.
         memory: GiB that a group may take on one device; None: most of a GPU's, its share of half of a computer's.
+        programs: how many a round may need: children whose static values differ cannot share one.
     """
 
     train: Train = field(default_factory=Train)
@@ -52,6 +55,7 @@ class Population:
     engine: EngineName = "auto"
     halving: SuccessiveHalving = field(default_factory=SuccessiveHalving)
     memory: Annotated[float, Range(0, 1e6, "(]")] | None = None
+    programs: Annotated[int, Range(1, 10_000)] = PROGRAMS
 
     def __post_init__(self):
         if max(self.halving.rungs, default=0) >= self.train.epochs:
@@ -61,41 +65,6 @@ class Population:
         """Read the data and put it on the device."""
         del trials  # rounds may be added later: how many there are must not change a child
         return PopulationEvaluator(self, space, task, seed)
-
-
-class Paused(NamedTuple):
-    """A child at a rung: the envelope it was trained in, the places of that program, and what it has come to."""
-
-    inside: Any
-    places: int
-    result: Result
-
-
-@dataclass
-class Round:
-    """What is known of a round while it is trained, by row.
-
-    Attributes:
-        architectures: all of them.
-        trial_ids: likewise.
-        finished: those that the ledger had.
-        tell: whom to tell of progress.
-        paused: those at a rung.
-        seconds: each one's share of the time of its groups, compilation apart.
-        places: of the program in which each one began.
-        examples: further ones, on which each is scored after its last epoch; None: there are none.
-        scores: on these; none where a child failed or was stopped.
-    """
-
-    architectures: list
-    trial_ids: list[int]
-    finished: Mapping[int, Trial]
-    tell: Callable[[Progress], None]
-    paused: dict[int, Paused] = field(default_factory=dict)
-    seconds: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
-    places: dict[int, int] = field(default_factory=dict)
-    examples: Examples | Passage | None = None
-    scores: dict[int, float] = field(default_factory=dict)
 
 
 class PopulationEvaluator:
@@ -112,7 +81,7 @@ class PopulationEvaluator:
         budget = memory.budget(devices) if settings.memory is None else int(settings.memory * 2**30)
         self.trainer = Trainer(self.children, task, data, train, seed, len(devices), threads=False, budget=budget)
         work = Workload(self.images, train.batch_size, devices[0].platform, len(devices), budget)
-        self.planner = Planner(self.children, work, settings.engine, settings.group_size)
+        self.planner = Planner(self.children, work, settings.engine, settings.group_size, settings.programs)
 
     def __call__(
         self,
@@ -151,12 +120,12 @@ class PopulationEvaluator:
     def _run(self, this: Round) -> Iterator[tuple[list[int], Outcome]]:
         """Plan a round, train it, and remember what came of the plan."""
         if len(this.architectures) >= MANY:
-            this.tell(self._progress("planning", len(this.architectures), 0))
+            this.tell(self._progress("planning", len(this.architectures), 0, self.settings.train.epochs))
         plan, done = self.planner.plan(this.architectures), this.finished
         groups = [group.without(done) for group in plan.groups]
         for rung, epochs in enumerate(self._spans()):
             for group in groups:
-                yield from self._train(group, this, epochs)
+                yield from self._train(group, this, self._own_span(group.inside, epochs))
             if epochs.stop < self.settings.train.epochs:
                 yield from self._stop(rung, epochs.stop, this)
                 groups = self._packed(this)
@@ -187,6 +156,18 @@ class PopulationEvaluator:
         ends = (0, *self.settings.halving.rungs, self.settings.train.epochs)
         return [range(*pair) for pair in pairwise(ends)]
 
+    def _own_span(self, inside, epochs: range) -> range:
+        """These epochs, or all that the children of an envelope have where they decide how many."""
+        own = self.trainer.of(inside).train.epochs
+        if own == self.settings.train.epochs:
+            return epochs
+        if self.settings.halving.rungs:
+            raise ValueError(
+                f"rungs={self.settings.halving.rungs}: early stopping compares children after the same epochs, and the "
+                "space decides how many there are: leave one of the two out"
+            )
+        return range(own)
+
     def _train(self, group: Group, this: Round, epochs: range) -> Iterator[tuple[list[int], Outcome]]:
         """Train a group through some epochs; where memory does not suffice, its halves one after the other.
 
@@ -204,13 +185,13 @@ class PopulationEvaluator:
         if epochs.start == 0:  # later programs are smaller where few go on, not for lack of memory
             this.places |= dict.fromkeys(rows, size)
         if result is None:
-            nothing = np.full((len(rows), self.settings.train.epochs), np.nan)
+            nothing = np.full((len(rows), epochs.stop), np.nan)
             yield rows, self._outcome(rows, np.full(len(rows), Status.OUT_OF_MEMORY), nothing, this)
             return
         taken = [place for place, row in enumerate(group.places) if row is not None]
         for row in rows:
             this.seconds[row] += result.seconds / len(rows)
-        if epochs.stop < self.settings.train.epochs:
+        if epochs.stop < self.trainer.of(group.inside).train.epochs:
             ones = (Paused(group.inside, size, result.one(place)) for place in taken)
             this.paused |= dict(zip(rows, ones, strict=True))
         else:
@@ -221,13 +202,14 @@ class PopulationEvaluator:
         """What training gives; None: there was not enough memory."""
         genes = [self.children.place(this.architectures[row], group.inside) for row in group.filled]
         since = [this.paused[row].result for row in group.filled] if epochs.start else None
-        tell = lambda doing, epoch: this.tell(self._progress(doing, len(group.rows), epoch))
+        trainer = self.trainer.of(group.inside)
+        tell = lambda doing, epoch: this.tell(self._progress(doing, len(group.rows), epoch, trainer.train.epochs))
         trial_ids = [this.trial_ids[row] for row in group.filled]
-        last = this.examples is not None and epochs.stop == self.settings.train.epochs
+        last = this.examples is not None and epochs.stop == trainer.train.epochs
         try:
             with fitting():
-                result = self.trainer.run(group.inside, genes, trial_ids, tell, None, group.live, epochs, since)
-                scores = self.trainer.score(group.inside, genes, trial_ids, result, this.examples) if last else []
+                result = trainer.run(group.inside, genes, trial_ids, tell, None, group.live, epochs, since)
+                scores = trainer.score(group.inside, genes, trial_ids, result, this.examples) if last else []
         except DoesNotFitError:
             return None
         if last:
@@ -271,10 +253,9 @@ class PopulationEvaluator:
             for group in self.planner.packed(rows, inside, size, this.architectures)
         ]
 
-    def _progress(self, doing: str, children: int, epoch: int) -> Progress:
-        trainer = self.trainer
-        epochs = self.settings.train.epochs
-        return Progress(doing, children, epoch, epochs, len(trainer.programs), trainer.compile_seconds)
+    def _progress(self, doing: str, children: int, epoch: int, epochs: int) -> Progress:
+        programs, seconds = len(self.trainer.programs), self.trainer.compile_seconds
+        return Progress(doing, children, epoch, epochs, programs, seconds)
 
     def _outcome(self, rows: list[int], status, curve, this: Round) -> Outcome:
         """The outcome of some rows, from their status ``[n]`` and curves ``[n, E]``."""

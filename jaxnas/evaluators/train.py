@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
+from jaxnas.children import OwnTraining
 from jaxnas.evaluators import mesh
 from jaxnas.evaluators.compiling import Program, build, stack
 from jaxnas.evaluators.memory import check_fits
-from jaxnas.evaluators.optimisers import SGD, Optimiser, of_child
+from jaxnas.evaluators.optimisers import SGD, Optimiser, named, of_child
 from jaxnas.evaluators.programs import ChildState
 from jaxnas.learners import Learner, Supervised
 from jaxnas.ranges import Epochs, Range, Such
@@ -44,6 +45,22 @@ class Train:
     optimiser: Annotated[Optimiser, Such("SGD()")] = field(default_factory=SGD)
     best_of_last: Epochs = 5
     dtype: Literal["float32", "tfloat32", "bfloat16"] = "float32"
+
+
+def trained_by(train: Train, inside, epochs: bool = True) -> Train:
+    """The settings by which the children of an envelope are trained: the common ones with what is its own.
+
+    Args:
+        train: the common ones.
+        inside: the envelope.
+        epochs: whether their number may be its own.
+    """
+    own = dict(inside.training) if isinstance(inside, OwnTraining) else {}
+    if "optimiser" in own:
+        own["optimiser"] = named(own["optimiser"], train.optimiser)
+    if not epochs:
+        own.pop("epochs", None)
+    return replace(train, **own) if own else train
 
 
 class Result(NamedTuple):
@@ -105,7 +122,21 @@ class Trainer:
         self.root = jax.device_put(key_for(seed, "training"), mesh.replicated(self.mesh))
         self.programs: dict[tuple[Any, int], Program] = {}
         self.learners: dict[Any, Learner] = {}
-        self.compile_seconds = 0.0
+        self.compiling: list[float] = []
+
+    @property
+    def compile_seconds(self) -> float:
+        """Of all programs."""
+        return sum(self.compiling, 0.0)
+
+    def of(self, inside) -> "Trainer":
+        """The trainer by whose settings the children of an envelope are trained; data and programs are the same."""
+        train = trained_by(self.train, inside)
+        if train == self.train:
+            return self
+        other = copy(self)
+        other.train, other.steps = train, self.data.steps(train.batch_size)
+        return other
 
     def run(
         self,
@@ -236,7 +267,7 @@ class Trainer:
             on_epoch("compiling", 0)
             began = time.perf_counter()
             self.programs[name] = build(self, inside, genes)
-            self.compile_seconds += time.perf_counter() - began
+            self.compiling.append(time.perf_counter() - began)
         if self.platform != "cpu":
             check_fits(self.programs[name].memory, self.budget)
         return self.programs[name]

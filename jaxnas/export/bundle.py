@@ -15,7 +15,7 @@ from flax import nnx
 from safetensors.numpy import save
 
 from jaxnas.children import Exports
-from jaxnas.export import images, language
+from jaxnas.export import images, language, own
 from jaxnas.export.artifact import artifact
 from jaxnas.export.written import Written
 from jaxnas.numerics import ALL_ROUNDED
@@ -34,6 +34,7 @@ KINDS = {
     "cell201": images.written,
     "recurrent": language.written,
     "standard": language.written,
+    "module": own.written,
 }
 """What is written of a trained network, by the type of its architecture."""
 FAR = 0.01
@@ -71,14 +72,16 @@ def export(trained: Trained, out: Path) -> Exported:
     with appears(out) as partial:
         (partial / ARCHITECTURE).write_text(json.dumps(written.description, indent=1) + "\n", encoding="utf-8")
         (partial / WEIGHTS).write_bytes(save(written.weights))
-        (partial / MODULE).write_text(written.module, encoding="utf-8")
         (partial / README).write_text(written.page, encoding="utf-8")
-        network = _loaded(partial)
+        if written.module is not None:
+            (partial / MODULE).write_text(written.module, encoding="utf-8")
+        network = written.network if written.module is None else _loaded(partial)
         (partial / ARTIFACT).write_bytes(artifact(network, written.inputs))
         difference = _difference(written, network, partial)
         if not difference < FAR:
             raise FarOffError(f"the exported files differ by {difference:.1e} from the trained network: nothing kept")
-    return Exported(out, FILES, difference)
+        files = tuple(name for name in FILES if (partial / name).exists())
+    return Exported(out, files, difference)
 
 
 def check_free(out: Path) -> None:

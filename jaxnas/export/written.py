@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
+from flax import nnx
 
 
 @dataclass(frozen=True)
@@ -12,18 +13,20 @@ class Written:
 
     Attributes:
         description: architecture.json.
-        module: network.py, with ``load``, whose network takes the program's inputs.
+        module: network.py, with ``load``, whose network takes the program's inputs; None: there is none.
         weights: weights.safetensors, all float32.
         page: README.md.
         inputs: of the program, with free sizes.
         probes: such inputs, noise.
         wanted: the trained network's logits of them.
+        network: what takes the program's inputs, where there is no module.
     """
 
     description: dict
-    module: str
+    module: str | None
     weights: dict[str, np.ndarray]
     page: str
     inputs: jax.ShapeDtypeStruct
     probes: np.ndarray
     wanted: np.ndarray
+    network: nnx.Module | None = None

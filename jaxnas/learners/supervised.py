@@ -3,7 +3,7 @@
 Letters: B batch, U labels of an example of text, P parameters.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +15,11 @@ from jaxtyping import Array, Bool, Float
 
 from jaxnas.children import Children, OwnHyperparameters, Shares
 from jaxnas.learners.variables import Kept, Variables
+from jaxnas.tasks import losses, without_smoothing
 from jaxnas.tasks.batches import Batch
+
+SMOOTHING = "label_smoothing"
+"""What a child decides of the loss, not of its optimiser."""
 
 
 class Learnt(NamedTuple):
@@ -44,6 +48,7 @@ class Supervised:
         abstract = nnx.eval_shape(lambda genes, key: children.build(envelope, genes, key), genes, jax.random.key(0))
         self.variables, self._abstract = Variables(abstract), abstract
         self.traced = abstract.traced_training
+        self._sharp = without_smoothing(task) if SMOOTHING in _own(genes) else task
         stock = [type(m).__name__ for _, m in nnx.iter_modules(abstract) if isinstance(m, nnx.BatchNorm | nnx.Dropout)]
         if self.traced and stock:
             raise ValueError(
@@ -68,7 +73,14 @@ class Supervised:
 
     def optimiser(self, genes) -> optax.GradientTransformation:
         """A child's: settings that it decides itself take the place of the common ones."""
-        return self._optimiser(genes.hyperparameters if isinstance(genes, OwnHyperparameters) else {})
+        return self._optimiser({name: value for name, value in _own(genes).items() if name != SMOOTHING})
+
+    def _losses(self, outputs, labels, genes) -> Float[Array, "*B"]:
+        """Of each label; a child's own smoothing takes the place of the task's."""
+        if SMOOTHING not in _own(genes):
+            return self.task.loss(outputs, labels)
+        share = _own(genes)[SMOOTHING]
+        return (1 - share) * self._sharp.loss(outputs, labels) + share * losses.uniform(outputs)
 
     def train(self, state: Learnt, carry, genes, batch: Batch, key: Array):
         """One optimiser step; see `jaxnas.learners.Learner`."""
@@ -101,9 +113,9 @@ class Supervised:
             if isinstance(training, bool):
                 network.train() if training else network.eval()  # stock layers have attributes for it
             outputs, remembered = network(batch.examples, genes, training, carry, key)
-            losses = self.task.loss(outputs, batch.labels)
-            counts = batch.weights.astype(losses.dtype)
-            mean = jnp.where(counts > 0, losses * counts, 0).sum() / counts.sum()
+            found = self._losses(outputs, batch.labels, genes)
+            counts = batch.weights.astype(found.dtype)
+            mean = jnp.where(counts > 0, found * counts, 0).sum() / counts.sum()
             return mean, (outputs, remembered, self.variables.apart(network))
 
         return loss
@@ -124,3 +136,8 @@ class Supervised:
         finite = jnp.isfinite(outputs).all(-1) | (batch.weights == 0)  # what fills the last batch harms nobody
         scores = jnp.where(finite.all(), self.task.score(outputs, batch.labels), jnp.nan)
         return jnp.where(batch.weights > 0, scores * batch.weights, 0).sum()
+
+
+def _own(genes) -> Mapping[str, Any]:
+    """What a child decides itself of its training."""
+    return genes.hyperparameters if isinstance(genes, OwnHyperparameters) else {}

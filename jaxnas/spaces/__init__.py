@@ -1,20 +1,14 @@
-"""Search spaces: the decisions a strategy makes, and the architectures that they mean.
+"""Search spaces: the decisions a strategy makes, and the architectures that they mean."""
 
-Letters: T decisions.
-"""
-
-from typing import Protocol, runtime_checkable
-
-import numpy as np
-from jaxtyping import Bool
-
-from jaxnas.children import Children
 from jaxnas.children.recurrent.network import Dropout
 from jaxnas.spaces.cell201 import Cell201
 from jaxnas.spaces.chain import ChainCNN
 from jaxnas.spaces.choices import Choices
+from jaxnas.spaces.contract import Grows, Parses, Space, present_columns
+from jaxnas.spaces.module import ModuleSpace
 from jaxnas.spaces.recurrent import LanguageModel, RecurrentCell, StandardCell
 from jaxnas.spaces.skip import Growth, SkipCNN
+from jaxnas.spaces.tuned import Tuned
 
 SPACES = {
     "Cell201": Cell201,
@@ -26,46 +20,6 @@ SPACES = {
 """Every space of the library by name; the laws are tested over this table."""
 
 
-@runtime_checkable
-class Space(Protocol):
-    """A frozen dataclass of settings with these functions and ``decisions``, a `Decisions`; see `ChainCNN`.
-
-    What only some can do stands in protocols of their own, of which a space need not inherit: `Grows`, `Parses`.
-
-    (``decisions`` is not declared here: the command line follows only protocols whose members are all functions.)
-    """
-
-    def decode(self, tokens):
-        """tokens ``[T]`` -> architecture."""
-
-    def encode(self, architecture):
-        """architecture -> tokens ``[T]``; ``decode(encode(a)) == a``."""
-
-    def children(self, input_shape: tuple[int, ...], classes: int, dtype: str = "float32") -> Children:
-        """How the architectures of this space compute on examples of this shape; dtype: of factors, see `Train`."""
-
-
-@runtime_checkable
-class Grows(Protocol):
-    """A space of which a search uses more columns as it goes on."""
-
-    def present(self, trials: int) -> Bool[np.ndarray, " T"]:
-        """Which columns exist in a round before which so many trials were made; they are the first ones."""
-
-
-@runtime_checkable
-class Parses(Protocol):
-    """A space that reads architectures as tables write them."""
-
-    def parse(self, text: str):
-        """text -> architecture. Raises ValueError where it is none."""
-
-
-def present_columns(space: Space, trials: int) -> Bool[np.ndarray, " T"]:
-    """Which columns exist in a round before which so many trials were made: all, unless the space `Grows`."""
-    return space.present(trials) if isinstance(space, Grows) else np.ones(len(space.decisions), bool)
-
-
 __all__ = [
     "SPACES",
     "Cell201",
@@ -75,10 +29,12 @@ __all__ = [
     "Grows",
     "Growth",
     "LanguageModel",
+    "ModuleSpace",
     "Parses",
     "RecurrentCell",
     "SkipCNN",
     "Space",
     "StandardCell",
+    "Tuned",
     "present_columns",
 ]

@@ -84,7 +84,7 @@ def elsewhere(evaluate: PopulationEvaluator, device: jax.Device, budget: int) ->
     """
     work = replace(evaluate.planner.work, platform=device.platform, devices=1, budget=budget)
     settings = evaluate.settings
-    planner = Planner(evaluate.children, work, settings.engine, settings.group_size)
+    planner = Planner(evaluate.children, work, settings.engine, settings.group_size, settings.programs)
     return planner, evaluate.trainer.elsewhere(device)
 
 
@@ -113,7 +113,7 @@ def first_round(
 
 def of_group(trainer: Trainer, inside, architectures: Sequence) -> Compiled:
     """Of N children in one envelope; ``trainer`` is `elsewhere`."""
-    children, n = trainer.children, len(architectures)
+    trainer, children, n = trainer.of(inside), trainer.children, len(architectures)
     works = [children.work(inside, one) for one in architectures]
     ratio = sum(work.executed for work in works) / sum(work.multiply_adds for work in works)
     found = Compiled(n, inside.engine.name, ratio)

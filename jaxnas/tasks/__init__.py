@@ -3,6 +3,7 @@
 Letters: B batch, U steps of a chunk of text, H W C height, width and channels of an image, K classes.
 """
 
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array
@@ -91,6 +92,13 @@ class Augments(Protocol):
 
 
 @runtime_checkable
+class Smooths(Protocol):
+    """A task whose loss spreads a share of each label over all classes; a dataclass."""
+
+    label_smoothing: float
+
+
+@runtime_checkable
 class ChecksFinal(Protocol):
     """A task that can tell, before anything is trained, whether `final_data` will have what it needs."""
 
@@ -104,6 +112,11 @@ class LeavesOut(Protocol):
 
     def left_out(self, size: int) -> int:
         """How many, in batches of that size."""
+
+
+def without_smoothing(task: Task) -> Task:
+    """A task whose loss is that of the labels as they are."""
+    return replace(task, label_smoothing=0.0) if isinstance(task, Smooths) else task
 
 
 def learnt(data: Batched, size: int) -> int:
@@ -134,10 +147,12 @@ __all__ = [
     "LeavesOut",
     "NamesMeasure",
     "Passage",
+    "Smooths",
     "Task",
     "Text",
     "TextData",
     "augmentation_of",
     "learnt",
     "measure_of",
+    "without_smoothing",
 ]

@@ -25,3 +25,10 @@ def cross_entropy(logits: Float[Array, "*B K"], labels: Int[Array, "*B"]) -> Flo
 def _by_selection(logits, labels):
     own = labels[..., None] == jnp.arange(logits.shape[-1])
     return jax.nn.logsumexp(logits, -1) - jnp.where(own, logits, 0).sum(-1)
+
+
+def uniform(logits: Float[Array, "*B K"]) -> Float[Array, "*B"]:
+    """Cross-entropy with all K classes alike, in nats: what label smoothing adds a share of (Szegedy et al., Rethinking
+    the Inception Architecture for Computer Vision, 2016, section 7, https://arxiv.org/abs/1512.00567).
+    """
+    return jax.nn.logsumexp(logits, -1) - logits.mean(-1)

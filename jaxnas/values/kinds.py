@@ -19,6 +19,7 @@ Condition = Annotated[tuple, tyro.conf.Fixed]
 """``(name, value)``, ``(name, (value, value))``, or several of these: a value exists only where those named are one of
 what is listed. (No setting of the command line.)"""
 MOST_LEVELS = 1024
+FEW = 8
 LOG_LEVELS = 64
 """Of whole numbers on a logarithmic scale."""
 
@@ -58,6 +59,11 @@ class Float:
     def ordered(self) -> bool:
         """Whether neighbours are alike."""
         return True
+
+    @property
+    def words(self) -> str:
+        """What it may be, in words."""
+        return _words(self, f"{self.low:g} to {self.high:g}{' (logarithmic)' * self.log}, {self.size} levels")
 
     def value(self, token: int) -> float:
         """What a token means."""
@@ -119,6 +125,12 @@ class Int:
         return True
 
     @property
+    def words(self) -> str:
+        """What it may be, in words."""
+        shown = ", ".join(map(str, self.levels)) if self.size <= FEW else f"{self.size} of them"
+        return _words(self, f"{self.low} to {self.levels[-1]}{' (logarithmic)' * self.log}: {shown}")
+
+    @property
     def levels(self) -> tuple[int, ...]:
         """All values, ascending."""
         return _levels(self.low, self.high, self.log, self.step)
@@ -130,7 +142,7 @@ class Int:
     def token(self, value: Any) -> int:
         """The level of a number. Raises ValueError where it is none of them."""
         if isinstance(value, bool) or value not in self.levels:
-            few = self.levels if self.size <= 8 else (*self.levels[:3], "...", self.levels[-1])
+            few = self.levels if self.size <= FEW else (*self.levels[:3], "...", self.levels[-1])
             raise ValueError(f"{value!r}: give one of {', '.join(map(str, few))}")
         return self.levels.index(value)
 
@@ -177,6 +189,11 @@ class Categorical:
         """Whether neighbours are alike."""
         return False
 
+    @property
+    def words(self) -> str:
+        """What it may be, in words."""
+        return _words(self, ", ".join(map(repr, self.values)))
+
     def value(self, token: int) -> Scalar:
         """What a token means."""
         return self.values[token]
@@ -200,6 +217,11 @@ def _levels(low: int, high: int, log: bool, step: int) -> tuple[int, ...]:
     else:
         steps = np.linspace(0, last, min(last + 1, MOST_LEVELS))
     return tuple(low + step * int(number) for number in np.unique(np.rint(steps)))
+
+
+def _words(value: Value, may_be: str) -> str:
+    when = f", when {value.when}" if value.when else ""
+    return f"{may_be}{'' if value.static else ', traced'}{when}"
 
 
 def _check_range(value: Float | Int) -> None:

@@ -54,9 +54,7 @@ class Named:
         for column, (name, value) in enumerate(self.values.items()):
             exists = all(tokens[other] in wanted for other, wanted in self._when(name))
             if exists != (name in given):
-                raise ValueError(
-                    f"{name!r} is {'missing' if exists else 'given, but does not exist beside the others'}"
-                )
+                raise ValueError(f"{name!r} is {'missing' if exists else 'given, but not there beside the others'}")
             if exists:
                 tokens[column] = _token(name, value, given[name])
         return tokens

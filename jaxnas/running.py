@@ -1,0 +1,86 @@
+"""A search from Python, as ``python -m jaxnas search`` runs it."""
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from jaxnas import report, setup
+from jaxnas.experiment import Experiment, expected_measure
+from jaxnas.ledger import Ledger
+from jaxnas.locks import locked
+from jaxnas.outcome import Trial
+from jaxnas.record import check_settings, is_finished
+from jaxnas.search import Silent, search
+from jaxnas.spaces import Space
+from jaxnas.spaces.named import NamedValues
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has come to. workdir: its directory, which the commands take as well."""
+
+    workdir: Path
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All that are done, in their order."""
+        return list(Ledger(self.workdir).trials())
+
+    @property
+    def best(self) -> Trial | None:
+        """The one with the greatest reward; None: no child has one."""
+        return next(iter(Ledger(self.workdir).top(1)), None)
+
+
+def run(experiment: Experiment, workdir: str | PathLike, quiet: bool = False) -> Found:
+    """Search, or go on with a search that was left: the same experiment and directory continue it, to the same numbers.
+
+    A script whose objective runs in processes of its own calls this below ``if __name__ == "__main__":``.
+
+    Args:
+        experiment: what to search.
+        workdir: where everything is kept.
+        quiet: print nothing.
+
+    Raises:
+        ValueError: unusable data or settings; a directory that holds another search, or that another process works in.
+    """
+    workdir = Path(workdir)
+    setup.prepare(experiment, workdir)
+    with locked(workdir):
+        ledger = Ledger(workdir, write=True)
+    check_settings(experiment, ledger)
+    if not is_finished(experiment, ledger):
+        if quiet:
+            search(experiment, ledger, Silent())
+        else:
+            told(experiment, ledger, None)
+    if not quiet:
+        print(report.summary(ledger, workdir))
+    return Found(workdir)
+
+
+def told(experiment: Experiment, ledger: Ledger, origin: dict | None) -> None:
+    """Search, and say how it goes; ``origin`` as in `jaxnas.search.search`."""
+    total, done = experiment.rounds * experiment.children, len(ledger)
+    print("\n".join(space_lines(experiment.space)))
+    if done:
+        print(f"Continuing {ledger.path.parent}: {done} of {total} trials are done.")
+    best, measure = next(iter(ledger.top(1)), None), expected_measure(experiment)
+    with report.report_on(report.console(), experiment.rounds, total, done, best, measure) as callback:
+        search(experiment, ledger, callback, origin)
+
+
+def space_lines(space: Space) -> list[str]:
+    """How many architectures there are, and of named values each one."""
+    count = space.decisions.count
+    many = f"{count:,}" if count < 10**15 else f"about 10^{len(str(count)) - 1}"
+    return [f"{type(space).__name__}: {many} architecture{'s' * (count != 1)}", *_value_lines(space)]
+
+
+def _value_lines(space: Space) -> list[str]:
+    """Of the values that a user has named, and of those in the space that they tune."""
+    if not isinstance(space, NamedValues):
+        return []
+    within = [line for name, _ in space.own for line in _value_lines(getattr(space, name))]
+    return [*(f"  {name}: {value.words}" for name, value in space.values.values.items()), *within]
