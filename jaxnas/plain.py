@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -38,6 +38,8 @@ def plain(value: Any, kind: Any) -> Any:
     if origin is dict:
         _unless(isinstance(value, Mapping))
         return {plain(k, parts[0]): plain(v, parts[1]) for k, v in value.items()}
+    if origin is Callable:
+        return _instance(value, Callable)
     if origin is type:
         _unless(isinstance(value, type) and issubclass(value, parts[0]))
         return value

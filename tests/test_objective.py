@@ -21,6 +21,7 @@ import numpy as np
 import objectives
 import pytest
 from refusals import refused
+from test_ledger import trial
 from test_search import kill_when, rows, run, start
 
 from jaxnas.cli import main
@@ -93,13 +94,13 @@ def test_results_do_not_depend_on_processes_or_order(alone, processes):
 
 def test_each_way_to_fail_is_said_and_harms_nobody(alone):
     seeds = dict(zip(alone, seeds_of(5, np.array(list(alone))), strict=True))
-    for (trial, outcome), what in zip(alone.items(), EVERY, strict=True):
+    for (number, outcome), what in zip(alone.items(), EVERY, strict=True):
         if what in WHY:
             assert told(outcome) == (Status.FAILED, None, {}, WHY[what])
         elif what == "fine":
-            assert told(outcome) == (Status.OK, seeds[trial] / 2**31, {"seed": float(seeds[trial])}, "")
+            assert told(outcome) == (Status.OK, seeds[number] / 2**31, {"seed": float(seeds[number])}, "")
         else:
-            assert told(outcome) == (Status.OK, float(seeds[trial] % 7), {}, "")
+            assert told(outcome) == (Status.OK, float(seeds[number] % 7), {}, "")
         assert outcome.architectures == ({"type": "values", "values": {"what": what}},)
 
 
@@ -118,10 +119,10 @@ def test_a_seed_is_that_of_the_trial_alone():
 def test_what_is_finished_is_not_asked_again_and_changes_nothing(alone):
     every, objective = [{"what": "fine"}] * 4, Objective(objectives.anything, processes=2)
     whole = asked(objective, DEEDS, every)
-    part = asked(objective, DEEDS, every, finished={100: None, 102: None})
+    part = asked(objective, DEEDS, every, finished={i: trial(i) for i in (100, 102)})
     assert part.keys() == {101, 103}
-    assert all(told(part[trial]) == told(whole[trial]) for trial in part)
-    assert asked(objective, DEEDS, every, finished=dict.fromkeys(range(100, 104))) == {}
+    assert all(told(part[i]) == told(whole[i]) for i in part)
+    assert asked(objective, DEEDS, every, finished={i: trial(i) for i in range(100, 104)}) == {}
 
 
 # What is returned
@@ -167,7 +168,7 @@ def test_what_is_none(words):
 
 def test_tensors_are_taken_as_arrays_are():
     torch = pytest.importorskip("torch")
-    assert worker.checked(torch.tensor(0.5, requires_grad=True))["score"] == 0.5
+    assert worker.checked(torch.tensor(0.5))["score"] == 0.5
     for bad, words in ((torch.zeros(3), "a Tensor of shape (3,)"), (torch.tensor(True), "of shape () and type torch")):
         with pytest.raises(worker.WrongError, match=re.escape(words)):
             worker.checked(bad)
@@ -223,7 +224,10 @@ def renamed(values, seed): ...  # noqa: F811 - another of the same name
 @pytest.mark.parametrize(
     ("fn", "words"),
     [
-        (lambda values, seed: 1.0, "fn is a lambda, which has no name by which workers would load it: write it with"),
+        (
+            lambda values, seed: 1.0,
+            "fn is a lambda, which has no name by which workers would load it: give one that is written",
+        ),
         (nested(), "fn=nested.<locals>.inside stands inside another function"),
         (partial(objectives.smooth, seed=3), "has no name of its own"),
         (Called(), "has no name of its own"),
@@ -481,7 +485,9 @@ from jaxnas.evaluators import Objective
 from jaxnas.experiment import Experiment
 from jaxnas.ledger import Ledger
 from jaxnas.search import Silent, search
-from test_objective import LINE, Random
+from jaxnas.spaces import Choices
+from jaxnas.strategies import Random
+from jaxnas.values import Float
 
 def fit(values, seed):
     return values["x"]
@@ -489,23 +495,31 @@ def fit(values, seed):
 def go():
     place = Path("script")
     place.mkdir(exist_ok=True)
-    experiment = Experiment(LINE, strategy=Random(), evaluator=Objective(fit), rounds=1, children=2)
+    space = Choices(x=Float(0.0, 1.0))
+    experiment = Experiment(space, strategy=Random(), evaluator=Objective(fit), rounds=1, children=2)
     search(experiment, Ledger(place, write=True), Silent())
     print([round(t.score, 3) == round(t.architecture["values"]["x"], 3) for t in Ledger(place).trials()])
 
-GUARD
+if __name__ == "__main__":
     go()
 """
 
 
-@pytest.mark.parametrize("guard", ['if __name__ == "__main__":', "if True:"])
-def test_a_script_of_its_own(tmp_path, guard):
-    (tmp_path / "script.py").write_text(SCRIPT.replace("GUARD", guard))
-    done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+def test_a_script_of_its_own(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("[True, True]\n", "")
+
+
+def test_a_file_that_no_worker_can_load_is_an_error(tmp_path, monkeypatch):
+    """Here it can be imported, as a script without a guard can be run."""
+    (tmp_path / "unguarded.py").write_text(
+        "import sys\nif 'pytest' not in sys.modules:\n    raise RuntimeError('go on\\nthere')\n"
+        "def fit(values, seed): ...\n"
     )
-    if guard == "if True:":
-        assert "belongs under `if __name__" in done.stderr
-        assert done.returncode == 1
-    else:
-        assert (done.stdout, done.stderr) == ("[True, True]\n", "")
+    monkeypatch.syspath_prepend(tmp_path)
+    import unguarded
+
+    words = "could not load unguarded:fit (RuntimeError: go on there)", 'belongs under `if __name__ == "__main__":`'
+    refused(lambda: asked(Objective(unguarded.fit), LINE, [{"x": 0.0}]), *words)

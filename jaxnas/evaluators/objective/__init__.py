@@ -1,7 +1,7 @@
 """Evaluation by asking: any Python function in place of training, called in processes that may crash or hang."""
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -43,7 +43,7 @@ class Objective:
         ValueError: a function that another process could not load by its name, or that does not take two arguments.
     """
 
-    fn: Annotated[Callable, Such("a function fn(values, seed) that gives a score"), tyro.conf.Fixed]
+    fn: Annotated[Callable[..., Any], Such("a function fn(values, seed) that gives a score"), tyro.conf.Fixed]
     catch: Annotated[tuple[type[BaseException], ...], tyro.conf.Fixed] = (Exception,)
     processes: Annotated[int, Range(1, 1024)] = 1
     timeout: Annotated[float, Range(0, 1e9, "(]")] | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-REMEDY = "write it with `def` at the top of the config, or of a module that it imports"
+REMEDY = "give one that is written with `def` at the top of the config, or of a module that it imports"
 
 
 class Named:
