@@ -17,7 +17,7 @@ _PLACES = {
     "Final": "final",
     "Ledger": "ledger",
     "run": "running",
-    **dict.fromkeys(["Adam", "Population", "SGD", "SuccessiveHalving", "Table", "Train"], "evaluators"),
+    **dict.fromkeys(["Adam", "Objective", "Population", "SGD", "SuccessiveHalving", "Table", "Train"], "evaluators"),
     **dict.fromkeys(
         ["Cell201", "ChainCNN", "Choices", "ModuleSpace", "RecurrentCell", "SkipCNN", "StandardCell", "Tuned"], "spaces"
     ),

@@ -22,6 +22,8 @@ LEAVES = jax.Array | np.ndarray | np.generic | numbers.Number
 """Of a state, and of figures."""
 ROWS = ("status", "score", "curve", "seconds", "places", "parameters", "multiply_adds", "architectures")
 """Of an outcome, what has one row a child."""
+OPTIONAL = ("figures", "reasons")
+"""Likewise, or nothing at all."""
 COUNTS = ("places", "parameters", "multiply_adds")
 
 
@@ -139,7 +141,7 @@ def checked_outcome(evaluate: Any, answer: Any, n: int) -> tuple[list[int], Outc
     rows, outcome = [int(row) for row in answer[0]], answer[1]
     if len(set(rows)) < len(rows) or not all(0 <= row < n for row in rows):
         raise ValueError(f"{name} yielded rows {_short(rows)}: expected some of 0 to {n - 1}, each once")
-    for field in ROWS:
+    for field in (*ROWS, *(field for field in OPTIONAL if getattr(outcome, field))):
         value = getattr(outcome, field)
         length = len(value) if isinstance(value, Sequence) else (np.shape(value) or (None,))[0]
         if length != len(rows) or (field == "curve" and np.ndim(value) != 2):
@@ -167,6 +169,11 @@ def _check_values(name: str, outcome: Outcome) -> None:
         values = np.asarray(getattr(outcome, field))
         if not (np.isfinite(values) & (values >= 0)).all():
             raise ValueError(f"{name}: Outcome.{field} holds {_short(values.tolist())}: expected finite numbers from 0")
+    for found in outcome.figures:
+        for key, value in found.items():
+            if not (isinstance(key, str) and isinstance(value, float) and np.isfinite(value)):
+                figure = f"{key!r}: {_short(value)}"
+                raise ValueError(f"{name}: Outcome.figures holds {figure}: expected finite floats by name")
     for architecture in outcome.architectures:
         if not isinstance(architecture, dict):
             raise ValueError(

@@ -3,8 +3,9 @@
 from dataclasses import field
 from typing import Annotated
 
-from jaxnas.evaluators import Evaluator, Population, Table
+from jaxnas.evaluators import Evaluator, Objective, Population, Table
 from jaxnas.final import Final
+from jaxnas.outcome import Measure
 from jaxnas.ranges import ChildCount, Range, Seed, Such
 from jaxnas.rewards import Accuracy, Checks, Reward
 from jaxnas.settings import describe, differing, flatten, settings
@@ -19,7 +20,7 @@ class Experiment:
 
     Attributes:
         space: what may be built.
-        task: what children learn.
+        task: what children learn; None: nothing is trained, as with an `Objective`.
         strategy: how architectures are proposed.
         reward: what the strategy is told of an outcome.
         evaluator: how a round's children are scored.
@@ -30,11 +31,12 @@ class Experiment:
         deterministic: ask XLA for deterministic operations on GPU; on CPU they always are.
 
     Raises:
-        ValueError: a number out of its range, or a reward that does not go with the task's scores.
+        ValueError: a number out of its range, a reward that does not go with the task's scores, or children to be
+            trained without a task.
     """
 
     space: Annotated[Space, Such("ChainCNN()")]
-    task: Annotated[Task, Such("Digits()")]
+    task: Annotated[Task, Such("Digits()")] | None = None
     strategy: Annotated[Strategy, Such("Reinforce()")] = field(default_factory=Reinforce)
     reward: Annotated[Reward, Such("Accuracy()")] = field(default_factory=Accuracy)
     evaluator: Annotated[Evaluator, Such("Population()")] = field(default_factory=Population)
@@ -47,15 +49,28 @@ class Experiment:
     def __post_init__(self):
         if self.rounds * self.children >= 2**31:
             raise ValueError(f"rounds={self.rounds}: with {self.children} children each these are 2**31 trials or more")
+        if self.task is None and isinstance(self.evaluator, Population):
+            raise ValueError(
+                "task=None: the evaluator Population trains children, so give a task, such as Digits(); or give "
+                "evaluator=Objective(fn), which asks a function of yours instead"
+            )
         own_measure = isinstance(self.evaluator, Table)  # which is read later
         if isinstance(self.reward, Checks) and not own_measure:
-            self.reward.check(measure_of(self.task))
+            self.reward.check(expected_measure(self))
+
+
+def expected_measure(experiment: Experiment) -> Measure:
+    """How scores will be read, as far as can be said before the evaluator is bound: a table may have others."""
+    return Measure.NUMBER if isinstance(experiment.evaluator, Objective) else measure_of(experiment.task)
 
 
 def differences(recorded: dict, wanted: dict) -> list[str]:
     """One line for each setting in which two descriptions differ, except those that may change during a search."""
-    may_change = lambda name: name in ("rounds", "evaluator.programs") or name.split(".")[0] == "final"
+    free = {"rounds", "evaluator.programs"}
+    if flatten(wanted).get("evaluator.type") == Objective.__qualname__:
+        free.add("evaluator.processes")  # no result depends on it
+    may_change = lambda name: name in free or name.split(".")[0] == "final"
     return [words for name, words in differing(recorded, wanted).items() if not may_change(name)]
 
 
-__all__ = ["Experiment", "describe", "differences", "flatten"]
+__all__ = ["Experiment", "describe", "differences", "expected_measure", "flatten"]

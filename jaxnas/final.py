@@ -27,6 +27,9 @@ from jaxnas.tasks import learnt, measure_of
 from jaxnas.tasks.classification import Augment
 
 FOLDER = "final"
+NOTHING = (
+    "this search has no task, so there is nothing to train or to export: `python -m jaxnas show` has what was found"
+)
 
 
 @settings
@@ -52,7 +55,9 @@ class Final:
     save_every: Epochs = 1
 
     def task(self, own):
-        """The experiment's task, changed for final training. Raises ValueError where it has no such setting."""
+        """The experiment's task, changed for final training. Raises ValueError where it is None or lacks a setting."""
+        if own is None:
+            raise ValueError(NOTHING)
         wanted = {name: getattr(self, name) for name in ("augment", "label_smoothing")}
         wanted = {name: value for name, value in wanted.items() if value is not None}
         has = {f.name for f in dataclasses.fields(own)} if dataclasses.is_dataclass(own) else set()
@@ -134,8 +139,9 @@ def finished(experiment, workdir: Path, trial: Trial) -> dict | None:
     """The result of a trial's final training; None where it has not come to its end.
 
     Raises:
-        ValueError: a trial that diverged, checkpoints of other settings or another architecture, or damaged.
+        ValueError: no task, a trial that diverged, checkpoints of other settings or another architecture, or damaged.
     """
+    experiment.final.task(experiment.task)
     if trial.status == Status.DIVERGED.label:
         raise ValueError(
             f"trial {trial.trial_id} diverged in the search: choose one that has a score, "

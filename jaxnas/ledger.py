@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from jaxnas.ledger_rows import COLUMNS, CONFIGURATION, check_fact, check_rounds, row_of, trial_of
+from jaxnas.ledger_rows import COLUMNS, CONFIGURATION, LATER, check_fact, check_rounds, row_of, trial_of
 from jaxnas.outcome import RANKED, Measure, Trial
 
 FILE = "ledger.sqlite"
@@ -19,7 +19,8 @@ SCHEMA = """
 CREATE TABLE trials(
     trial_id INTEGER PRIMARY KEY, round INTEGER NOT NULL, tokens TEXT NOT NULL, architecture TEXT NOT NULL,
     status TEXT NOT NULL, score REAL, reward REAL NOT NULL, curve TEXT NOT NULL, parameters INTEGER NOT NULL,
-    multiply_adds INTEGER NOT NULL, seconds REAL NOT NULL, places INTEGER NOT NULL);
+    multiply_adds INTEGER NOT NULL, seconds REAL NOT NULL, places INTEGER NOT NULL,
+    figures TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE TABLE run(key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 TABLES = {"trials": COLUMNS, "run": ("key", "value")}
@@ -34,7 +35,8 @@ class Ledger:
     Args:
         workdir: the directory.
         write: make the file where there is none. Without it the file is opened read-only, also beside a running search,
-            on read-only media and as another user.
+            on read-only media and as another user. One of an earlier version gets the columns that it lacks where it is
+            opened for writing, and is read as if it had them where it is not.
 
     Raises:
         ValueError: no ledger here (read-only), or the file is none: it is empty, damaged or lacks a table. It stays as
@@ -49,6 +51,7 @@ class Ledger:
         try:
             self._db = self._opened(write)
             self._check_tables(write)
+            self._columns = self._complete(write)
         except sqlite3.DatabaseError as error:
             if write and isinstance(error, sqlite3.OperationalError):
                 raise  # a full disk, say
@@ -76,7 +79,8 @@ class Ledger:
         """Commit trials together. A trial that is there already is an error of the caller (sqlite3.IntegrityError)."""
         marks = ", ".join("?" * len(COLUMNS))
         with self._db:
-            self._db.executemany(f"INSERT INTO trials VALUES ({marks})", [row_of(t) for t in trials])
+            insert = f"INSERT INTO trials ({', '.join(COLUMNS)}) VALUES ({marks})"
+            self._db.executemany(insert, [row_of(t) for t in trials])
 
     def trials(self, ids: range | None = None) -> list[Trial]:
         """All trials, or those of consecutive ids, in their order. Raises ValueError where one is damaged."""
@@ -133,8 +137,7 @@ class Ledger:
         return known
 
     def _select(self, rest: str, values: tuple) -> list[Trial]:
-        columns = ", ".join(COLUMNS)
-        with self._naming(), closing(self._db.execute(f"SELECT {columns} FROM trials {rest}", values)) as rows:
+        with self._naming(), closing(self._db.execute(f"SELECT {self._columns} FROM trials {rest}", values)) as rows:
             return [trial_of(row) for row in rows]
 
     @contextmanager
@@ -200,8 +203,8 @@ class Ledger:
     def _check_tables(self, write: bool) -> None:
         """Raises ValueError where a table or a column is missing, sqlite3.DatabaseError where pages are damaged."""
         for table, columns in TABLES.items():
-            found = {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}
-            missing = [column for column in columns if column not in found]
+            found = self._found(table)
+            missing = [column for column in columns if column not in found and not (found and column in LATER)]
             if missing:
                 what = f"columns {', '.join(missing)} of the table {table}" if found else f"the table {table}"
                 raise self._damaged(f"lacks {what}")
@@ -210,3 +213,17 @@ class Ledger:
             if state != "ok":
                 raise self._damaged(f"is damaged ({' '.join(state.split())[:200]})")
             self._db.execute("PRAGMA journal_mode=WAL")
+
+    def _complete(self, write: bool) -> str:
+        """What is selected of a trial, in SQL. Columns that an earlier version lacked are added, or read as empty."""
+        missing = LATER.keys() - self._found("trials")
+        if write:
+            with self._db:
+                for column in sorted(missing):
+                    self._db.execute(f"ALTER TABLE trials ADD COLUMN {column} TEXT NOT NULL DEFAULT {LATER[column]}")
+            missing = set()
+        return ", ".join(f"{LATER[c]} AS {c}" if c in missing else c for c in COLUMNS)
+
+    def _found(self, table: str) -> set[str]:
+        """The columns that the file has."""
+        return {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}

@@ -9,7 +9,9 @@ from itertools import pairwise
 from jaxnas.outcome import Measure, Status, Trial
 
 COLUMNS = tuple(f.name for f in fields(Trial))
-AS_JSON = ("tokens", "architecture", "curve")
+AS_JSON = ("tokens", "architecture", "curve", "figures")
+LATER = {"figures": "'{}'", "reason": "''"}
+"""Columns that ledgers of earlier versions lack, and what their trials have there, in SQL."""
 CONFIGURATION = "configuration"
 STATUS = {status.label: status for status in Status}
 
@@ -94,6 +96,8 @@ RULES = {
     "multiply_adds": COUNT,
     "seconds": (lambda value: _number(value) and value >= 0, "a number from 0"),
     "places": COUNT,
+    "figures": (lambda v: isinstance(v, dict) and all(map(_number, v.values())), "an object of numbers"),
+    "reason": (lambda value: isinstance(value, str), "a text"),
 }
 """What each column must be, and how that is called."""
 

@@ -4,7 +4,7 @@ Letters: N children, E epochs.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 import numpy as np
@@ -23,6 +23,8 @@ class Status(IntEnum):
     """It was among the worst of its round at a rung of early stopping; its score is that of its last epochs."""
     INFEASIBLE = 4
     """The reward does not allow it (`jaxnas.rewards.INFEASIBLE`), whatever its score; no evaluator answers this."""
+    FAILED = 5
+    """An objective raised an exception, crashed, took too long or gave no finite number; `Trial.reason` says which."""
 
     @property
     def label(self) -> str:
@@ -30,7 +32,7 @@ class Status(IntEnum):
 
     @property
     def failed(self) -> bool:
-        return self in (Status.DIVERGED, Status.OUT_OF_MEMORY)
+        return self in (Status.DIVERGED, Status.OUT_OF_MEMORY, Status.FAILED)
 
 
 class Measure(StrEnum):
@@ -42,37 +44,41 @@ class Measure(StrEnum):
     """The score is the mean log-probability of a symbol, in nats: minus the logarithm of this."""
     BITS = "bits a character"
     """The score is the same: minus this, in nats."""
+    NUMBER = "number"
+    """Any number, as an objective gives it."""
 
     @property
     def logarithmic(self) -> bool:
         """Whether scores are log-probabilities in nats, 0 at most, and no shares of 1."""
-        return self != Measure.SCORE
+        return self in (Measure.PERPLEXITY, Measure.BITS)
 
     @property
     def examples(self) -> str:
         """What a score is a mean over."""
-        return "examples" if self == Measure.SCORE else "symbols"
+        return "symbols" if self.logarithmic else "examples"
 
     def words(self, score: float, unknown: float = 0.0) -> str:
         """A score as it is read. ``unknown``: the share of the text that is <unk>, which a score of words hides."""
-        if self == Measure.SCORE:
-            return f"{score:.4f}"
+        if not self.logarithmic:
+            return self.figure(score)
         read = self.figure(self.number(score))
         read = f"perplexity {read}" if self == Measure.PERPLEXITY else f"{read} bits a character"
         return f"{score:.4f} ({read}{self.hidden(unknown)})"
 
     def hidden(self, unknown: float) -> str:
         """What is said beside a number of which a share of the symbols is <unk>."""
-        return f", {100 * unknown:.3g}% of the text is <unk>" if unknown and self != Measure.SCORE else ""
+        return f", {100 * unknown:.3g}% of the text is <unk>" if unknown and self.logarithmic else ""
 
     def figure(self, number: float) -> str:
-        """A `number`, or a deviation of several: a perplexity has five digits, however great it is."""
-        return f"{number:.5g}" if self == Measure.PERPLEXITY else f"{number:.4f}"
+        """A `number`, or a deviation of several: a perplexity has five digits, however great it is, and so has what may
+        be any number.
+        """
+        return f"{number:.5g}" if self in (Measure.PERPLEXITY, Measure.NUMBER) else f"{number:.4f}"
 
     def number(self, score: float) -> float:
         """What this is for a score."""
         match self:
-            case Measure.SCORE:
+            case Measure.SCORE | Measure.NUMBER:
                 return score
             case Measure.PERPLEXITY:
                 return math.exp(min(-score, MOST_NATS))
@@ -97,6 +103,8 @@ class Outcome:
         parameters: trainable numbers of the unpadded child, ``[N]``.
         multiply_adds: for one example (of text: one symbol) through the unpadded child, forward, ``[N]``.
         architectures: the children as JSON values, one dict each.
+        figures: what else was found of each child, finite numbers by name; (): nothing of any.
+        reasons: why each failed, in words, "" where it did not; (): nothing is said.
     """
 
     status: Int[np.ndarray, " N"]
@@ -107,6 +115,8 @@ class Outcome:
     parameters: Int[np.ndarray, " N"]
     multiply_adds: Int[np.ndarray, " N"]
     architectures: tuple[dict, ...]
+    figures: tuple[dict[str, float], ...] = ()
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,6 +139,8 @@ class Trial:
     multiply_adds: int
     seconds: float
     places: int
+    figures: dict[str, float] = field(default_factory=dict)
+    reason: str = ""
 
     @property
     def ranked(self) -> bool:

@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -38,6 +38,11 @@ def plain(value: Any, kind: Any) -> Any:
     if origin is dict:
         _unless(isinstance(value, Mapping))
         return {plain(k, parts[0]): plain(v, parts[1]) for k, v in value.items()}
+    if origin is Callable:
+        return _instance(value, Callable)
+    if origin is type:
+        _unless(isinstance(value, type) and issubclass(value, parts[0]))
+        return value
     return _MAKERS[kind](value) if kind in _MAKERS else _instance(value, kind)
 
 
@@ -73,6 +78,8 @@ def wanted(kind: Any) -> str:
         return f"a list, each {wanted(each[0])}" if Ellipsis in parts else f"({'; '.join(map(wanted, each))})"
     if origin is dict:
         return f"a dictionary, each value {wanted(parts[1])}"
+    if origin is type:
+        return f"a class, {parts[0].__name__} or one derived from it"
     return _NAMES[kind] if kind in _NAMES else _article(kind.__name__)
 
 

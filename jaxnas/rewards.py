@@ -42,7 +42,9 @@ class Floored(Protocol):
 
 @settings
 class Accuracy:
-    """The score itself, an accuracy in [0, 1]; ``floor`` where a child failed."""
+    """The score itself, such as an accuracy in [0, 1]; ``floor`` where a child failed: below all scores, also those of
+    an objective.
+    """
 
     floor: Floor = 0.0
 
@@ -99,16 +101,19 @@ class Perplexity:
 
     def check(self, measure: Measure) -> None:
         """Raises ValueError for scores that are no log-probabilities."""
-        if measure == Measure.SCORE:
+        if not measure.logarithmic:
             raise ValueError("reward Perplexity reads log-probabilities, which the task Text has: take Accuracy")
 
 
-def told(reward: Reward, outcome: Outcome) -> tuple[Float[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+def told(
+    reward: Reward, outcome: Outcome, measure: Measure = Measure.SCORE
+) -> tuple[Float[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
     """What the strategy is told of each child, finite, and which children are infeasible.
 
     Raises:
         ValueError: not one number a child, or one that is neither finite nor `INFEASIBLE`; or a floor that would make
-            an infeasible child better off than another.
+            an infeasible child better off than another; of scores that may be any number (``measure``), a floor that
+            would make a failed child better off.
     """
     found, n, name = np.asarray(reward(outcome), np.float64), len(outcome.score), type(reward).__name__
     if found.shape != (n,):
@@ -122,11 +127,18 @@ def told(reward: Reward, outcome: Outcome) -> tuple[Float[np.ndarray, " N"], Boo
             f"reward {name} gave {found[~infeasible].min():.4g}, which is less than what an infeasible child is worth, "
             f"{floor:.4g}: give it a field `floor` that is below every other reward"
         )
+    below = _scored(outcome) & ~infeasible & (found < floor)
+    if measure == Measure.NUMBER and isinstance(reward, Floored) and below.any():
+        raise ValueError(
+            f"reward {name} gave {found[below][0]:.4g}, less than the {floor:.4g} that a failed child is worth: give "
+            f"it a floor just below every score, as reward={name}(floor=-10.0) or --reward.floor -10 (in another "
+            "directory where trials are recorded already)"
+        )
     return np.where(infeasible, floor, found), infeasible
 
 
 def _check_floor(reward: Accuracy | CubedAccuracy, measure: Measure) -> None:
-    if measure != Measure.SCORE and reward.floor >= 0:
+    if measure.logarithmic and reward.floor >= 0:
         raise ValueError(
             f"reward {type(reward).__name__}: the task's scores are log-probabilities, so that a failed child, with "
             f"floor={reward.floor}, would be the best: take Perplexity, or give a floor below every score"

@@ -5,7 +5,7 @@ from os import PathLike
 from pathlib import Path
 
 from jaxnas import report, setup
-from jaxnas.experiment import Experiment
+from jaxnas.experiment import Experiment, expected_measure
 from jaxnas.ledger import Ledger
 from jaxnas.locks import locked
 from jaxnas.outcome import Trial
@@ -13,7 +13,6 @@ from jaxnas.record import check_settings, is_finished
 from jaxnas.search import Silent, search
 from jaxnas.spaces import Space
 from jaxnas.spaces.named import NamedValues
-from jaxnas.tasks import measure_of
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def told(experiment: Experiment, ledger: Ledger, origin: dict | None) -> None:
     print("\n".join(space_lines(experiment.space)))
     if done:
         print(f"Continuing {ledger.path.parent}: {done} of {total} trials are done.")
-    best, measure = next(iter(ledger.top(1)), None), measure_of(experiment.task)
+    best, measure = next(iter(ledger.top(1)), None), expected_measure(experiment)
     with report.report_on(report.console(), experiment.rounds, total, done, best, measure) as callback:
         search(experiment, ledger, callback, origin)
 

@@ -8,7 +8,7 @@ from jaxtyping import Int
 
 from jaxnas.contracts import checked_metrics, checked_outcome, checked_state, checked_tokens, checked_update
 from jaxnas.decisions import ABSENT
-from jaxnas.evaluators import Evaluate, StopsEarly
+from jaxnas.evaluators import Closes, Evaluate, StopsEarly
 from jaxnas.experiment import Experiment
 from jaxnas.ledger import Ledger
 from jaxnas.locks import locked
@@ -82,6 +82,8 @@ def search(experiment: Experiment, ledger: Ledger, callback: Callback, origin: d
             state = _rounds(experiment, ledger, evaluate, callback)
         finally:
             ledger.settle()
+            if isinstance(evaluate, Closes):
+                evaluate.close()
         if isinstance(experiment.strategy, Prefers):
             favourite = experiment.strategy.most_likely(state)
             favourite = _existing(experiment, favourite, (experiment.rounds - 1) * experiment.children)
@@ -94,7 +96,7 @@ def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, callback
     """Propose, evaluate, update; the strategy's state at the end."""
     strategy, seed, n = experiment.strategy, experiment.seed, experiment.children
     propose, update = _functions(strategy)
-    decisions = experiment.space.decisions
+    decisions, measure = experiment.space.decisions, ledger.measure
     state = checked_state(strategy, strategy.init(decisions, key_for(seed, "strategy")))
     for r in range(experiment.rounds):
         tokens = checked_tokens(strategy, decisions, propose(state, key_for(seed, "propose", r), n=n), n)
@@ -104,7 +106,7 @@ def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, callback
         _check_same(done, tokens, r * n)
         for answer in evaluate(tokens, trial_ids, done, callback.progress):  # what is done, it only takes note of
             rows, outcome = checked_outcome(evaluate, answer, n)
-            trials = _trials(r, trial_ids[rows], tokens[rows], outcome, *told(experiment.reward, outcome))
+            trials = _trials(r, trial_ids[rows], tokens[rows], outcome, *told(experiment.reward, outcome, measure))
             ledger.append(trials)
             callback.trials(trials)
         if len(done) < n:
@@ -177,6 +179,8 @@ def _trials(round: int, trial_ids, tokens, outcome: Outcome, rewards, infeasible
             int(outcome.multiply_adds[i]),
             float(outcome.seconds[i]),
             int(outcome.places[i]),
+            dict(outcome.figures[i]) if outcome.figures else {},
+            outcome.reasons[i] if outcome.reasons else "",
         )
         for i in range(len(trial_ids))
     ]

@@ -11,7 +11,7 @@ from flax import nnx
 from jaxnas.checkpoint import MOVE, Checkpoints
 from jaxnas.children import Children, Network, unpadded, widened
 from jaxnas.evaluators.programs import ChildState
-from jaxnas.final import checkpoints
+from jaxnas.final import NOTHING, checkpoints
 from jaxnas.learners import Learnt
 from jaxnas.learners.variables import Variables
 from jaxnas.named_trial import named_trial
@@ -53,8 +53,11 @@ def load_trained(experiment, workdir: Path, trial: Trial | int) -> Trained:
         trial: which one, or its number.
 
     Raises:
-        ValueError: it has had no final training to the end, or that of another space, or its files are damaged.
+        ValueError: there is no task, it has had no final training to the end, or that of another space, or its files
+            are damaged.
     """
+    if experiment.task is None:
+        raise ValueError(NOTHING)
     trial = named_trial(workdir, trial)
     kept = checkpoints(workdir, trial)
     stored = kept.facts()

@@ -31,7 +31,8 @@ def ledger(tmp_path):
 
 
 def test_trials_come_back_as_they_were(ledger, tmp_path):
-    trials = [trial(0, 1 / 3), trial(1, None, "diverged"), trial(2, 0.1 + 0.2)]
+    found = {"figures": {"loss": 0.1 + 0.7, "a name with 'signs\"": -1e-300}}
+    trials = [trial(0, 1 / 3, **found), trial(1, None, "failed", reason='it\'s "late"'), trial(2, 0.1 + 0.2)]
     ledger.append(trials[:2])
     ledger.append(trials[2:])
     assert Ledger(tmp_path).trials() == trials
@@ -48,7 +49,7 @@ def test_the_table_is_the_documented_one(ledger):
         assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     assert columns == [
         "trial_id", "round", "tokens", "architecture", "status", "score", "reward", "curve", "parameters",
-        "multiply_adds", "seconds", "places",
+        "multiply_adds", "seconds", "places", "figures", "reason",
     ]  # fmt: skip
     assert json.loads(tokens) == [3, -1]
     assert json.loads(curve) == [0.1, 0.5]

@@ -128,6 +128,8 @@ CELLS = {
     "multiply_adds": [-1, "many", None],
     "seconds": [-1.0, "long", None, float("inf")],
     "places": ["all", None, -3],
+    "figures": ["no JSON", "3", '{"a": "b"}', '{"a": NaN}', '{"a": true}', None],
+    "reason": [None, b"\x00"],
 }
 
 

@@ -149,7 +149,7 @@ def test_the_share_of_unknown_words_stands_beside_what_it_makes_small(measure, t
     }  # fmt: skip
     finals = [final_lines(result | {"test_scores": scores}) for scores in ([score], [score, score])]
     for words in (told.standing.best_words, summary(ledger, tmp_path), *finals):
-        assert (share in words) == (measure != Measure.SCORE)
+        assert (share in words) == measure.logarithmic
     assert "<unk>" not in measure.words(score, 0.0)
 
 

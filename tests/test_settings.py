@@ -13,12 +13,13 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import numpy as np
 import pytest
+from objectives import smooth
 from refusals import refused
 
 import jaxnas
 from jaxnas.compare import Comparison, Contender, Problem
 from jaxnas.compiled_search import CompiledSearch
-from jaxnas.evaluators import SGD, Adam, Evaluator, Optimiser, Population, Table, Train
+from jaxnas.evaluators import SGD, Adam, Evaluator, Objective, Optimiser, Population, Table, Train
 from jaxnas.experiment import Experiment
 from jaxnas.final import Final
 from jaxnas.plain import wanted
@@ -38,12 +39,13 @@ MEMBERS = {
     Strategy: STRATEGIES.values(),
     Reward: REWARDS.values(),
     Task: TASKS.values(),
-    Evaluator: (Population, Table),
+    Evaluator: (Objective, Population, Table),
     Optimiser: (SGD, Adam),
 }
 """What the library has for each protocol among the annotations."""
 NEEDED = {
     Images: {"source": "x"},
+    Objective: {"fn": smooth},
     Problem: {"table": Table(), "budget": 1.0},
     Contender: {"strategy": Random()},
     Experiment: {"space": ChainCNN(), "task": Digits()},
@@ -152,7 +154,7 @@ def disguises(value) -> list:
     if isinstance(value, str) and value:
         return [np.str_(value)]
     if isinstance(value, tuple):
-        inside = [disguises(v)[0] for v in value]
+        inside = [(disguises(v) or [v])[0] for v in value]
         return [[*value], inside, tuple(inside), *([np.array(value)] if np.array(value).ndim == 1 else [])]
     return []
 
@@ -192,7 +194,7 @@ def test_the_cases_that_were_told():
     refused(lambda: Evolution(weights=(1.0, 10**400)), "weights=(1.0, 1")
     refused(lambda: ChainCNN(layers=10**5000), "layers=10**4999")
     refused(lambda: ChainCNN(filters=range(1, 2000)), "filters=", "1,000 at most")
-    refused(lambda: Experiment(ChainCNN(), "digits"), "task='digits': give a task, such as Digits()")
+    refused(lambda: Experiment(ChainCNN(), "digits"), "task='digits': give a task, such as Digits(), or None")
     refused(lambda: Experiment(ChainCNN(), Digits), "task=Digits: give a task, such as Digits()")
     refused(lambda: Experiment(ChainCNN(), Digits(), Reinforce), "strategy=Reinforce", "such as Reinforce()")
     refused(lambda: Train(optimiser="sgd"), "optimiser='sgd': give an optimiser, such as SGD()")

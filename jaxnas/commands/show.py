@@ -18,8 +18,13 @@ def run(options, rest: list[str]) -> int:
     print(f"Trial {trial.trial_id} of round {trial.round}: {score}{cost}")
     print()
     print(report.draw(trial.architecture))
-    curve = ", ".join("-" if v is None else f"{v:.4f}" for v in trial.curve)
-    print(f"\nValidation score after each epoch: {curve}")
+    if trial.figures:
+        print(f"\nFigures: {report.figures(trial)}")
+    if trial.reason:
+        print(f"\nIt failed: {trial.reason}")
+    if trial.curve:
+        curve = ", ".join("-" if v is None else f"{v:.4f}" for v in trial.curve)
+        print(f"\nValidation score after each epoch: {curve}")
     if options.out is not None:
         print(f"Picture: {options.out}")
     return 0

@@ -14,5 +14,5 @@ def run(options, rest: list[str]) -> int:
     ledger.check()
     rows = ledger.trials() if options.top is None else ledger.top(options.top)
     title = f"{len(ledger)} trials in {options.workdir}"
-    report.console(200).print(report.trial_table(rows, title))
+    report.console(200).print(report.trial_table(rows, title, ledger.measure))
     return 0

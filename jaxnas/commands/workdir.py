@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jaxnas import setup
 from jaxnas.experiment import Experiment
+from jaxnas.final import NOTHING
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Trial
 
@@ -13,7 +14,10 @@ from jaxnas.outcome import Trial
 @contextlib.contextmanager
 def recorded(ledger: Ledger, workdir: Path, overrides: Sequence[str] = ()) -> Iterator[Experiment]:
     """The experiment that a ledger records; inside, the config's relative paths mean what they meant."""
-    origin = ledger.facts().get("origin")
+    facts = ledger.facts()
+    if facts.get("configuration", {}).get("task", ...) is None:
+        raise ValueError(NOTHING)
+    origin = facts.get("origin")
     if origin is None:
         raise ValueError(
             f"{workdir} records no config: its search was called from Python, or has not begun. Call "

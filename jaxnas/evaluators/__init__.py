@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxnas.evaluators.halving import SuccessiveHalving
+from jaxnas.evaluators.objective import Objective
 from jaxnas.evaluators.optimisers import SGD, Adam, Optimiser
 from jaxnas.evaluators.population import Population
 from jaxnas.evaluators.table import Table
@@ -73,20 +74,30 @@ class StopsEarly(Protocol):
 
 
 @runtime_checkable
+class Closes(Protocol):
+    """An `Evaluate` that holds processes or the like."""
+
+    def close(self) -> None:
+        """Called once, after the last round or when the search stops."""
+
+
+@runtime_checkable
 class Evaluator(Protocol):
     """A frozen dataclass of settings; `bind` reads the data and gives the function that evaluates."""
 
     def bind(self, space, task, seed: int, trials: int) -> Evaluate:
-        """``trials``: how many the whole search is going to evaluate."""
+        """``task``: None where the experiment has none; ``trials``: how many the whole search is going to evaluate."""
 
 
 __all__ = [
     "SGD",
     "Adam",
+    "Closes",
     "Evaluate",
     "Evaluator",
     "SuccessiveHalving",
     "Measured",
+    "Objective",
     "Optimiser",
     "Plans",
     "Population",

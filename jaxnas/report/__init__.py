@@ -11,7 +11,7 @@ from jaxnas.report.plans import print_plan
 from jaxnas.report.tables import summary, trial_table
 from jaxnas.report.tabulation import table_report_on
 from jaxnas.report.targets import target_lines, target_table
-from jaxnas.report.words import costs, introduced, scored
+from jaxnas.report.words import costs, figures, introduced, scored
 
 __all__ = [
     "COMPARISON_FILES",
@@ -20,6 +20,7 @@ __all__ = [
     "costs",
     "dot_text",
     "draw",
+    "figures",
     "final_lines",
     "final_report_on",
     "introduced",

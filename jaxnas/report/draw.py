@@ -12,7 +12,7 @@ SHORT = {"convolution": "", "max_pool": "max", "average_pool": "avg"}
 def draw(architecture: dict) -> str:
     """The network from the image downwards, a line a layer: kernel, map, parameters; of a chain also a bar for the
     filters, of a network with skips or cells lanes for what is read further down; of a recurrent cell its formulas;
-    of a table's row its text alone; of any other type its values.
+    of a table's row its text alone; of values, and of any other type, what they are by name.
     """
     return DRAWINGS.get(_type(architecture), draw_values)(architecture)
 
@@ -56,6 +56,14 @@ def _skip(architecture: dict) -> str:
 
 def _cell201(architecture: dict) -> str:
     return f"{draw_lanes(boxes(architecture))}\n\n{architecture['arch']}"
+
+
+def _values(architecture: dict) -> str:
+    return draw_values(architecture["values"])
+
+
+def _short_values(architecture: dict) -> str:
+    return short_values(architecture["values"])
 
 
 def _arch(architecture: dict) -> str:
@@ -106,6 +114,7 @@ DRAWINGS = {
     "table": _arch,
     "recurrent": draw_cell,
     "standard": draw_standard,
+    "values": _values,
 }
 SHORTS = {
     "chain": _short_chain,
@@ -114,4 +123,5 @@ SHORTS = {
     "table": _arch,
     "recurrent": short,
     "standard": short_standard,
+    "values": _short_values,
 }

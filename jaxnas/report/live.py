@@ -60,9 +60,11 @@ class Standing:
 
     @property
     def compiled(self) -> str:
-        """Programs compiled, and the share of the time that took."""
+        """Programs compiled, and the share of the time that took; nothing where nothing is."""
         if self.progress is None:
             return "0 programs"
+        if self.progress.doing == "evaluating":
+            return ""
         share = self.progress.compile_seconds / max(self.seconds, 1e-9)
         return f"{self.progress.programs} program{'s' * (self.progress.programs != 1)}, {share:.0%} of the time"
 
@@ -115,7 +117,7 @@ class Report:
             figures = "  ".join(f"{name} {value:.4g}" for name, value in s.ordered_metrics)
             self._say(
                 f"round {s.round}/{s.rounds}  children {s.done}/{s.total}  best {s.best_words}  {figures}  "
-                f"{s.per_hour:,.0f} children/h  left {s.left}  {s.compiled}"
+                f"{s.per_hour:,.0f} children/h  left {s.left}  {s.compiled}".rstrip()
             )
 
     def note(self, line: str) -> None:
@@ -151,7 +153,7 @@ class LiveReport(Report):
             *metrics,
             ("children an hour", f"{s.per_hour:,.0f}" if s.trained else "?"),
             ("time", f"{clock(s.seconds)} gone, {s.left} left"),
-            ("compiled", s.compiled),
+            *([("compiled", s.compiled)] if s.compiled else []),
         ]
         for name, value in facts:
             grid.add_row(Text(name, style="dim"), value)
@@ -175,6 +177,8 @@ def _now(p: Progress | None) -> Text:
         return Text(f"compiling a program for {p.children} children ...", style="yellow")
     if p.doing == "planning":
         return Text(f"planning a round of {p.children} children ...", style="yellow")
+    if p.doing == "evaluating":
+        return Text(f"evaluating {p.children} children: {p.epoch} are done")
     return Text(f"training {p.children} different children in one program: epoch {p.epoch + 1} of {p.epochs}")
 
 

@@ -1,20 +1,25 @@
 """What the ledger holds, as tables and lines."""
 
+from collections import Counter
 from pathlib import Path
 
 from rich.table import Table
 
 from jaxnas.ledger import Ledger
-from jaxnas.outcome import Status, Trial
+from jaxnas.outcome import Measure, Status, Trial
 from jaxnas.report.draw import draw, pretty
-from jaxnas.report.words import costs, introduced
+from jaxnas.report.words import costs, figures, introduced
 
+REASONS = 3
+"""So many different ones of failed children are listed at most."""
 HEADINGS = {"kernel height x width : filters": {"chain", "skip"}, "cell": {"cell201", "recurrent", "standard"}}
 """Of the column of architectures, by their types."""
 
 
-def trial_table(trials: list[Trial], title: str) -> Table:
-    """Trials as rows: id, round, score, parameters, multiply-adds, seconds, architecture."""
+def trial_table(trials: list[Trial], title: str, measure: Measure = Measure.SCORE) -> Table:
+    """Trials as rows: id, round, score, reward, parameters, multiply-adds, seconds, architecture; where there are any,
+    figures and why children failed. ``measure``: scores that may be any number have five digits.
+    """
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in ("trial", "round", "score", "reward", "parameters", "mult-adds", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -22,12 +27,18 @@ def trial_table(trials: list[Trial], title: str) -> Table:
     table.add_column(
         next((name for name, known in HEADINGS.items() if types <= known), "architecture"), overflow="fold"
     )
+    further = [("figures", figures), ("why it failed", lambda t: t.reason)]
+    further = [(name, words) for name, words in further if any(map(words, trials))]
+    for name, _ in further:
+        table.add_column(name, overflow="fold")
+    number = measure.figure if measure == Measure.NUMBER else Measure.SCORE.figure
     for t in trials:
         more = "" if t.status == Status.OK.label else f" {t.status}"
-        score = t.status if t.score is None else f"{t.score:.4f}{more}"
+        score = t.status if t.score is None else f"{number(t.score)}{more}"
         known = (f"{t.parameters:,}", f"{t.multiply_adds:,}") if costs(t) else ("", "")
-        numbers = f"{t.reward:.4f}", *known, f"{t.seconds:.2f}"
-        table.add_row(str(t.trial_id), str(t.round), score, *numbers, pretty(t.architecture))
+        numbers = number(t.reward), *known, f"{t.seconds:.2f}"
+        last = [words(t) for _, words in further]
+        table.add_row(str(t.trial_id), str(t.round), score, *numbers, pretty(t.architecture), *last)
     return table
 
 
@@ -39,6 +50,8 @@ def summary(ledger: Ledger, workdir: Path) -> str:
     counts += [f"{count(Status.STOPPED)} stopped early"] * (count(Status.STOPPED) > 0)
     counts += [f"{count(Status.INFEASIBLE)} infeasible"] * (count(Status.INFEASIBLE) > 0)
     lines = [f"{len(trials)} trials, {', '.join(counts)}."]
+    reasons = Counter(t.reason for t in trials if t.reason).most_common(REASONS)
+    lines += [f"Failed, {number} of them: {reason}" for reason, number in reasons]
     best = ledger.top(1)
     if best:
         lines += [
@@ -47,9 +60,11 @@ def summary(ledger: Ledger, workdir: Path) -> str:
             "",
             draw(best[0].architecture),
         ]
+        lines += ["", f"Figures: {figures(best[0])}"] * bool(best[0].figures)
     if "most_likely" in facts:
         lines += ["", f"The strategy's favourite now: {pretty(facts['most_likely']['architecture'])}"]
     lines += ["", f"Ledger: {ledger.path}", "Next:"]
-    lines += [f"  python -m jaxnas final {workdir}       train the best from scratch, read its test score"]
+    if facts.get("configuration", {}).get("task", ...) is not None:
+        lines += [f"  python -m jaxnas final {workdir}       train the best from scratch, read its test score"]
     lines += [f"  python -m jaxnas trials {workdir} --top 10"]
     return "\n".join(lines)

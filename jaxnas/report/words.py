@@ -21,12 +21,18 @@ def introduced(trial: Trial, measure: Measure, unknown: float = 0.0) -> str:
     if trial.score is None:
         return words
     column, final = trial.architecture.get("column"), trial.architecture.get("final")
-    head = "validation score" if column is None else f"column {column}"
+    head = "score" if measure == Measure.NUMBER else "validation score"
+    head = head if column is None else f"column {column}"
     return (
         f"{head} {words}"
         if final is None
         else f"{head} {words}, final validation score {measure.words(final, unknown)}"
     )
+
+
+def figures(trial: Trial) -> str:
+    """What else was found of it, by name: "loss 0.25, leaves 31"."""
+    return ", ".join(f"{name} {value:.5g}" for name, value in trial.figures.items())
 
 
 def costs(trial: Trial) -> str:

@@ -124,12 +124,12 @@ def learnt(data: Batched, size: int) -> int:
     return len(data.train) - (data.left_out(size) if isinstance(data, LeavesOut) else 0)
 
 
-def measure_of(task: Task) -> Measure:
-    """How the scores of a task are read: as shares of 1, unless it `NamesMeasure`."""
+def measure_of(task: Task | None) -> Measure:
+    """How the scores of a task are read: as shares of 1, unless it `NamesMeasure`; likewise where there is none."""
     return task.measure if isinstance(task, NamesMeasure) else Measure.SCORE
 
 
-def augmentation_of(task: Task) -> Augment:
+def augmentation_of(task: Task | None) -> Augment:
     """How a task changes its training batches: not at all, unless it `Augments`."""
     return task.augment if isinstance(task, Augments) else Augment()
 
