@@ -1,5 +1,6 @@
 """A search from Python, as ``python -m jaxnas search`` runs it."""
 
+import sys
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -35,6 +36,7 @@ class Found:
 def run(experiment: Experiment, workdir: str | PathLike, quiet: bool = False) -> Found:
     """Search, or go on with a search that was left: the same experiment and directory continue it, to the same numbers.
 
+    `final` and `export` take the directory where a script calls the experiment `experiment`, as a config does.
     A script whose objective runs in processes of its own calls this below ``if __name__ == "__main__":``.
 
     Args:
@@ -51,13 +53,24 @@ def run(experiment: Experiment, workdir: str | PathLike, quiet: bool = False) ->
         ledger = Ledger(workdir, write=True)
     check_settings(experiment, ledger)
     if not is_finished(experiment, ledger):
+        origin = _script(experiment)
         if quiet:
-            search(experiment, ledger, Silent())
+            search(experiment, ledger, Silent(), origin)
         else:
-            told(experiment, ledger, None)
+            told(experiment, ledger, origin)
     if not quiet:
         print(report.summary(ledger, workdir))
     return Found(workdir)
+
+
+def _script(experiment: Experiment) -> dict | None:
+    """The running script as the config that the commands go on with, where it calls this experiment `experiment`."""
+    main = vars(sys.modules["__main__"])
+    if main.get("experiment") is not experiment or not Path(main.get("__file__") or "").is_file():
+        return None
+    file = Path(main["__file__"]).absolute()
+    source = file.read_text(encoding="utf-8")
+    return {"config": str(file), "directory": str(Path.cwd()), "source": source, "overrides": []}
 
 
 def told(experiment: Experiment, ledger: Ledger, origin: dict | None) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 import re
+import types
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, dataclass_transform, get_args, get_origin, get_type_hints, no_type_check
 
@@ -130,7 +131,11 @@ def describe(value):
 
 
 def _written(value) -> str:
-    """As Python writes it, but for the address in memory, which is another in each process."""
+    """As Python writes it, but for the address in memory, which is another in each process; of a class or function the
+    name alone: its module has another one where a config runs as a script.
+    """
+    if isinstance(value, type | types.FunctionType):
+        return f"<{type(value).__name__} {value.__qualname__}>"
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
