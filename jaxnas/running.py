@@ -78,7 +78,7 @@ def space_lines(space: Space) -> list[str]:
     return [f"{type(space).__name__}: {many} architecture{'s' * (count != 1)}", *_value_lines(space)]
 
 
-def _value_lines(space: Space) -> list[str]:
+def _value_lines(space: object) -> list[str]:
     """Of the values that a user has named, and of those in the space that they tune."""
     if not isinstance(space, NamedValues):
         return []

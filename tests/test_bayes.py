@@ -1,6 +1,7 @@
 """The Gaussian process against textbook formulas in float64, and what it chooses."""
 
 import itertools
+from dataclasses import replace
 from math import exp
 
 import jax
@@ -8,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm, rankdata
+from sklearn.gaussian_process.kernels import Matern
 
-from jaxnas.decisions import Choice, Decisions
+from jaxnas.decisions import Choice, Decisions, Ordinal
 from jaxnas.rng import key_for
 from jaxnas.strategies import Bayes
-from jaxnas.strategies.bayes import Kernel, _ascent, _inverse_factor, _normal_scores, _posterior
+from jaxnas.strategies.bayes import Kernel, _ascent, _covariance, _kernel, _normal_scores, _posterior
+from jaxnas.strategies.cholesky import inverse_factor
 
 SPACE = Decisions((Choice("a", "a", 3), Choice("b", "b", 4), Choice("c", "c", 2, when=((1, (2, 3)),))))
 EVERYTHING = np.unique(
@@ -81,12 +84,73 @@ def test_the_kernel_climbs_the_marginal_likelihood(memory):
     assert np.abs(got.weights).max() > 0.01
 
 
+NUMBERS = Decisions((Choice("a", "a", 3), Ordinal("b", "b", 64), Ordinal("c", "c", 9, when=((0, (1, 2)),))))
+OF_NUMBERS = replace(
+    _kernel(NUMBERS),
+    weights=jnp.asarray(RNG.normal(-1, 0.5, (3, 3)), jnp.float32),
+    lengths=jnp.log(jnp.array([1, 0.3, 0.7])),
+)
+
+
+def covariance_of_numbers(tokens, weights, lengths) -> np.ndarray:
+    """sklearn's Matern of each ordinal, an absent one in the middle, times what differing choices and absence cost."""
+    w, found = np.exp(weights), np.ones((len(tokens),) * 2)
+    shares = np.where(tokens < 0, 0.5, tokens / [1, 63, 8])
+    for t in (1, 2):
+        found *= Matern(np.exp(lengths[t]), nu=2.5)(shares[:, [t]])
+    for i, j in itertools.product(range(len(tokens)), repeat=2):
+        x, y = tokens[i], tokens[j]
+        apart = (w[0, x[0]] + w[0, y[0]]) * (x[0] != y[0]) + 2 * w[2, 0] * ((x[2] < 0) != (y[2] < 0))
+        found[i, j] *= exp(-apart)
+    return found
+
+
+def test_levels_are_as_far_apart_as_their_shares_of_the_range():
+    tokens = NUMBERS.every(10_000)[::23]
+    got = np.asarray(_covariance(OF_NUMBERS, jnp.asarray(tokens), jnp.asarray(tokens)))
+    weights, lengths = (np.asarray(leaf, np.float64) for leaf in (OF_NUMBERS.weights, OF_NUMBERS.lengths))
+    np.testing.assert_allclose(got, covariance_of_numbers(tokens, weights, lengths), atol=1e-5)
+    assert len(np.unique(tokens[:, 2])) == 10
+    assert np.linalg.eigvalsh(np.float64(got)).min() > -1e-4
+
+
+def test_length_scales_climb_the_marginal_likelihood():
+    """Against finite differences of scipy's multivariate normal density."""
+    tokens = NUMBERS.every(10_000)[RNG.permutation(NUMBERS.count)[:16]]
+    rewards, known = jnp.asarray(RNG.normal(size=16), jnp.float32), jnp.ones(16, bool)
+    scores = np.asarray(_normal_scores(rewards, known))
+    weights, lengths = (np.asarray(leaf, np.float64) for leaf in (OF_NUMBERS.weights, OF_NUMBERS.lengths))
+
+    def log_likelihood(lengths):
+        among = covariance_of_numbers(tokens, weights, lengths) + np.exp(float(OF_NUMBERS.noise)) * np.eye(16)
+        return multivariate_normal(cov=among).logpdf(scores) / 16
+
+    got = _ascent(OF_NUMBERS, jnp.asarray(tokens), rewards, known)
+    for t in (1, 2):
+        step = 1e-5 * np.eye(3)[t]
+        slope = (log_likelihood(lengths + step) - log_likelihood(lengths - step)) / 2e-5
+        np.testing.assert_allclose(got.lengths[t], slope, rtol=1e-2, atol=1e-3)
+        assert abs(slope) > 1e-3
+    assert got.lengths[0] == 0  # that of a choice
+
+
+def test_mutants_step():
+    """From level 30 of 64: a step by one with probability log 2 (1 / log 31 + 1 / log 34) / 2, by nothing never."""
+    strategy = Bayes(pool=4000)
+    state, _ = strategy.update(strategy.init(NUMBERS, key_for(0, "s")), np.array([[1, 30, 4]]), np.ones(1, np.float32))
+    mutants = np.asarray(strategy._candidates(state, key_for(0, "propose"), 1)[1])[:2000]
+    steps = mutants[mutants[:, 1] != 30][:, 1] - 30
+    p = np.log(2) * (1 / np.log(31) + 1 / np.log(34)) / 2
+    assert len(steps) > 500
+    assert abs((np.abs(steps) == 1).sum() - len(steps) * p) < 4.5 * np.sqrt(len(steps) * p * (1 - p))
+
+
 @pytest.mark.parametrize("size", [1, 2, 16, 128, 256, 512])
 def test_the_inverse_factor(size):
     root = RNG.normal(size=(size, size)) / np.sqrt(size)
     matrix = root @ root.T + np.eye(size)
     expected = np.linalg.inv(np.linalg.cholesky(matrix))
-    np.testing.assert_allclose(_inverse_factor(jnp.asarray(matrix, jnp.float32)), expected, atol=3e-6)
+    np.testing.assert_allclose(inverse_factor(jnp.asarray(matrix, jnp.float32)), expected, atol=3e-6)
 
 
 def test_normal_scores_are_those_of_ranks():

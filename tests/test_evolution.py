@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_strategies import functions
 
-from jaxnas.decisions import ABSENT, Choice, Decisions
+from jaxnas.decisions import ABSENT, Choice, Decisions, Ordinal
 from jaxnas.rng import key_for
 from jaxnas.strategies import Evolution
 
@@ -109,6 +109,18 @@ def test_one_decision_changes_as_often_as_it_should(weights):
     for value in (0, 1, 2):  # of the last one, each other value as often
         count = changed[:, 3].sum()
         assert deviation((children[:, 3] == value).sum(), count, 1 / 3) < 4.5
+
+
+def test_an_ordinal_takes_a_step():
+    """From level 3 of 12 a step s up, of 8, or down, of 3, has the probability log(1 + 1/s) / log(1 + way) / 2."""
+    numbers = Decisions((Choice("a", "a", 4), Ordinal("b", "b", 12)))
+    children = children_of(Evolution(population=1, sample=1, weights=(1.0, 3.0)), [[2, 3]], numbers)
+    stepped = children[children[:, 0] == 2][:, 1]
+    assert deviation(len(stepped), len(children), 3 / 4) < 4.5
+    assert 3 not in stepped
+    for s, way in [(-s, 3) for s in (1, 2, 3)] + [(s, 8) for s in range(1, 9)]:
+        p = math.log(1 + 1 / abs(s)) / math.log(1 + way) / 2
+        assert deviation((stepped == 3 + s).sum(), len(stepped), p) < 4.5
 
 
 def test_where_all_that_is_present_has_weight_0_one_of_it_changes():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_strategies import functions
 
-from jaxnas.decisions import ABSENT, Choice, Decisions
+from jaxnas.decisions import ABSENT, Choice, Decisions, Ordinal
 from jaxnas.rng import key_for
 from jaxnas.strategies import LocalSearch
 
@@ -108,6 +108,48 @@ def test_neighbours_where_decisions_depend_on_others():
             assert (state.point[2] == ABSENT) == (state.point[0] == 0)
             point = state.point.tolist()
         assert tops == {(1, 0, 8)}, point
+
+
+NUMBERS = Decisions((Choice("a", "a", 3), Ordinal("b", "b", 64), Ordinal("c", "c", 5)))
+
+
+def around(point) -> set[tuple]:
+    """All neighbours: another value of the choice, or 1, 4, 16 levels up or down."""
+    steps = [sign * 4**i for i in range(3) for sign in (1, -1)]
+    values = [range(3), *([level + s for s in steps] for level in point[1:])]
+    found = {(*point[:t], v, *point[t + 1 :]) for t, several in enumerate(values) for v in several}
+    return {p for p in found if all(0 <= v < size for v, size in zip(p, NUMBERS.sizes, strict=True))} - {tuple(point)}
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_steps_of_ordinals(n):
+    """A plain climb beside it: of all that is around a point each is tried once, but for what the last one has tried
+    along the line through both; then it begins elsewhere."""
+    peak = lambda tokens: np.float32(
+        -np.abs(tokens[:, 0] - 1) - np.abs(tokens[:, 1] - 40) / 9 - np.abs(tokens[:, 2] - 3)
+    )
+    point = score = None
+    tried, restarts, shared = set(), 0, 0
+    for state, tokens, rewards in climb(FIRST, 150 // n, n, seed=2, decisions=NUMBERS, reward=peak):
+        proposed = list(map(tuple, tokens.tolist()))
+        if point is not None:
+            assert set(proposed[: len(around(point) - tried)]) <= around(point) - tried
+            assert len(set(proposed)) == n or len(around(point) - tried) < n
+            tried |= set(proposed) & around(point)
+        top = int(rewards.argmax())
+        if point is None or rewards[top] > score:
+            along = line(proposed[top], point) if point is not None else {0, 1, 2}
+            known = around(proposed[top]) & (tried | {point}) if len(along) == 1 else set()
+            tried = {p for p in known if line(p, proposed[top]) == along}
+            point, score, shared = proposed[top], rewards[top], shared + len(tried)
+        assert tuple(state.point.tolist()) == point
+        done = around(point) <= tried
+        np.testing.assert_array_equal(state.restart, done)
+        if done:
+            assert point == (1, 40, 3)
+            point, tried, restarts = None, set(), restarts + 1
+    assert restarts > 1
+    assert shared > 3
 
 
 def test_a_space_of_one_point_is_no_trap():

@@ -8,7 +8,8 @@ import optuna
 import pytest
 from test_search import EXPERIMENT, rows, run
 
-from jaxnas.decisions import ABSENT, Anchor, Choice, Decisions
+from jaxnas.contracts import checked_tokens
+from jaxnas.decisions import ABSENT, Anchor, Choice, Decisions, Ordinal
 from jaxnas.outcome import Outcome, Status
 from jaxnas.rng import key_for
 from jaxnas.strategies import Optuna, Random
@@ -81,6 +82,31 @@ def test_it_is_told_all_that_there_is(monkeypatch):
         assert trial.params == {str(t): token for t, token in enumerate(row) if token >= 0}
         assert all(type(kind).__name__ == "CategoricalDistribution" for kind in trial.distributions.values())
     assert {len(t.params) for t in told} == {3, 5}
+
+
+NUMBERS = Decisions(
+    (Choice("depth", "depth", 2), Ordinal("rate", "rate", 500), Ordinal("in", "in", 9, when=((0, (1,)),)))
+)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes", "gp"])
+def test_ordinals_are_integers_to_it(monkeypatch, sampler):
+    """In what is asked for and in what is told; proposals lie near the best rate, 400, whose neighbours are known."""
+    need(sampler)
+    kinds = []
+    for name in ("suggest_int", "suggest_categorical"):
+        plain = getattr(optuna.trial.Trial, name)
+        asked = lambda trial, column, *args, plain=plain: (
+            kinds.append((plain.__name__, column)) or plain(trial, column, *args)
+        )
+        monkeypatch.setattr(optuna.trial.Trial, name, asked)
+    strategy, rates = Optuna(sampler=sampler, startup=1), np.linspace(0, 499, 12).astype(int)
+    tokens = NUMBERS.without_absent(np.stack([np.arange(12) % 2, rates, rates % 9], axis=1))
+    state, _ = strategy.update(strategy.init(NUMBERS, key_for(0, "s")), tokens, -np.abs(np.float32(rates) - 400))
+    proposed = checked_tokens(strategy, NUMBERS, strategy.propose(state, key_for(0, "propose"), 6), 6)
+    choice = "suggest_int" if sampler == "cmaes" else "suggest_categorical"
+    assert {("suggest_int", "1"), ("suggest_int", "2"), (choice, "0")} == set(kinds)
+    assert np.median(np.abs(proposed[:, 1] - 400)) < 150
 
 
 def test_cmaes_goes_through_its_generations(monkeypatch):

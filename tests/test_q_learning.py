@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_strategies import functions
 
-from jaxnas.decisions import ABSENT, Choice, Decisions
+from jaxnas.decisions import ABSENT, Choice, Decisions, Ordinal
 from jaxnas.rng import key_for
 from jaxnas.strategies import QLearning
 from jaxnas.strategies.q_learning import METAQNN, epsilon_at
@@ -41,8 +41,8 @@ def learn(strategy, rounds=6, n=4, seed=0):
 class Dictionary:
     """Q by (decision, the last tokens, token), 0.5 before the first update."""
 
-    def __init__(self, rate, memory):
-        self.q, self.rate, self.memory = defaultdict(lambda: 0.5), rate, memory
+    def __init__(self, rate, memory, sizes=SIZES):
+        self.q, self.rate, self.memory, self.sizes = defaultdict(lambda: 0.5), rate, memory, sizes
 
     def walk(self, tokens):
         """(decision, history, token) of those that are present."""
@@ -57,7 +57,7 @@ class Dictionary:
         target = reward
         for t, past, token in reversed(self.walk(tokens)):
             self.q[t, past, token] += self.rate * (target - self.q[t, past, token])
-            target = max(self.q[t, past, a] for a in range(SIZES[t]))
+            target = max(self.q[t, past, a] for a in range(self.sizes[t]))
 
 
 @pytest.mark.parametrize(("memory", "replay"), [(1, 5), (2, 0), (0, 3)])
@@ -80,6 +80,40 @@ def test_the_updates_are_those_of_a_dictionary(memory, replay):
     known = {(t * 5**memory + sum((v + 1) * 5**p for p, v in enumerate(reversed(past)))) for t, past, _ in plain.q}
     others = np.delete(np.asarray(state.values), sorted(known), axis=0)
     assert (others == 0.5).all()
+
+
+NUMBERS = Decisions(
+    (Choice("depth", "depth", 2), Ordinal("rate", "rate", 40), Ordinal("inner", "inner", 5, when=((0, (1,)),)))
+)
+
+
+def test_an_action_of_an_ordinal_is_a_bin():
+    """40 levels in 16 bins: Q as a dictionary has it by bins; levels below 16 stand for themselves."""
+    strategy = QLearning(learning_rate=0.3, epsilon=ALWAYS(0.5), replay=0)
+    propose, update = functions(strategy)
+    state, plain = strategy.init(NUMBERS, key_for(0, "strategy")), Dictionary(0.3, 1, (2, 16, 5))
+    assert state.values.shape == (3 * 17, 16)
+    for r in range(12):
+        tokens = np.asarray(propose(state, key_for(0, "propose", r), n=4))
+        rewards = np.float32(tokens[:, 1] / 40)
+        state, _ = update(state, tokens, rewards)
+        for (depth, rate, inner), reward in zip(tokens.tolist(), rewards.tolist(), strict=True):
+            plain.sweep((depth, rate * 16 // 40, inner), reward)
+    assert len(plain.q) > 20
+    for (t, past, action), value in plain.q.items():
+        np.testing.assert_allclose(state.values[t * 17 + (past[0] + 1 if past else 0), action], value, atol=1e-6)
+    best = strategy.most_likely(state)[1] * 16 // 40
+    assert best == max(range(16), key=lambda a: plain.q[1, (int(strategy.most_likely(state)[0]),), a])
+
+
+def test_levels_of_a_bin_are_drawn_alike():
+    """Of 16 bins, with 2 or 3 levels each."""
+    strategy, n = QLearning(epsilon=ALWAYS(1.0)), 20_000
+    drawn = functions(strategy)[0](strategy.init(NUMBERS, key_for(0, "s")), key_for(0, "propose"), n=n)
+    together = np.bincount(np.arange(40) * 16 // 40)
+    for level in range(40):
+        p = 1 / 16 / together[level * 16 // 40]
+        assert abs(int((drawn[:, 1] == level).sum()) - n * p) < 4.5 * math.sqrt(n * p * (1 - p))
 
 
 def test_the_schedule_is_the_papers():

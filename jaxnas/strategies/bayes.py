@@ -1,10 +1,13 @@
-"""Bayesian optimisation with a Gaussian process over tokens: a Hamming kernel, and expected improvement or UCB.
+"""Bayesian optimisation with a Gaussian process over tokens: a Hamming kernel for choices, Matern's for ordinals, and
+expected improvement or UCB.
 
 References:
     Jones et al., Efficient Global Optimization of Expensive Black-Box Functions, 1998 (expected improvement);
     Srinivas et al., Gaussian Process Optimization in the Bandit Setting, 2010 (https://arxiv.org/abs/0912.3995), UCB;
     Desautels et al., Parallelizing Exploration-Exploitation Tradeoffs, 2014 (https://jmlr.org/papers/v15/desautels14a)
-    for several proposals a round; Hutter et al., SMAC, 2011, section 4.1, for the weighted Hamming kernel.
+    for several proposals a round; Hutter et al., SMAC, 2011, section 4.1, for the weighted Hamming kernel;
+    Snoek et al., Practical Bayesian Optimization of Machine Learning Algorithms, 2012, section 3.1
+    (https://arxiv.org/abs/1206.2944) for Matern's 5/2.
 
 Letters: N samples, T decisions, V the greatest number of values of a choice, C capacity, P pool of candidates.
 """
@@ -17,6 +20,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.scipy.stats import norm
 from jaxtyping import Array, Bool, Float, Int
@@ -24,19 +28,24 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxnas.decisions import Decisions, Rewards, Tokens
 from jaxnas.ranges import LearningRate, Range
 from jaxnas.settings import settings
+from jaxnas.strategies.cholesky import inverse_factor
+from jaxnas.strategies.levels import stepped
 
 AT_ONCE = 1000
-CHOLESKY_ROWS = 128
-"""The largest Cholesky factorisation that is left to the library."""
 
 
-class Kernel(NamedTuple):
-    """Logarithms of: what each value of a decision costs where two samples differ in it ``[T, V]``, noise variance
-    ``[]`` (of rewards with variance 1).
+@partial(jax.tree_util.register_dataclass, data_fields=["weights", "noise", "lengths"], meta_fields=["spans"])
+@dataclass(frozen=True)
+class Kernel:
+    """Logarithms of: what each value of a decision costs where two samples differ in it ``[T, V]``, V that of choices;
+    noise variance ``[]`` (of rewards with variance 1); where there are ordinals, length scales ``[T]``, shares of the
+    range. spans: of an ordinal its greatest level, of a choice 0; () where there are choices alone.
     """
 
-    weights: Float[Array, "T V"]
-    noise: Float[Array, ""]
+    weights: Any
+    noise: Any
+    lengths: Any = None
+    spans: tuple[int, ...] = ()
 
 
 @partial(
@@ -63,11 +72,13 @@ class Bayes:
     """A Gaussian process of the rewards' normal scores; the candidate that promises most is next.
 
     The covariance of two samples is exp(-sum over the decisions in which they differ of (w_a + w_b)), a and b their
-    values there. The weights w and the noise climb the marginal likelihood, a few steps of Adam at each update.
+    values there. Two levels of an ordinal do not count there, but multiply the covariance by Matern's 5/2 of their
+    distance, a share of the range; that of an absent one lies in the middle. The weights w, the length scales and the
+    noise climb the marginal likelihood, a few steps of Adam at each update.
 
     Attributes:
         initial: uniform samples before the process is asked.
-        pool: candidates of a proposal: half uniform, half mutants of the best trials.
+        pool: candidates of a proposal: half uniform, half mutants of the best trials, which step as those of evolution.
         parents: how many of the best trials mutate.
         acquisition: "ei", expected improvement, or "ucb", mean + beta standard deviations.
         beta: of UCB.
@@ -96,8 +107,7 @@ class Bayes:
     def init(self, decisions: Decisions, key: jax.Array) -> BayesState:
         """Nothing is known; ``key`` is not used."""
         del key
-        T, V = len(decisions), int(decisions.sizes.max())
-        kernel = Kernel(jnp.full((T, V), jnp.log(0.5 / T)), jnp.log(jnp.float32(1e-2)))
+        T, kernel = len(decisions), _kernel(decisions)
         tokens, rewards = jnp.full((self.capacity, T), -2, jnp.int32), jnp.full(self.capacity, -jnp.inf)
         return BayesState(tokens, rewards, jnp.int32(0), kernel, self._adam.init(kernel), decisions)
 
@@ -189,10 +199,23 @@ class Bayes:
         top = jax.lax.top_k(state.rewards, min(self.parents, self.capacity))[1]
         rank = jax.random.randint(parent_key, (count // 2,), 0, jnp.clip(state.trials, 1, len(top)))
         parents, other = state.tokens[top[rank]], drawn[: count // 2]
+        if decisions.ordinal.any():
+            steps = jax.random.uniform(jax.random.fold_in(what_key, 1), other.shape)
+            other = jnp.where(decisions.ordinal & (parents >= 0), stepped(parents, sizes, steps), other)
         changes = jax.random.uniform(where_key, other.shape)
         changed = (changes <= changes.min(-1, keepdims=True)) | (changes < 1 / len(sizes)) | (parents < 0)
         pool = jnp.concatenate([jnp.where(changed, other, parents), drawn[count // 2 :]])
         return decisions.without_absent(drawn[count - n :]), decisions.without_absent(pool)
+
+
+def _kernel(decisions: Decisions) -> Kernel:
+    """To begin with: of two uniform samples about exp(-1)."""
+    T, spans = len(decisions), np.where(decisions.ordinal, decisions.sizes - 1, 0)
+    values = int(decisions.sizes[spans == 0].max(initial=1))
+    kernel = Kernel(jnp.full((T, values), jnp.log(0.5 / T)), jnp.log(jnp.float32(1e-2)))
+    if not spans.any():
+        return kernel
+    return replace(kernel, lengths=jnp.full(T, jnp.log(0.3 * T**0.5)), spans=tuple(spans.tolist()))
 
 
 class _Posterior(NamedTuple):
@@ -204,7 +227,7 @@ class _Posterior(NamedTuple):
 
 
 def _posterior(kernel: Kernel, tokens, scores, known: Bool[Array, " C"], pool: Int[Array, "P T"]) -> _Posterior:
-    inverse = _inverse_factor(_noisy(kernel, tokens, known))
+    inverse = inverse_factor(_noisy(kernel, tokens, known))
     white = inverse @ (_covariance(kernel, tokens, pool) * known[:, None])
     return _Posterior(white.T @ (inverse @ scores), jnp.maximum(1 - (white**2).sum(0), 1e-9), white)
 
@@ -212,43 +235,26 @@ def _posterior(kernel: Kernel, tokens, scores, known: Bool[Array, " C"], pool: I
 def _covariance(kernel: Kernel, a: Int[Array, "A T"], b: Int[Array, "B T"]) -> Float[Array, "A B"]:
     """exp(-distance); absent is a value like any other, of weight as the first one's."""
     weights, distance = jnp.exp(kernel.weights), 0.0
-    for t in range(a.shape[1]):
-        of_a, of_b = (jnp.take(weights[t], jnp.maximum(x[:, t], 0)) for x in (a, b))
-        distance += jnp.where(a[:, t, None] == b[:, t], 0.0, of_a[:, None] + of_b)
+    for t, span in enumerate(kernel.spans or (0,) * a.shape[1]):
+        of_a, of_b = a[:, t], b[:, t]
+        if span:
+            distance += _apart(*(jnp.where(x < 0, 0.5, x / span) for x in (of_a, of_b)), jnp.exp(kernel.lengths[t]))
+            of_a, of_b = jnp.minimum(of_a, 0), jnp.minimum(of_b, 0)  # from here on it is there or absent
+        costs = (jnp.take(weights[t], jnp.maximum(x, 0)) for x in (of_a, of_b))
+        distance += jnp.where(of_a[:, None] == of_b, 0.0, next(costs)[:, None] + next(costs))
     return jnp.exp(-distance)
+
+
+def _apart(a: Float[Array, " A"], b: Float[Array, " B"], length: Float[Array, ""]) -> Float[Array, "A B"]:
+    """The negative logarithm of Matern's 5/2."""
+    far = 5**0.5 * jnp.abs(a[:, None] - b) / length
+    return far - jnp.log1p(far + far**2 / 3)
 
 
 def _noisy(kernel: Kernel, tokens: Int[Array, "C T"], known: Bool[Array, " C"]) -> Float[Array, "C C"]:
     """The covariance of trials with noise; places without a trial are independent of all."""
     covariance = jnp.where(known[:, None] & known, _covariance(kernel, tokens, tokens), 0.0)
     return covariance + jnp.diag(jnp.where(known, jnp.exp(kernel.noise), 1.0))
-
-
-def _inverse_factor(matrix: Float[Array, "C C"]) -> Float[Array, "C C"]:
-    """L^-1, L the Cholesky factor; C is a power of two.
-
-    By blocks: [[A, 0], [B, D]]^-1 = [[A^-1, 0], [-D^-1 B A^-1, D^-1]]. XLA's own triangular solve takes sixty times as
-    long on CPU, and its Cholesky of more than about 128 rows wakes the threads of a library, which get in the way of
-    the devices'.
-    """
-    half = len(matrix) // 2
-    if half >= CHOLESKY_ROWS:
-        upper = _inverse_factor(matrix[:half, :half])
-        below = matrix[half:, :half] @ upper.T
-        return _joined(upper, below, _inverse_factor(matrix[half:, half:] - below @ below.T))
-    factor, size = jnp.linalg.cholesky(matrix), 1
-    inverse = (1 / jnp.diag(factor))[:, None, None]  # [blocks, size, size], all blocks of the diagonal at once
-    while size < len(factor):
-        pairs = jnp.arange(len(factor) // (2 * size))
-        below = factor.reshape(len(pairs), 2, size, len(pairs), 2, size)[pairs, 1, :, pairs, 0]
-        inverse, size = _joined(inverse[::2], below, inverse[1::2]), 2 * size
-    return inverse[0]
-
-
-def _joined(upper: Float[Array, "*P S S"], below: Float[Array, "*P S S"], lower: Float[Array, "*P S S"]) -> Array:
-    """The inverse of [[A, 0], [B, D]] from A^-1, B and D^-1."""
-    left = jnp.concatenate([upper, -lower @ below @ upper], axis=-2)
-    return jnp.concatenate([left, jnp.concatenate([jnp.zeros_like(lower), lower], axis=-2)], axis=-1)
 
 
 def _ascent(kernel: Kernel, tokens, rewards: Float[Array, " C"], known: Bool[Array, " C"]) -> Kernel:
@@ -258,14 +264,18 @@ def _ascent(kernel: Kernel, tokens, rewards: Float[Array, " C"], known: Bool[Arr
         Rasmussen & Williams, Gaussian Processes for Machine Learning, 2006, equation 5.9.
     """
     matrix, pull = jax.vjp(lambda kernel: _noisy(kernel, tokens, known), kernel)
-    inverse = _inverse_factor(matrix)
+    inverse = inverse_factor(matrix)
     precision = inverse.T @ inverse
     solved = precision @ _normal_scores(rewards, known)
     return pull(0.5 * (jnp.outer(solved, solved) - precision) / known.sum())[0]
 
 
 def _bounded(kernel: Kernel) -> Kernel:
-    return Kernel(jnp.clip(kernel.weights, -7.0, 1.0), jnp.clip(kernel.noise, -9.0, 0.0))
+    weights = jnp.clip(kernel.weights, -7.0, 1.0)
+    if kernel.lengths is None:
+        return replace(kernel, weights=weights, noise=jnp.clip(kernel.noise, -9.0, 0.0))
+    noise = jnp.clip(kernel.noise, -7.0, 0.0)  # near levels are all but equal: less would be too little for float32
+    return replace(kernel, weights=weights, noise=noise, lengths=jnp.clip(kernel.lengths, -4.0, 2.0))
 
 
 def _normal_scores(rewards: Float[Array, " C"], known: Bool[Array, " C"]) -> Float[Array, " C"]:

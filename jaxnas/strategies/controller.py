@@ -2,9 +2,10 @@
 
 References:
     Zoph & Le, Neural Architecture Search with Reinforcement Learning, 2017, sections 3.2, 3.3 and 4.1
-    (https://arxiv.org/abs/1611.01578).
+    (https://arxiv.org/abs/1611.01578); for ordinals: Salimans et al., PixelCNN++, 2017, section 2.1
+    (https://arxiv.org/abs/1701.05517).
 
-Letters: T columns of tokens, M decisions, A anchors, D kinds of choice, V the greatest number of values of a choice,
+Letters: T columns of tokens, M decisions, A anchors, D kinds of choice, V the greatest number of values of a decision,
 U units.
 """
 
@@ -17,19 +18,22 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from jaxnas.decisions import ABSENT, Anchor, Conditions, Decisions
+from jaxnas.decisions import ABSENT, Anchor, Choice, Conditions, Decisions, Ordinal
+from jaxnas.strategies.levels import FAR, log_masses
 
 Chooser = Callable[[Array, Array, Array], tuple[Array, Array]]
-"""(number of a decision, logits ``[V]``, logits of its links ``[A]``) -> a choice's token, an anchor's bits ``[A]``."""
+"""(number of a decision, logits ``[V]``, logits of its links ``[A]``) -> its token, or an anchor's bits ``[A]``."""
 
 
 class Step(NamedTuple):
-    """The decisions as arrays, ``[M]`` each: number; row of its kind in embedding and softmax; number of values; its
-    first column; its number among the anchors, -1 for a choice; when it exists.
+    """The decisions as arrays, ``[M]`` each: number; of a choice, row of its kind in embedding and softmax; of an
+    ordinal, row of its kind in those of ordinals, else -1; number of values; its first column; its number among the
+    anchors, -1 for others; when it exists.
     """
 
     number: np.ndarray
     kind: np.ndarray
+    level: np.ndarray
     size: np.ndarray
     column: np.ndarray
     anchor: np.ndarray
@@ -37,21 +41,24 @@ class Step(NamedTuple):
 
 
 def _steps(decisions: Decisions) -> Step:
-    kinds, rows, column, anchor = _kinds(decisions), [], 0, 0
+    kinds, levels = _kinds(decisions, Choice), _kinds(decisions, Ordinal)
+    rows, column, anchor = [], 0, 0
     for number, decision in enumerate(decisions.made):
         if isinstance(decision, Anchor):
-            rows.append((number, 0, 1, column, anchor))
+            rows.append((number, 0, -1, 1, column, anchor))
             column, anchor = column + anchor, anchor + 1
         else:
-            rows.append((number, kinds.index(decision.kind), decision.size, column, -1))
+            ordinal = isinstance(decision, Ordinal)
+            place = (0, levels.index(decision.kind)) if ordinal else (kinds.index(decision.kind), -1)
+            rows.append((number, *place, decision.size, column, -1))
             column += 1
     numbers = (np.array(field, np.int32) for field in zip(*rows, strict=True))
     return Step(*numbers, when=decisions.conditions(decisions.made))
 
 
-def _kinds(decisions: Decisions) -> tuple[str, ...]:
-    """Of choices alone, in order of first appearance."""
-    return tuple(dict.fromkeys(d.kind for d in decisions.made if not isinstance(d, Anchor)))
+def _kinds(decisions: Decisions, of: type[Choice | Ordinal]) -> tuple[str, ...]:
+    """Of choices, or of ordinals, in order of first appearance."""
+    return tuple(dict.fromkeys(d.kind for d in decisions.made if isinstance(d, of)))
 
 
 class Walk(NamedTuple):
@@ -69,7 +76,9 @@ class Walk(NamedTuple):
 class Controller(nnx.Module):
     """LSTM layers; the embedded last decision goes in, a softmax over the next one's values comes out.
 
-    Choices of one kind share their embedding and their softmax. An anchor points to the earlier one j with probability
+    Choices of one kind share their embedding and their softmax. Of an ordinal, mean and scale of a discretised logistic
+    come out (`log_masses`), and what goes in after it is a vector times its level's share of the range, plus another
+    vector; ordinals of one kind share them. An anchor points to the earlier one j with probability
     sigmoid(v . tanh(W_prev h_j + W_curr h)), h the last LSTM layer's state at an anchor (section 3.3); what goes in
     after it is the sum of the h_j that it points to, divided by one more than their number (the paper does not say;
     so in the code of ENAS, https://arxiv.org/abs/1802.03268). All weights start uniform in [-scale, scale].
@@ -80,7 +89,7 @@ class Controller(nnx.Module):
         layers: how many LSTM layers.
         scale: bound of the initial weights.
         rngs: its ``params`` stream is consumed.
-        place_bias: whether the softmax has also a bias for each place ``[M, V]``, not only for each kind.
+        place_bias: whether what comes out has also a bias for each place, not only for each kind.
     """
 
     def __init__(
@@ -88,7 +97,9 @@ class Controller(nnx.Module):
     ):
         uniform = lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -scale, scale)
         initial = {"kernel_init": uniform, "recurrent_kernel_init": uniform, "bias_init": uniform}
-        kinds, values = len(_kinds(decisions)), int(decisions.sizes.max())
+        values = int(decisions.sizes[~decisions.ordinal].max(initial=1))
+        levels = len(_kinds(decisions, Ordinal))
+        kinds = len(_kinds(decisions, Choice)) or min(1, levels)  # an array of no rows cannot be read
         self.decisions, self.units, self.anchors = decisions, units, decisions.anchors
         self.cells = nnx.List([nnx.LSTMCell(units, units, **initial, rngs=rngs) for _ in range(layers)])
         self.first_input = nnx.Param(uniform(rngs.params(), (units,)))
@@ -99,7 +110,12 @@ class Controller(nnx.Module):
             self.w_prev = nnx.Param(uniform(rngs.params(), (units, units)))
             self.w_curr = nnx.Param(uniform(rngs.params(), (units, units)))
             self.v = nnx.Param(uniform(rngs.params(), (units,)))
-        self.place_bias = nnx.Param(jnp.zeros((len(decisions.made), values))) if place_bias else None
+        self.levels = nnx.Param(uniform(rngs.params(), (levels, units, 2))) if levels else None
+        if levels:
+            self.levels_bias = nnx.Param(uniform(rngs.params(), (levels, 2)))
+            self.levels_embedding = nnx.Param(uniform(rngs.params(), (levels, 2, units)))
+        biased = lambda outputs: nnx.Param(jnp.zeros((len(decisions.made), outputs))) if place_bias else None
+        self.place_bias, self.place_levels = biased(values), biased(2) if levels else None
 
     def sample(self, key: jax.Array) -> Walk:
         """One architecture drawn from the policy; ``key`` is consumed."""
@@ -156,11 +172,21 @@ class Controller(nnx.Module):
         return tuple(moved), x
 
     def _logits(self, top: Float[Array, " U"], step: Step) -> Float[Array, " V"]:
-        """Of a choice's values; hugely negative past them."""
+        """Of a decision's values; hugely negative past them."""
         logits = top @ self.softmax[...][step.kind] + self.softmax_bias[...][step.kind]
         if self.place_bias is not None:
             logits = logits + self.place_bias[...][step.number]
-        return jnp.where(jnp.arange(logits.shape[0]) < step.size, logits, -1e9)
+        logits = jnp.where(jnp.arange(logits.shape[0]) < step.size, logits, FAR)
+        return logits if self.levels is None else self._or_levels(logits, top, step)
+
+    def _or_levels(self, logits: Float[Array, " C"], top: Float[Array, " U"], step: Step) -> Float[Array, " V"]:
+        """A choice's, or an ordinal's log-probabilities."""
+        raw = top @ self.levels[...][step.level] + self.levels_bias[...][step.level]
+        if self.place_levels is not None:
+            raw = raw + self.place_levels[...][step.number]
+        most = int(self.decisions.sizes.max())
+        padded = jnp.pad(logits, (0, most - len(logits)), constant_values=FAR)
+        return jnp.where(step.level < 0, padded, log_masses(raw, step.size, most))
 
     def _links(self, top: Float[Array, " U"], placed: Float[Array, "A U"]) -> Float[Array, " A"]:
         """The logit of pointing to each anchor (section 3.3)."""
@@ -177,11 +203,19 @@ class Controller(nnx.Module):
 
     def _input(self, values, own, placed: Float[Array, "A U"], step: Step) -> Float[Array, " U"]:
         """What goes into the LSTM after a decision."""
-        embedded = self.embeddings[...][step.kind, values[0]]
+        embedded = self._embedded(values[0], step)
         if not self.anchors:
             return embedded
         chosen = ((values > 0) & own).astype(jnp.float32)  # of absent links, too: nothing may divide by zero
         return jnp.where(step.anchor < 0, embedded, chosen @ placed / (1 + chosen.sum()))
+
+    def _embedded(self, token: Int[Array, ""], step: Step) -> Float[Array, " U"]:
+        """Of a choice's value a row, of an ordinal's level a point on a line."""
+        if self.levels is None:
+            return self.embeddings[...][step.kind, token]
+        slope, offset = self.levels_embedding[...][step.level]
+        along = token / jnp.maximum(step.size - 1, 1) * slope + offset
+        return jnp.where(step.level < 0, self.embeddings[...][step.kind, jnp.where(step.level < 0, token, 0)], along)
 
 
 def _gain(logits, to, values, own, anchor) -> tuple[Array, Array]:

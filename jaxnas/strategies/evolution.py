@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int
 from jaxnas.decisions import ABSENT, Decisions, Rewards, Tokens
 from jaxnas.ranges import Probability, Range, Weight
 from jaxnas.settings import settings
+from jaxnas.strategies.levels import stepped
 from jaxnas.strategies.random import scaled
 
 
@@ -56,9 +57,10 @@ class Chance(NamedTuple):
 class Evolution:
     """Evolution of a population of fixed size; the defaults are the paper's ageing evolution.
 
-    A child has its parent's tokens but for one decision, which takes another value; decisions that exist in the child
-    alone are drawn uniformly. The first ``population`` proposals are uniform, and so are all of the round that fills
-    it. In a round with several children all have their parents in the population before it.
+    A child has its parent's tokens but for one decision, which takes another value: of a choice each as often, of an
+    ordinal more often a near one (`stepped`). Decisions that exist in the child alone are drawn uniformly. The first
+    ``population`` proposals are uniform, and so are all of the round that fills it. In a round with several children
+    all have their parents in the population before it.
 
     Attributes:
         population: its size.
@@ -166,4 +168,7 @@ class Evolution:
         column = (bounds <= chance.column * bounds[-1]).sum()  # past the last one, where nothing can be mutated
         size = jnp.asarray(decisions.sizes)[column]
         value = (tokens[column] + 1 + scaled(chance.value[0], size - 1)) % size
+        if decisions.ordinal.any():
+            level = stepped(tokens[column], size, chance.value[0])
+            value = jnp.where(jnp.asarray(decisions.ordinal)[column], level, value)
         return jnp.where(jnp.arange(len(decisions)) == column, value, jnp.where(tokens < 0, raw, tokens))

@@ -5,7 +5,7 @@ References:
     (https://arxiv.org/abs/2005.02960); its code (https://github.com/naszilla/naszilla), which by default moves to the
     first improvement.
 
-Letters: N samples, T decisions, V the greatest number of values of a decision.
+Letters: N samples, T decisions, V the greatest number of neighbours of one decision, with its own value.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from jaxnas.decisions import ABSENT, Decisions, Rewards, Tokens
 from jaxnas.settings import settings
 from jaxnas.strategies.random import scaled
+
+NEXT = 4
+"""A step of an ordinal is so many times the one before."""
+NOWHERE = -2
+"""In place of a value: there is no such neighbour."""
 
 
 @partial(
@@ -29,9 +35,9 @@ from jaxnas.strategies.random import scaled
 @dataclass(frozen=True)
 class LocalSearchState:
     """point: where it stands, int32 ``[T]``, and its reward, float32 ``[]``; tried: neighbours (this decision, that
-    value) that need not be proposed, bool ``[T, V]``; candidate: the best neighbour so far, int32 ``[T]``, and promise,
-    its reward; restart: whether the next point is a random one, bool ``[]``; best: the best of all, int32 ``[T]``, and
-    record, its reward.
+    value or step) that need not be proposed, bool ``[T, V]``; candidate: the best neighbour so far, int32 ``[T]``, and
+    promise, its reward; restart: whether the next point is a random one, bool ``[]``; best: the best of all, int32
+    ``[T]``, and record, its reward.
     """
 
     point: Any
@@ -49,7 +55,8 @@ class LocalSearchState:
 class LocalSearch:
     """From a random point to a better neighbour, again and again; where none is better, from a new random point.
 
-    A neighbour differs in the value of one decision; those that exist in the neighbour alone are drawn uniformly.
+    A neighbour differs in the value of one decision; those that exist in the neighbour alone are drawn uniformly. Of an
+    ordinal the neighbours are 1, 4, 16, ... levels away, up or down.
     Neighbours are tried in random order, none twice from one point, and none that is known from the last one because
     it differs from both in the same decision alone.
 
@@ -77,7 +84,8 @@ class LocalSearch:
         raw, count = scaled(chance[places:].reshape(n, columns), state.decisions.sizes), min(n, places)
         order = chance[:places] - state.tried.reshape(-1)
         rank, chosen = jax.lax.top_k(order, count)  # tried ones are negative
-        column, value = jnp.divmod(chosen, state.tried.shape[1])
+        column, place = jnp.divmod(chosen, state.tried.shape[1])
+        value = _values(state.decisions, state.point)[column, place]
         changed = jnp.arange(columns) == column[:, None]
         kept = jnp.where(state.point < 0, raw[:count], state.point)
         neighbours = jnp.where(changed, value[:, None], kept)
@@ -113,19 +121,37 @@ def _better(tokens, reward, former, record):
 
 def _own(decisions: Decisions, point: Int[Array, " T"]) -> Bool[Array, "T V"]:
     """What is no neighbour of a point: its own values, values that do not exist, values of absent decisions."""
-    values, sizes = jnp.arange(decisions.sizes.max()), jnp.asarray(decisions.sizes)[:, None]
-    return (point[:, None] == values) | (values >= sizes) | (point < 0)[:, None]
+    values = _values(decisions, point)
+    return (point[:, None] == values) | (values == NOWHERE) | (point < 0)[:, None]
+
+
+def _steps(decisions: Decisions) -> Int[np.ndarray, "T K"]:
+    """By how much ordinals move: 1, -1, 4, -4, ...; 0 where there is no such step."""
+    most = int(decisions.sizes[decisions.ordinal].max(initial=1))
+    sizes = [NEXT**i for i in range(most.bit_length()) if NEXT**i < most]
+    steps = np.array([sign * size for size in sizes for sign in (1, -1)], np.int32)
+    return np.where(decisions.ordinal[:, None] & (np.abs(steps) < decisions.sizes[:, None]), steps, 0)
+
+
+def _values(decisions: Decisions, point: Int[Array, " T"]) -> Int[Array, "T V"]:
+    """What each neighbour of a point has in place of its own value: of a choice any value, of an ordinal one that is
+    a step away. `NOWHERE`: there is none.
+    """
+    steps, choices = _steps(decisions), int(decisions.sizes[~decisions.ordinal].max(initial=1))
+    steps = np.pad(steps, ((0, 0), (0, max(0, choices - steps.shape[1]))))
+    moved = jnp.where(steps == 0, NOWHERE, point[:, None] + steps)
+    values = jnp.where(decisions.ordinal[:, None], moved, np.arange(steps.shape[1]))
+    return jnp.where((values >= 0) & (values < decisions.sizes[:, None]), values, NOWHERE)
 
 
 def _difference(state: LocalSearchState, tokens: Int[Array, " T"]) -> Bool[Array, "T V"]:
-    """Which neighbour of the state's point a child was: its first other value; those that it alone has come later.
+    """Which neighbour of the state's point a child was, by its first other value; those that it alone has come later.
 
     (Random points are no neighbours, but come only where after the round nothing is left to try.)
     """
     differs = (tokens != state.point) & (state.point >= 0)
     first = jnp.arange(len(tokens)) == differs.argmax()
-    values = jnp.arange(state.tried.shape[1])
-    return (first & differs)[:, None] & (tokens[:, None] == values)
+    return (first & differs)[:, None] & (tokens[:, None] == _values(state.decisions, state.point))
 
 
 def _shared(state: LocalSearchState, tried: Bool[Array, "T V"], point: Int[Array, " T"]) -> Bool[Array, "T V"]:
@@ -133,5 +159,10 @@ def _shared(state: LocalSearchState, tried: Bool[Array, "T V"], point: Int[Array
 
     None where more than one decision differs. The former point's own value counts as tried there.
     """
-    differs = point != state.point
+    differs, decisions = point != state.point, state.decisions
+    if decisions.ordinal.any():  # the same step leads to another level from here: levels are compared
+        rows, count = np.flatnonzero(decisions.ordinal), _steps(decisions).shape[1]
+        former, values = (_values(decisions, p)[rows, :count] for p in (state.point, point))
+        same = (values[:, :, None] == former[:, None]) & tried[rows, :count][:, None]
+        tried = tried.at[rows, :count].set(same.any(-1) | (values == state.point[rows][:, None]))
     return (differs & (differs.sum() == 1) & ~state.restart)[:, None] & tried

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from jaxnas.decisions import ABSENT, Decisions, Rewards, Tokens
+from jaxnas.decisions import ABSENT, Choice, Decisions, Ordinal, Rewards, Tokens
 from jaxnas.ranges import Range
 from jaxnas.settings import settings
 
@@ -45,10 +45,10 @@ class Optuna:
     It is not compiled (``jittable`` is False). At each proposal a study is made from the history, with a sampler seeded
     by the key: the work of a proposal grows with the number of trials.
 
-    "tpe" and "gp" see each column of tokens as a categorical parameter, "cmaes", which knows no such ones, as an
-    integer one: there, values should be listed in an order that means something. "tpe" is not told of absent
-    decisions. The other two need every parameter in every trial: they propose values for absent ones too, which are
-    dropped, and in the history uniform ones stand for them.
+    Ordinals are integer parameters. Every other column of tokens is a categorical one to "tpe" and "gp"; "cmaes", which
+    knows no such ones, sees an integer there: values should be listed in an order that means something. "tpe" is
+    not told of absent decisions. The other two need every parameter in every trial: they propose values for absent
+    ones too, which are dropped, and in the history uniform ones stand for them.
 
     Children of a round are asked for one after the other, before any is told. "tpe" (by its constant liar) and "gp"
     lean away from those already asked for, but may repeat one; those of "cmaes" are draws from one distribution, as in
@@ -125,23 +125,27 @@ class Optuna:
             self._ask(trial, decisions)
             study.tell(trial, reward)
         else:
-            kinds = {
-                t: optuna.distributions.CategoricalDistribution(range(decisions.sizes[int(t)])) for t in parameters
-            }
+            kinds = {t: _distribution(optuna, decisions.choices[int(t)]) for t in parameters}
             study.add_trial(optuna.trial.create_trial(params=parameters, distributions=kinds, value=reward))
 
     def _ask(self, trial, decisions: Decisions) -> list[int]:
         """A trial's tokens; absent decisions are -1 for "tpe", and have some value for the others."""
         tokens = []
         for t, choice in enumerate(decisions.choices):
-            if self.sampler == "cmaes":
-                token = trial.suggest_int(str(t), 0, choice.size - 1)
-            elif self.sampler == "gp" or all(tokens[column] in allowed for column, allowed in choice.when):
-                token = trial.suggest_categorical(str(t), range(choice.size))
+            if self.sampler == "tpe" and not all(tokens[column] in allowed for column, allowed in choice.when):
+                tokens.append(ABSENT)
+            elif self.sampler == "cmaes" or isinstance(choice, Ordinal):
+                tokens.append(trial.suggest_int(str(t), 0, choice.size - 1))
             else:
-                token = ABSENT
-            tokens.append(token)
+                tokens.append(trial.suggest_categorical(str(t), range(choice.size)))
         return tokens
+
+
+def _distribution(optuna, decision: Choice | Ordinal):
+    """What "tpe" and "gp" are told that a column is."""
+    if isinstance(decision, Ordinal):
+        return optuna.distributions.IntDistribution(0, decision.size - 1)
+    return optuna.distributions.CategoricalDistribution(range(decision.size))
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """Policies: distributions over architectures that gradients train. An LSTM controller, or a table of logits.
 
-Letters: N samples, T columns of tokens, V the greatest number of values of a choice.
+Letters: N samples, T columns of tokens, V the greatest number of values of a column.
 """
 
 from typing import Annotated, Literal
@@ -15,10 +15,12 @@ from jaxnas.decisions import Decisions, Tokens
 from jaxnas.ranges import Range
 from jaxnas.settings import settings
 from jaxnas.strategies.controller import Controller, Walk
+from jaxnas.strategies.levels import FAR, log_masses
 
 
 class LogitTable(nnx.Module):
-    """Every column decided by logits of its own, whatever the others are; present ones alone count.
+    """Every column decided by itself, whatever the others are; present ones alone count. A choice has a logit for each
+    value, an ordinal mean and scale of a discretised logistic (`log_masses`).
 
     References:
         Dong et al., NATS-Bench: Benchmarking NAS Algorithms for Architecture Topology and Size, 2021
@@ -26,14 +28,16 @@ class LogitTable(nnx.Module):
 
     Args:
         decisions: what is to be decided.
-        scale: standard deviation of the initial logits.
+        scale: standard deviation of the initial numbers.
         rngs: its ``params`` stream is consumed.
     """
 
     def __init__(self, decisions: Decisions, *, scale: float, rngs: nnx.Rngs):
-        shape = len(decisions), int(decisions.sizes.max())
+        ordinals, sizes = int(decisions.ordinal.sum()), decisions.sizes[~decisions.ordinal]
+        drawn = lambda *shape: nnx.Param(scale * jax.random.normal(rngs.params(), shape))
         self.decisions = decisions
-        self.logits = nnx.Param(scale * jax.random.normal(rngs.params(), shape))
+        self.logits = drawn(len(sizes), int(sizes.max())) if len(sizes) else None
+        self.levels = drawn(ordinals, 2) if ordinals else None
 
     def sample(self, key: jax.Array) -> Walk:
         """One architecture drawn from the policy; ``key`` is consumed."""
@@ -48,8 +52,15 @@ class LogitTable(nnx.Module):
         return self._walk(self._log_p().argmax(-1).astype(jnp.int32))
 
     def _log_p(self) -> Float[Array, "T V"]:
-        possible = jnp.arange(self.logits.shape[1]) < jnp.asarray(self.decisions.sizes)[:, None]
-        return jax.nn.log_softmax(jnp.where(possible, self.logits[...], -1e9))
+        ordinal, sizes, parts = self.decisions.ordinal, self.decisions.sizes, []
+        if self.logits is not None:
+            possible = jnp.arange(self.logits.shape[1]) < jnp.asarray(sizes[~ordinal])[:, None]
+            of_choices = jax.nn.log_softmax(jnp.where(possible, self.logits[...], FAR))
+            parts.append(jnp.pad(of_choices, ((0, 0), (0, sizes.max() - possible.shape[1])), constant_values=FAR))
+        if self.levels is not None:
+            parts.append(log_masses(self.levels[...], sizes[ordinal], int(sizes.max())))
+        order = np.argsort(np.argsort(ordinal, kind="stable"))  # the choices come first
+        return jnp.concatenate(parts)[order] if len(parts) > 1 else parts[0]
 
     def _walk(self, tokens: Int[Array, " T"]) -> Walk:
         tokens, log_p = self.decisions.without_absent(tokens[None])[0], self._log_p()
@@ -73,8 +84,8 @@ class Policy:
         layers: LSTM layers.
         scale: the controller's weights start uniform in [-scale, scale]; logits of the table are drawn with a standard
             deviation of 1e-3.
-        place_bias: a learnt bias of its own for every value of every choice, beside those that choices of one kind
-            share; the paper has none.
+        place_bias: a learnt bias of its own for every value of every choice, and for mean and scale of every ordinal,
+            beside those that decisions of one kind share; the paper has none.
     """
 
     policy: Literal["lstm", "table"] = "lstm"

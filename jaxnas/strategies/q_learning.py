@@ -4,7 +4,7 @@ References:
     Baker et al., Designing Neural Network Architectures using Reinforcement Learning, 2017 ("MetaQNN"), sections 4 and
     5 (https://arxiv.org/abs/1611.02167) and its code (https://github.com/bowenbaker/metaqnn).
 
-Letters: N samples, T decisions, V the greatest number of values of a decision, H histories that are told apart, K
+Letters: N samples, T decisions, V the greatest number of actions of a decision, H histories that are told apart, K
 replayed trials, C places of the replay buffer.
 """
 
@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Int
 from jaxnas.decisions import ABSENT, Decisions, Rewards, Tokens
 from jaxnas.ranges import Probability, Range
 from jaxnas.settings import settings
+from jaxnas.strategies.levels import binned, bins, within
 from jaxnas.strategies.random import scaled
 
 Schedule = tuple[tuple[Probability, Annotated[int, Range(1, 10**9)]], ...]
@@ -31,6 +32,8 @@ METAQNN: Schedule = (
     *((e, 150) for e in (0.6, 0.5, 0.4, 0.3, 0.2, 0.1)),
 )
 """That of the authors' code, which counts different networks; here every trial counts."""
+BINS = 16
+"""Actions of an ordinal, at most."""
 LARGEST = 2**26
 """Numbers in a table, at most: 256 MiB."""
 
@@ -55,10 +58,10 @@ class QLearningState:
 
 
 class Step(NamedTuple):
-    """One decision of a walk: its row of the table; its token, -1 where it is absent; how many values it has."""
+    """One decision of a walk: its row of the table; its action, -1 where it is absent; how many actions it has."""
 
     row: Array
-    token: Array
+    action: Array
     size: Array
 
 
@@ -66,9 +69,10 @@ class Step(NamedTuple):
 class QLearning:
     """The agent of MetaQNN; the defaults are those of its authors' code.
 
-    A state is a decision together with the last ``memory`` tokens; an action is the decision's token. All reward comes
-    at the end, and nothing is discounted. After each trial some are replayed; in each, Q is updated from the last
-    decision to the first, so that a reward reaches all of them:
+    A state is a decision together with the last ``memory`` actions; an action is the decision's token, or of an ordinal
+    with more than 16 levels one of 16 equal bins, in which the token is drawn uniformly. All reward comes at the end,
+    and nothing is discounted. After each trial some are replayed; in each, Q is updated from the last decision to the
+    first, so that a reward reaches all of them:
     Q(s, a) += learning_rate (max_a' Q(s', a') - Q(s, a)), with the reward in place of the maximum at the end.
     Absent decisions are left out of walks and of what is remembered. Of equal values one is taken at random.
 
@@ -98,7 +102,7 @@ class QLearning:
 
     def init(self, decisions: Decisions, key: jax.Array) -> QLearningState:
         """All values equal; ``key`` is kept for the replays. Raises ValueError where the table would be too large."""
-        rows, most = len(decisions) * self._histories(decisions), int(decisions.sizes.max())
+        rows, most = len(decisions) * self._histories(decisions), _most(decisions)
         check_size("memory", self.memory, rows * most)
         check_size("capacity", self.capacity, self.capacity * len(decisions))
         tokens = jnp.full((self.capacity, len(decisions)), ABSENT, jnp.int32)
@@ -107,7 +111,8 @@ class QLearning:
 
     def propose(self, state: QLearningState, key: jax.Array, n: int) -> Int[Array, "N T"]:
         """n walks, each with the epsilon of its own trial; ``key`` is consumed."""
-        chance = jax.random.uniform(key, (n, len(state.decisions), 2 + state.values.shape[1]))
+        more = int(state.decisions.ordinal.any())
+        chance = jax.random.uniform(key, (n, len(state.decisions), 2 + state.values.shape[1] + more))
         epsilon = jax.vmap(lambda i: epsilon_at(self.epsilon, state.count + i))(jnp.arange(n))
         return jax.vmap(lambda e, c: self._walk(state, e, c))(epsilon, chance)
 
@@ -121,32 +126,35 @@ class QLearning:
         return state, {"mean reward": rewards.mean(), "epsilon": epsilon_at(self.epsilon, state.count)}
 
     def most_likely(self, state: QLearningState) -> Int[Array, " T"]:
-        """The greedy walk; of equal values the first."""
-        return self._walk(state, 0.0, jnp.zeros((len(state.decisions), 2 + state.values.shape[1])))
+        """The greedy walk; of equal values the first, of a bin the middle."""
+        chance = jnp.zeros((len(state.decisions), 2 + state.values.shape[1]))
+        return self._walk(state, 0.0, jnp.pad(chance, ((0, 0), (0, 1)), constant_values=0.5))
 
     def _histories(self, decisions: Decisions) -> int:
-        return (int(decisions.sizes.max()) + 1) ** self.memory
+        return (_most(decisions) + 1) ** self.memory
 
-    def _next(self, decisions: Decisions, past: Array, token: Array) -> Array:
-        """The number of the history after a decision: its digits are the last tokens, plus one; 0 for none."""
-        longer = (past * (int(decisions.sizes.max()) + 1) + token + 1) % self._histories(decisions)
-        return jnp.where(token >= 0, longer, past)
+    def _next(self, decisions: Decisions, past: Array, action: Array) -> Array:
+        """The number of the history after a decision: its digits are the last actions, plus one; 0 for none."""
+        longer = (past * (_most(decisions) + 1) + action + 1) % self._histories(decisions)
+        return jnp.where(action >= 0, longer, past)
 
     def _walk(self, state: QLearningState, epsilon, chance: Float[Array, "T V2"]) -> Int[Array, " T"]:
-        decisions = state.decisions
+        decisions, sizes = state.decisions, bins(state.decisions, BINS)
+        binning = decisions.ordinal.any()
 
         def decide(carry, step):
             tokens, past = carry
-            t, when, size, chance = step
+            t, when, size, levels, chance = step
             values = state.values[t * self._histories(decisions) + past]
             values = jnp.where(jnp.arange(len(values)) < size, values, -jnp.inf)
-            greedy = jnp.where(values == values.max(), chance[2:], -1).argmax()
-            token = jnp.where(chance[0] < epsilon, scaled(chance[1], size), greedy)
-            token = jnp.where(when.met(tokens), token, ABSENT)
-            return (tokens.at[t].set(token), self._next(decisions, past, token)), None
+            greedy = jnp.where(values == values.max(), chance[2 : 2 + len(values)], -1).argmax()
+            action = jnp.where(chance[0] < epsilon, scaled(chance[1], size), greedy)
+            action = jnp.where(when.met(tokens), action, ABSENT)
+            token = jnp.where(action < 0, ABSENT, within(levels, action, size, chance[-1])) if binning else action
+            return (tokens.at[t].set(token), self._next(decisions, past, action)), None
 
         start = jnp.full(len(decisions), ABSENT, jnp.int32), jnp.int32(0)
-        steps = jnp.arange(len(decisions)), decisions.conditions(), decisions.sizes, chance
+        steps = jnp.arange(len(decisions)), decisions.conditions(), sizes, decisions.sizes, chance
         return jax.lax.scan(decide, start, jax.tree.map(jnp.asarray, steps))[0][0]
 
     def _learn(self, state: QLearningState, trial) -> tuple[QLearningState, None]:
@@ -165,12 +173,12 @@ class QLearning:
 
         def back(carry, step: tuple[Step, Array, Array]):
             values, target = carry
-            (row, token, size), last, reward = step
+            (row, action, size), last, reward = step
             target = jnp.where(last, reward, target)
             old = values[row]
-            new = old.at[token].add(jnp.where(token >= 0, self.learning_rate * (target - old[token]), 0))
+            new = old.at[action].add(jnp.where(action >= 0, self.learning_rate * (target - old[action]), 0))
             best = jnp.where(jnp.arange(len(new)) < size, new, -jnp.inf).max()
-            return (values.at[row].set(new), jnp.where(token >= 0, best, target)), None
+            return (values.at[row].set(new), jnp.where(action >= 0, best, target)), None
 
         steps = jax.vmap(lambda t: self._steps(decisions, t))(tokens)
         last = jnp.broadcast_to(jnp.arange(len(decisions)) == len(decisions) - 1, tokens.shape)
@@ -180,9 +188,15 @@ class QLearning:
 
     def _steps(self, decisions: Decisions, tokens: Int[Array, " T"]) -> Step:
         """What a walk met, ``[T]`` each."""
-        follow = lambda past, token: (self._next(decisions, past, token), past)
-        _, pasts = jax.lax.scan(follow, jnp.int32(0), tokens)
-        return Step(jnp.arange(len(tokens)) * self._histories(decisions) + pasts, tokens, jnp.asarray(decisions.sizes))
+        follow = lambda past, action: (self._next(decisions, past, action), past)
+        actions, sizes = binned(decisions, tokens, BINS), jnp.asarray(bins(decisions, BINS))
+        _, pasts = jax.lax.scan(follow, jnp.int32(0), actions)
+        return Step(jnp.arange(len(tokens)) * self._histories(decisions) + pasts, actions, sizes)
+
+
+def _most(decisions: Decisions) -> int:
+    """V."""
+    return int(bins(decisions, BINS).max())
 
 
 def check_size(name: str, value: int, numbers: int) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Annotated, Any
 
 import numpy as np
@@ -67,12 +68,7 @@ class Float:
 
     def value(self, token: int) -> float:
         """What a token means."""
-        share = token / (self.levels - 1)
-        if share in (0, 1):
-            return (self.low, self.high)[int(share)]
-        if self.log:
-            return math.exp(math.log(self.low) * (1 - share) + math.log(self.high) * share)
-        return self.low * (1 - share) + self.high * share
+        return _floats(self.low, self.high, self.log, self.levels)[token]
 
     def token(self, value: Any) -> int:
         """The level next to a number. Raises ValueError where it is none from low to high."""
@@ -207,6 +203,15 @@ class Categorical:
 
 
 Value = Float | Int | Categorical
+
+
+@lru_cache
+def _floats(low: float, high: float, log: bool, levels: int) -> tuple[float, ...]:
+    """Both ends, and what lies between to six digits, where that keeps them apart."""
+    scale = np.geomspace if log else np.linspace
+    exact = (low, *scale(low, high, levels)[1:-1].tolist(), high)
+    short = (low, *(float(f"{value:.6g}") for value in exact[1:-1]), high)
+    return short if all(a < b for a, b in pairwise(short)) else exact
 
 
 @lru_cache

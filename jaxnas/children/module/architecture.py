@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -78,7 +79,7 @@ class ModuleChildren:
         types = dict(self.values)
         return {name: _number(types[name], architecture[name]) for name in envelope.traced}
 
-    def build(self, envelope: ModuleEnvelope, genes: Mapping[str, Any], key: jax.Array) -> ModuleNetwork:
+    def build(self, envelope: ModuleEnvelope, genes: Mapping[str, Any], key: Any) -> ModuleNetwork:
         """See `Children`."""
         types = dict(self.values)
         values = dict(envelope.static) | {name: _traced(name, types[name], genes[name]) for name in envelope.traced}
@@ -168,8 +169,9 @@ def _number(value: Value, given: Scalar) -> np.ndarray:
     return np.asarray(given, np.int32 if whole else np.float32)
 
 
-def _traced(name: str, value: Value, gene: jax.Array) -> Any:
+def _traced(name: str, value: Value, gene: jax.typing.ArrayLike) -> Any:
     """What the network gets."""
+    gene = jnp.asarray(gene)
     return Size(gene, value.levels[-1], name) if isinstance(value, Int) else gene
 
 
@@ -184,6 +186,7 @@ def _outputs(children: ModuleChildren, envelope: ModuleEnvelope) -> Any:
     def forward(genes, key):
         network = children.build(envelope, genes, key)
         network.train()
+        hash(nnx.graphdef(network))  # a traced value where NNX looks for none, as in a list: TypeError
         return network(example(children.input_shape, children.text), genes, True, (), key)[0]
 
     return jax.eval_shape(forward, _abstract(children, envelope), jax.random.key(0))

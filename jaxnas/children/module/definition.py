@@ -10,7 +10,7 @@ number of classes or symbols. Where the call has an argument ``training`` or ``t
 """
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -34,44 +34,66 @@ class OwnModule(Own):
 
     def __init__(self, net: nnx.Module):
         self.net = net
+        for _, module in nnx.iter_modules(net):
+            for name, value in list(vars(module).items()):
+                if isinstance(value, jax.core.Tracer):  # ``self.scale = scale``: NNX knows arrays alone for data
+                    setattr(module, name, nnx.data(value))
 
     def run(self, x, training, key):
         return self.net(x, **_flags(type(self.net).__call__, training))
 
 
-class OwnLinen(Own):
-    """A Linen module and its variables."""
+class WithValues(Own):
+    """A network that is told its values at every call; those that are arrays are kept as variables."""
 
-    def __init__(self, module: linen.Module, variables: Mapping[str, Any]):
-        variables, self.module = dict(variables), module
+    def __init__(self, values: Mapping[str, Any]):
+        self.values = nnx.data({n: nnx.Variable(v) if isinstance(v, jax.Array) else v for n, v in values.items()})
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The values."""
+        return {name: v[...] if isinstance(v, nnx.Variable) else v for name, v in self.values.items()}
+
+
+class OwnLinen(WithValues):
+    """A Linen module, made anew at each call, and its variables."""
+
+    def __init__(self, net: type[linen.Module], place: Mapping[str, Any], values: Mapping[str, Any], x, key: jax.Array):
+        super().__init__(values)
+        self.net, self.place = net, nnx.static(tuple(place.items()))
+        variables = dict(self.module.init(_streams(key), x, **_flags(net.__call__, False)))
         self.params = nnx.Param(variables.pop("params", {}))
         self.statistics = nnx.BatchStat(variables.pop("batch_stats", {}))
         self.others = nnx.Variable(variables)
 
+    @property
+    def module(self) -> linen.Module:
+        """With the values as they are."""
+        return self.net(**dict(self.place), **self.given)
+
     def run(self, x, training, key):
-        changing = ["batch_stats", *self.others.get_value()] if training else []
-        variables = {"params": self.params.get_value(), "batch_stats": self.statistics.get_value()}
-        given = variables | self.others.get_value()
-        flags = _flags(type(self.module).__call__, training)
-        outputs, changed = self.module.apply(given, x, **flags, rngs=_streams(key), mutable=changing)
+        others = self.others.get_value()
+        changing = ["batch_stats", *others] if training else []
+        variables = {"params": self.params.get_value(), "batch_stats": self.statistics.get_value(), **others}
+        flags = _flags(self.net.__call__, training)
+        outputs, changed = self.module.apply(variables, x, **flags, rngs=_streams(key), mutable=changing)
         if training:
             changed = dict(changed)
             self.statistics.set_value(changed.pop("batch_stats", {}))
-            self.others.set_value(self.others.get_value() | changed)
+            self.others.set_value(others | changed)
         return outputs
 
 
-class OwnFunctions(Own):
+class OwnFunctions(WithValues):
     """Parameters and the function that takes them."""
 
     def __init__(self, apply: Callable, parameters: Any, values: Mapping[str, Any]):
-        self.apply, self.values = apply, nnx.data(_kept(values))
-        self.params = nnx.Param(parameters)
+        super().__init__(values)
+        self.apply, self.params = apply, nnx.Param(parameters)
 
     def run(self, x, training, key):
-        values = {name: v[...] if isinstance(v, nnx.Variable) else v for name, v in self.values.items()}
-        more = _flags(self.apply, training) | ({"key": key} if "key" in _arguments(self.apply) else {})
-        return self.apply(self.params.get_value(), x, **values, **more)
+        more = _flags(self.apply, training) | ({"key": key} if "key" in _named(self.apply) else {})
+        return self.apply(self.params.get_value(), x, **self.given, **more)
 
 
 def made(net: Any, inputs: tuple[int, ...], outputs: int, values: Mapping[str, Any], x: Any, key: jax.Array) -> Own:
@@ -81,8 +103,7 @@ def made(net: Any, inputs: tuple[int, ...], outputs: int, values: Mapping[str, A
         return OwnFunctions(apply, init(key, inputs, outputs, **values), values)
     if issubclass(net, linen.Module):
         place = {name: v for name, v in (("inputs", inputs), ("outputs", outputs)) if name in _fields(net)}
-        module = net(**place, **values)
-        return OwnLinen(module, module.init(_streams(key), x, **_flags(net.__call__, False)))
+        return OwnLinen(net, place, values, x, key)
     return OwnModule(net(inputs, outputs, **values, rngs=nnx.Rngs(key)))
 
 
@@ -91,14 +112,18 @@ def check(net: Any, names: Collection[str]) -> None:
     if isinstance(net, tuple):
         if len(net) != 2 or not all(map(callable, net)):
             raise ValueError(f"{net!r}: give two functions, (init, apply)")
-        _check_arguments(net[0], names, ("key", "inputs", "outputs"), 3)
-        _check_arguments(net[1], names, ("parameters", "x", "key", *FLAGS), 2)
+        init, apply = net
+        _check_arguments(init.__name__, _arguments(init)[3:], names)
+        _check_arguments(apply.__name__, _arguments(apply)[2:], names, ("key", *FLAGS))
     elif not isinstance(net, type) or not issubclass(net, nnx.Module | linen.Module):
         raise ValueError(f"{net!r}: give a class of Flax (nnx.Module or linen.Module) or two functions, (init, apply)")
     elif issubclass(net, linen.Module):
-        _check_fields(net, names)
+        for name in names:
+            if name not in _fields(net):
+                has = ", ".join(_fields(net))
+                raise ValueError(f"{net.__name__} has no field {name!r} for the value of this name: it has {has}")
     else:
-        _check_arguments(net, names, ("inputs", "outputs", "rngs"), 2)
+        _check_arguments(net.__name__, _arguments(net.__init__)[3:], (*names, "rngs"))  # after self, inputs, outputs
 
 
 def title(net: Any) -> str:
@@ -106,30 +131,20 @@ def title(net: Any) -> str:
     return net[1].__name__ if isinstance(net, tuple) else net.__name__
 
 
-def _check_arguments(fn: Callable, names: Collection[str], given: Collection[str], first: int) -> None:
-    """``given`` beside the values, of which so many go by their place."""
+def _check_arguments(
+    title: str, arguments: Sequence[inspect.Parameter], names: Collection[str], given: Collection[str] = ()
+) -> None:
+    """``names`` have to be among the arguments; of those without a default none may be left, but what is ``given``."""
     kinds = inspect.Parameter
-    parameters = list(inspect.signature(fn).parameters.values())
-    named = [p for p in parameters[first:] if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]
-    if not any(p.kind is kinds.VAR_KEYWORD for p in parameters):
+    named = {p.name: p for p in arguments if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)}
+    if not any(p.kind is kinds.VAR_KEYWORD for p in arguments):
         for name in names:
-            if name not in [p.name for p in named]:
-                has = ", ".join(p.name for p in parameters)
-                raise ValueError(f"{fn.__name__} has no argument {name!r} for the value of this name: it has {has}")
-        if "rngs" in given and "rngs" not in [p.name for p in named]:
-            raise ValueError(f"{fn.__name__} has no argument 'rngs': its layers need one for their initial weights")
-    for p in named:
-        if p.default is kinds.empty and p.name not in (*names, *given):
-            raise ValueError(f"{fn.__name__} wants {p.name!r}, which no value is for: add one, or give it a default")
-
-
-def _check_fields(net: type, names: Collection[str]) -> None:
-    has = _fields(net)
-    for name in names:
-        if name not in has:
-            raise ValueError(
-                f"{net.__name__} has no field {name!r} for the value of this name: it has {', '.join(has)}"
-            )
+            if name not in named:
+                why = "whose layers need it for their weights" if name == "rngs" else "for the value of this name"
+                raise ValueError(f"{title} has no argument {name!r} {why}: it has {', '.join(named) or 'none'}")
+    for name, parameter in named.items():
+        if parameter.default is kinds.empty and name not in (*names, *given):
+            raise ValueError(f"{title} wants {name!r}, which no value is for: add one, or give it a default")
 
 
 def _fields(net: type) -> list[str]:
@@ -137,22 +152,21 @@ def _fields(net: type) -> list[str]:
     return [name for name in net.__dataclass_fields__ if name not in ("parent", "name")]
 
 
-def _arguments(fn: Callable) -> Collection[str]:
+def _arguments(fn: Callable) -> list[inspect.Parameter]:
+    return list(inspect.signature(fn).parameters.values())
+
+
+def _named(fn: Callable) -> Collection[str]:
     return inspect.signature(fn).parameters
 
 
 def _flags(fn: Callable, training: bool) -> dict[str, bool]:
-    return {name: training is straight for name, straight in FLAGS.items() if name in _arguments(fn)}
+    return {name: training is straight for name, straight in FLAGS.items() if name in _named(fn)}
 
 
 def _streams(key: jax.Array) -> dict[str, jax.Array]:
     """What Linen draws from."""
     return dict(zip(("params", "dropout", "default"), jax.random.split(key, 3), strict=True))
-
-
-def _kept(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values that are arrays as variables, so that they are carried from step to step."""
-    return {name: nnx.Variable(v) if isinstance(v, jax.Array) else v for name, v in values.items()}
 
 
 def example(inputs: tuple[int, ...], text: bool) -> jax.Array:

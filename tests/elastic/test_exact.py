@@ -1,0 +1,154 @@
+"""Laws 1 and 2 for whole networks: padded = exact, in training too; and a child does not depend on its company."""
+
+from functools import cache
+
+import elastic_nets as nets
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax.flatten_util import ravel_pytree
+from plain import jit
+
+from jaxnas import elastic
+from jaxnas.learners.variables import Variables
+
+KINDS = list(nets.NETS)
+SIZES = [(1, 3), (2, 1), (4, 2), (6, 3), (3, 0)]
+"""Widths and depths, from least to greatest; a depth of 0 leaves out all that can be."""
+
+
+def build(kind, width, depth, dropout, key):
+    return nets.NETS[kind](**nets.sized(width, depth), dropout=dropout, rngs=nnx.Rngs(key))
+
+
+def answers(net, x):
+    net.eval()
+    return net(x)
+
+
+@cache
+def padded_program(kind):
+    """Numbers of a child -> all its state and its answers, before and after training. Each time it is traced counts."""
+    x, y = nets.batch(kind)
+    traced = []
+
+    def run(width, depth, dropout, key):
+        traced.append(1)
+        net = build(kind, width, depth, dropout, key)
+        first = nnx.state(net), answers(net, x)
+        net = nets.train(net, x, y)
+        return first, (nnx.state(net), answers(net, x))
+
+    return run, jit(run), traced
+
+
+@pytest.mark.parametrize(("width", "depth"), SIZES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_padded_is_exact_before_and_after_training(kind, width, depth):
+    x, y = nets.batch(kind)
+    before, after = padded_program(kind)[1](width, depth, 0.0, jax.random.key(width))
+
+    def exact():
+        return nets.NETS[kind](width=width, depth=depth, dropout=0.0, rngs=nnx.Rngs(99))
+
+    net = elastic.cut(before[0], exact())
+    np.testing.assert_allclose(answers(net, x), before[1], rtol=2e-5, atol=2e-5)
+    graph, state = nnx.split(net)
+    net = nnx.merge(graph, jit(lambda state: nnx.state(nets.train(nnx.merge(graph, state), x, y)))(state))
+    reached = nets.numbers(elastic.cut(after[0], exact()))
+    for path, value in nets.numbers(net).items():
+        np.testing.assert_allclose(value, reached[path], rtol=1e-4, atol=2e-5, err_msg=str(path))
+    np.testing.assert_allclose(answers(net, x), after[1], rtol=1e-4, atol=5e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_sizes_share_one_program_and_padding_stays_zero(kind):
+    _, program, traced = padded_program(kind)
+    program(1, 1, 0.0, jax.random.key(0))
+    count = len(traced)
+    for width, depth in SIZES:
+        states = [state for state, _ in program(width, depth, 0.0, jax.random.key(width))]
+        first, last = (dict(nnx.to_flat_state(state.filter(nnx.Param))) for state in states)
+        for path, live in nets.live(kind, width, depth).items():
+            before, after = first[path][...], last[path][...]
+            assert not live.any() or (before != after)[live].any(), path
+            if live.any():
+                assert (after[~live] == 0).all(), path
+    assert len(traced) == count
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_child_depends_on_none_beside_it(kind):
+    """Law 2: alone as in company, and to the last digit in other company of the same number."""
+    run, alone, _ = padded_program(kind)
+    together = jit(jax.vmap(run))
+    widths, depths = jnp.array([1, 6, 3, 4]), jnp.array([2, 3, 0, 1])
+    rates, keys = jnp.array([0.0, 0.5, 0.25, 0.1]), jax.random.split(jax.random.key(5), 4)
+    first = together(widths, depths, rates, keys)
+    others = together(
+        jnp.array([5, 2, 3, 6]),
+        jnp.array([1, 1, 0, 3]),
+        rates.at[jnp.array([0, 1, 3])].set(0.4),
+        keys[jnp.array([1, 0, 2, 0])],
+    )
+    one = alone(widths[2], depths[2], rates[2], keys[2])
+    for a, b, c in zip(numbers(first), numbers(others), numbers(one), strict=True):
+        np.testing.assert_array_equal(a[2], b[2])
+        np.testing.assert_allclose(a[2], c, rtol=2e-4, atol=2e-5)
+    assert not all((a[0] == b[0]).all() for a, b in zip(numbers(first), numbers(others), strict=True))
+
+
+def numbers(tree):
+    return [leaf for leaf in jax.tree.leaves(tree) if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_those_of_finite_differences(kind):
+    """In float64, along three directions of all parameters, for a child that fills a part of its arrays."""
+    with jax.enable_x64(True):
+        graph, parameters, rest = nnx.split(build(kind, 4, 2, 0.0, jax.random.key(1)), nnx.Param, ...)
+        row, unravel = ravel_pytree(jax.tree.map(lambda value: value.astype(jnp.float64), parameters))
+        x, y = nets.batch(kind)
+        x = x if kind == "text" else x.astype(jnp.float64)
+        value = jit(lambda row: nets.loss(nnx.merge(graph, unravel(row), rest, copy=True), x, y))
+        gradient = jit(jax.grad(value))(row)
+        draws = np.random.default_rng(0).normal(size=(3, row.size))
+        for direction in draws / np.linalg.norm(draws, axis=1, keepdims=True):
+            slope = (value(row + 1e-5 * direction) - value(row - 1e-5 * direction)) / 2e-5
+            np.testing.assert_allclose(gradient @ direction, slope, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_padding_has_no_gradient_whatever_lies_in_it(kind):
+    """Numbers of 1 in place of the zeros that are drawn there."""
+    x, y = nets.batch(kind)
+    graph, parameters, rest = nnx.split(build(kind, 4, 2, 0.0, jax.random.key(1)), nnx.Param, ...)
+    gradient = jit(jax.grad(lambda p: nets.loss(nnx.merge(graph, p, rest, copy=True), x, y)))
+    live = nets.live(kind, 4, 2)
+    filled = [(path, v.replace(jnp.where(live[path], v[...], 1.0))) for path, v in nnx.to_flat_state(parameters)]
+    plain, full = (dict(nnx.to_flat_state(gradient(p))) for p in (parameters, nnx.from_flat_state(filled)))
+    for path, inside in live.items():
+        np.testing.assert_array_equal(full[path][...][~inside], 0, err_msg=str(path))
+        np.testing.assert_allclose(full[path][...], plain[path][...], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_learner_can_take_it_apart_and_carry_it(kind):
+    """Sizes, rates and what is present are variables that are neither parameters nor statistics."""
+    x, _ = nets.batch(kind)
+    child = jnp.array([2, 5]), jnp.array([3, 1]), jnp.array([0.0, 0.3]), jax.random.split(jax.random.key(0), 2)
+    one = [part[0] for part in child]
+    variables = Variables(nnx.eval_shape(lambda *child: build(kind, *child), *one))
+
+    def carried(*child):
+        net = variables.together(variables.apart(build(kind, *child)), child[-1])
+        net.train()
+        net(x)
+        return variables.apart(net), answers(net, x)
+
+    kept, outputs = jit(jax.vmap(carried))(*child)
+    assert {type(v) for _, v in nnx.to_flat_state(kept.others)} == {elastic.Extent}
+    assert kept.parameters.shape[0] == 2
+    assert np.isfinite(outputs).all()

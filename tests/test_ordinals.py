@@ -1,0 +1,295 @@
+"""The laws of strategies where decisions are numbers: valid tokens, replay, true log-probabilities, learning."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_strategies import FAST, LESS_AND_LESS, functions, same
+
+from jaxnas.compiled_search import CompiledSearch
+from jaxnas.contracts import checked_tokens
+from jaxnas.decisions import Anchor, Choice, Decisions, Ordinal
+from jaxnas.rng import key_for
+from jaxnas.strategies import (
+    PPO,
+    STRATEGIES,
+    Bayes,
+    Evolution,
+    Optuna,
+    QLearning,
+    QTuner,
+    Random,
+    Reinforce,
+    has_branches,
+    is_jittable,
+)
+from jaxnas.strategies.controller import _steps
+from jaxnas.strategies.policy import Policy
+from jaxnas.tables import Records, address
+
+SMALL = Decisions((Choice("a", "a", 2), Ordinal("b", "b", 5, when=((0, (1,)),)), Ordinal("c", "c", 2)))
+NESTED = Decisions(
+    (
+        Choice("optimiser", "optimiser", 3),
+        Ordinal("momentum", "momentum", 5, when=((0, (0,)),)),
+        Ordinal("beta2", "beta2", 2, when=((0, (2,)),)),
+        Anchor("layer 1"),
+        Ordinal("rate 1", "rate", 64),
+        Anchor("layer 2", when=((0, (0, 2)),)),
+        Choice("type", "type", 2, when=((1, (1, 3, 4)), (4, (1,)))),
+        Ordinal("steps", "steps", 1),
+    )
+)
+LONG = Decisions((Choice("a", "a", 3), Ordinal("b", "b", 1024, when=((0, (0, 2)),)), Choice("c", "a", 3)))
+TWINS = Decisions((Ordinal("rate 1", "rate", 64), Ordinal("rate 2", "rate", 64, when=((0, tuple(range(20, 64))),))))
+SPACES = {"small": SMALL, "nested": NESTED, "long": LONG, "numbers alone": TWINS}
+COUNTS = {
+    "small": 2 + 5 * 2,
+    "nested": 64 * (2 * 2 + 3 * (1 + 2) + 1 + 2 * 2),
+    "long": 3 + 2 * 1024 * 3,
+    "numbers alone": 20 + 44 * 64,
+}
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_all_architectures_are_counted_and_listed(space):
+    every = SPACES[space].every(10_000)
+    assert len(every) == len(np.unique(every, axis=0)) == SPACES[space].count == COUNTS[space]
+    np.testing.assert_array_equal(SPACES[space].without_absent(every), every)
+    assert SPACES[space].every(COUNTS[space] - 1) is None
+
+
+@pytest.mark.parametrize("space", ["nested", "long"])
+@pytest.mark.parametrize("strategy", FAST.values(), ids=FAST)
+class TestEveryStrategy:
+    def test_tokens_are_valid_and_follow_their_key(self, strategy, space):
+        decisions = SPACES[space]
+        (propose, _), state = functions(strategy), run(strategy, decisions, 5)[0]
+        first, again, other = (np.asarray(propose(state, key_for(i, "propose"), n=8)) for i in (5, 5, 6))
+        np.testing.assert_array_equal(checked_tokens(strategy, decisions, first, 8), again)
+        assert (first != other).any()
+
+    def test_replay_rebuilds_the_state_bit_for_bit(self, strategy, space):
+        decisions = SPACES[space]
+        (state, history), (_, update) = run(strategy, decisions, 5), functions(strategy)
+        replayed = strategy.init(decisions, key_for(0, "strategy"))
+        for tokens, rewards in history:
+            checked_tokens(strategy, decisions, tokens, 8)
+            replayed, _ = update(replayed, tokens, rewards)
+        assert same(state, replayed)
+
+
+@functools.cache
+def run(strategy, decisions, rounds, n=8):
+    """The state after so many rounds, with tokens and rewards of each."""
+    (propose, update), history = functions(strategy), []
+    state = strategy.init(decisions, key_for(0, "strategy"))
+    for r in range(rounds):
+        tokens = np.asarray(propose(state, key_for(0, "propose", r), n=n))
+        rewards = np.float32((tokens / decisions.sizes).sum(1))
+        state, _ = update(state, tokens, rewards)
+        history.append((tokens, rewards))
+    return state, history
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_table_finds_its_rows(space):
+    decisions = SPACES[space]
+    tokens, one = decisions.every(10_000), np.ones(decisions.count)
+    known = Records(decisions, tokens, one, one, one, one, ("",) * len(tokens))
+    np.testing.assert_array_equal(known.addresses[np.asarray(address(decisions, tokens))], np.arange(len(tokens)))
+
+
+def test_a_whole_search_of_a_table_is_one_program():
+    tokens = TWINS.every(10_000)
+    score, one = tokens[:, 0] / 63, np.ones(len(tokens))
+    known = Records(TWINS, tokens, score, score, score, one, ("",) * len(tokens))
+    found = CompiledSearch(FAST["Evolution"], children=4).run(known, 120.0, [0, 1])
+    assert (found.trials == 120).all()
+    assert score[found.rows[:, -20:]].mean() > score[found.rows[:, :20]].mean() + 0.2
+
+
+# Law 6: log-probabilities are true.
+
+POLICIES = {
+    "lstm": Policy(units=7, layers=1, scale=0.4),
+    "lstm, a bias each": Policy(units=5, layers=2, scale=0.4, place_bias=True),
+    "table": Policy("table"),
+}
+
+
+def disturbed(policy: Policy, decisions: Decisions, by: float):
+    """Parameters that are far from where they begin."""
+    leaves, tree = jax.tree.flatten(policy.fresh(decisions, jax.random.key(0)))
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    return tree.unflatten(
+        [leaf + by * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
+    )
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+def test_probabilities_sum_to_one(policy, space):
+    decisions = SPACES[space]
+    log_prob = jax.jit(lambda p, tokens: policy.score(decisions, p, tokens).log_prob)
+    for by in (0.0, 0.5):
+        p = np.exp(np.float64(log_prob(disturbed(policy, decisions, by), decisions.every(10_000))))
+        np.testing.assert_allclose(p.sum(), 1, atol=2e-5)
+    assert p.max() > 3 * p.min()  # so the sum says something
+
+
+@pytest.mark.parametrize("by", [1e4, 1e12])
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+def test_gradients_are_finite_at_extreme_parameters(policy, by):
+    for decisions in (NESTED, LONG):
+        tokens = decisions.every(10_000)[:: max(1, decisions.count // 60)]
+        parameters = disturbed(policy, decisions, by)
+
+        def loss(p, decisions=decisions, tokens=tokens):
+            walks = policy.score(decisions, p, tokens)
+            return walks.log_prob.mean() + walks.entropy.mean()
+
+        value, gradient = jax.value_and_grad(loss)(parameters)
+        assert np.isfinite(value)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+def test_samples_agree_with_probabilities(policy):
+    n, every, parameters = 20_000, SMALL.every(100), disturbed(policy, SMALL, 0.4)
+    drawn = policy.sample(SMALL, parameters, key_for(1, "propose"), n)
+    p = np.exp(np.float64(policy.score(SMALL, parameters, every).log_prob))
+    counts = (np.asarray(drawn.tokens)[:, None] == every).all(-1).sum(0)
+    assert counts.sum() == n
+    assert np.abs((counts - n * p) / np.sqrt(n * p)).max() < 4.5  # standard deviations, 12 outcomes
+    scored = policy.score(SMALL, parameters, drawn.tokens[:50])
+    np.testing.assert_allclose(drawn.log_prob[:50], scored.log_prob, rtol=1e-5)
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+def test_samples_of_many_levels_agree_with_probabilities(policy):
+    """64 levels and 1,024, by eighths of the range: total variation of 4,000 draws."""
+    for decisions, column, n in ((TWINS, 0, 4000), (LONG, 1, 4000)):
+        parameters, every = disturbed(policy, decisions, 0.4), decisions.every(10_000)
+        drawn = np.asarray(policy.sample(decisions, parameters, key_for(2, "propose"), n).tokens)[:, column]
+        p = np.exp(np.float64(policy.score(decisions, parameters, every).log_prob))
+        part = lambda tokens, size=decisions.sizes[column]: np.where(tokens < 0, 8, tokens * 8 // size)
+        expected = np.bincount(part(every[:, column]), p, minlength=9)
+        got = np.bincount(part(drawn), minlength=9) / n
+        assert 0.5 * np.abs(got - expected).sum() < 0.04
+        assert np.abs(expected - expected.mean()).sum() > 0.2  # uneven, so that this says something
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+def test_entropy_is_that_of_the_distributions_met(policy):
+    """Expected log-probability is the negative entropy, by enumeration of all."""
+    parameters, every = disturbed(policy, TWINS, 0.4), TWINS.every(10_000)
+    walks = policy.score(TWINS, parameters, every)
+    p = np.exp(np.float64(walks.log_prob))
+    np.testing.assert_allclose((p * walks.entropy).sum(), -(p * walks.log_prob).sum(), rtol=1e-4)
+
+
+def test_ordinals_of_a_kind_share_and_none_widens_what_choices_have():
+    """Another ordinal of a kind that is there adds no number to the LSTM; 1,024 levels add as many as 2."""
+    numbers = lambda *made: sum(
+        leaf.size for leaf in jax.tree.leaves(Policy().fresh(Decisions(made), jax.random.key(0)))
+    )
+    choice, rate = Choice("a", "a", 3), Ordinal("rate 1", "rate", 64)
+    assert numbers(choice, rate) == numbers(choice, rate, Ordinal("rate 2", "rate", 64))
+    assert numbers(choice, rate) == numbers(choice, Ordinal("b", "b", 2)) == numbers(choice, Ordinal("b", "b", 1024))
+    assert numbers(choice, rate) - numbers(choice) == 35 * 2 + 2 + 2 * 35
+
+
+def test_what_goes_into_the_lstm_lies_on_a_line():
+    """Of ordinals: what comes after level 20 of 64 is between what comes after 0 and after 63."""
+    policy = Policy(units=6)
+    controller = policy.with_parameters(TWINS, disturbed(policy, TWINS, 0.4))
+    step = jax.tree.map(lambda leaf: leaf[0], _steps(TWINS))
+    low, some, high = (controller._embedded(jnp.int32(level), step) for level in (0, 20, 63))
+    np.testing.assert_allclose(some, low + (high - low) * 20 / 63, rtol=1e-5)
+
+
+def test_the_favourite_is_the_most_likely():
+    for policy in POLICIES.values():
+        parameters, every = disturbed(policy, SMALL, 1.5), SMALL.every(100)
+        favourite = policy.with_parameters(SMALL, parameters).most_likely()
+        steps = [every[(every[:, :t] == np.asarray(favourite.tokens)[:t]).all(1)] for t in range(3)]
+        p = lambda rows: np.exp(np.float64(policy.score(SMALL, parameters, rows).log_prob))  # noqa: B023
+        for t, rows in enumerate(steps):  # decision by decision
+            mass = np.bincount(rows[:, t] + 1, p(rows), minlength=6)
+            assert mass.argmax() - 1 == favourite.tokens[t]
+
+
+# Learning.
+
+SMOOTH = Decisions(
+    (
+        Choice("optimiser", "optimiser", 2),
+        Ordinal("rate", "rate", 64),
+        Ordinal("decay", "decay", 64),
+        Ordinal("momentum", "momentum", 64, when=((0, (0,)),)),
+        Ordinal("beta2", "beta2", 64, when=((0, (1,)),)),
+    )
+)
+BEST = np.float32([0, 0.8, 0.3, 0.6, 0.9])
+
+
+def hill(tokens) -> jax.Array:
+    """Minus the sum of squared distances from the best levels, shares of the range; the second optimiser costs 0.05."""
+    far = jnp.where(jnp.arange(5) == 0, 0.0, (tokens / 63 - BEST) ** 2)
+    return -(far * (tokens >= 0)).sum(-1) - 0.05 * (tokens[..., 0] == 1)
+
+
+LEARNERS = FAST | {
+    "Reinforce": Reinforce(learning_rate=0.02),
+    "Reinforce table": Reinforce(learning_rate=0.1, policy="table"),
+    "PPO": PPO(learning_rate=0.01),
+    "Evolution": Evolution(population=20, sample=5),
+    "Bayes": Bayes(initial=8, capacity=128),
+    "QLearning": QLearning(learning_rate=0.1, epsilon=LESS_AND_LESS, replay=8, capacity=64),
+    "QTuner": QTuner(learning_rate=0.5, epsilon=LESS_AND_LESS, walkers=8),
+}
+GAIN = {}
+"""By how much the mean reward of the last 10 of 40 rounds of 8 is above random's, at least."""
+
+
+@functools.cache
+def rewards_of(strategy) -> np.ndarray:
+    """Mean reward of each of 40 rounds of 8, for each of 32 seeds; one after the other where work depends on states."""
+
+    def one(key):
+        def step(state, r):
+            tokens = strategy.propose(state, key_for(key, "propose", r), 8)
+            return strategy.update(state, tokens, hill(tokens))[0], hill(tokens).mean()
+
+        return jax.lax.scan(step, strategy.init(SMOOTH, key_for(key, "strategy")), jnp.arange(40))[1]
+
+    over_seeds = (lambda keys: jax.lax.map(one, keys)) if has_branches(strategy) else jax.vmap(one)
+    return np.asarray(jax.jit(over_seeds)(jax.random.split(jax.random.key(1), 32)))
+
+
+def test_every_learner_is_tested():
+    assert GAIN.keys() | {"Random"} == LEARNERS.keys()
+    assert {type(strategy).__name__ for strategy in LEARNERS.values()} == STRATEGIES.keys()
+
+
+@pytest.mark.parametrize("name", sorted(name for name in GAIN if is_jittable(LEARNERS[name])))
+def test_each_beats_random_where_the_optimum_is_smooth(name):
+    found, control = rewards_of(LEARNERS[name]), rewards_of(Random())
+    assert found[:, -10:].mean() > control[:, -10:].mean() + GAIN[name]
+
+
+def test_optuna_beats_random_where_the_optimum_is_smooth():
+    """Six rounds of 5, for each of 32 seeds; the last one counts."""
+
+    def late(strategy, seed):
+        state = strategy.init(SMOOTH, key_for(seed, "strategy"))
+        for r in range(6):
+            tokens = np.asarray(strategy.propose(state, key_for(seed, "propose", r), 5))
+            state, _ = strategy.update(state, tokens, np.asarray(hill(tokens)))
+        return hill(tokens).mean()
+
+    means = [np.mean([late(strategy, seed) for seed in range(32)]) for strategy in (Optuna(), Random())]
+    assert means[0] > means[1] + GAIN["Optuna"]
