@@ -38,8 +38,8 @@ class Range:
 
 @dataclass(frozen=True)
 class Such:
-    """Beside a protocol in an annotation: an example of what to give. ``none``: or None. (Not a union in the annotation:
-    the command line would not see the settings of what is given.)
+    """Beside a protocol in an annotation: an example of what to give; ``none``: or None. (Of a union in the annotation
+    the command line would not see the settings.)
     """
 
     example: str
