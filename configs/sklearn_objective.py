@@ -2,9 +2,9 @@
 
     python -m jaxnas search configs/sklearn_objective.py
 
-About half a minute on 2 CPU cores for 120 children. Expected: best mean accuracy 0.979, of a support vector machine in
-the fourth round (the best boosting has 0.975); the mean of all is 0.912 over the first 30 children and 0.955 over the
-last.
+About half a minute on 2 CPU cores for 120 children. Expected: best mean accuracy 0.979, of a support
+vector machine in the fourth round (the best boosting has 0.975); the mean is 0.912 over the first 30 children
+and 0.955 over the last.
 """
 
 from jaxnas.evaluators import Objective

@@ -36,7 +36,7 @@ class Experiment:
     """
 
     space: Annotated[Space, Such("ChainCNN()")]
-    task: Annotated[Task, Such("Digits()")] | None = None
+    task: Annotated[Task, Such("Digits()", none=True)] = None
     strategy: Annotated[Strategy, Such("Reinforce()")] = field(default_factory=Reinforce)
     reward: Annotated[Reward, Such("Accuracy()")] = field(default_factory=Accuracy)
     evaluator: Annotated[Evaluator, Such("Population()")] = field(default_factory=Population)

@@ -28,6 +28,8 @@ def plain(value: Any, kind: Any) -> Any:
     """A value as its annotation has it. Raises UnfitError where it cannot be that."""
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Annotated:
+        if value is None and any(isinstance(part, Such) and part.none for part in parts[1:]):
+            return None
         return _inside(plain(value, parts[0]), parts[1:])
     if origin is Literal:
         return _one_of(_simple(value), parts)

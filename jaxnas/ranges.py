@@ -38,12 +38,15 @@ class Range:
 
 @dataclass(frozen=True)
 class Such:
-    """Beside a protocol in an annotation: an example of what to give."""
+    """Beside a protocol in an annotation: an example of what to give; ``none``: or None. (Of a union in the annotation
+    the command line would not see the settings.)
+    """
 
     example: str
+    none: bool = False
 
     def __str__(self) -> str:
-        return f", such as {self.example}"
+        return f", such as {self.example}{', or None' * self.none}"
 
 
 Seed = Annotated[int, Range(0, LARGEST_SEED)]

@@ -42,6 +42,7 @@ from jaxnas.strategies import Random
 from jaxnas.tasks import Digits
 from jaxnas.trained import load_trained
 from jaxnas.values import Categorical, Float
+from tests.toy_table import SPACE, write_csv
 
 DEEDS = Choices(what=Categorical(*objectives.DEEDS))
 LINE = Choices(x=Float(0.0, 1.0))
@@ -464,6 +465,9 @@ def test_a_config_of_its_own_in_all_commands(tmp_path, capsys, monkeypatch):
         assert "this search has no task, so there is nothing to train or to export" in capsys.readouterr().err
     assert main(["plan", "fit.py"]) == 2
     assert "Objective trains nothing: there is no plan to show" in capsys.readouterr().err
+    assert main(["tabulate", "fit.py", "t.csv.gz"]) == main(["plan", "fit.py", "--for", "v5e"]) == 2
+    assert capsys.readouterr().err.count("Objective trains nothing: ") == 2
+    assert sorted(os.listdir()) == ["d", "fit.py"]
     with pytest.raises(SystemExit):
         main(["search", "fit.py", "--help"])
     assert "--evaluator.processes" in capsys.readouterr().out
@@ -475,6 +479,13 @@ def test_python_is_told_the_same(tmp_path):
     for call in (train_final, load_trained):
         refused(lambda call=call: call(EXPERIMENT, tmp_path, 0), "no task, so there is nothing to train")
     assert isinstance(replace(EXPERIMENT, task=Digits(), evaluator=Population()).evaluator, Population)
+
+
+def test_a_table_needs_no_task_either(tmp_path):
+    experiment = Experiment(SPACE, evaluator=write_csv(tmp_path / "t.csv"), strategy=Random(), rounds=1, children=4)
+    run(experiment, tmp_path / "run")
+    assert len(Ledger(tmp_path / "run")) == 4
+    refused(lambda: train_final(experiment, tmp_path / "run", 0), "no task, so there is nothing to train")
 
 
 SCRIPT = f"""

@@ -23,7 +23,7 @@ from jaxnas.evaluators import SGD, Adam, Evaluator, Objective, Optimiser, Popula
 from jaxnas.experiment import Experiment
 from jaxnas.final import Final
 from jaxnas.plain import wanted
-from jaxnas.ranges import Range, Seed
+from jaxnas.ranges import Range, Seed, Such
 from jaxnas.rewards import REWARDS, Accuracy, Reward
 from jaxnas.rng import key_for
 from jaxnas.settings import describe, settings
@@ -112,7 +112,8 @@ def bad(hint, negative: bool) -> list:
     """Values that an annotation excludes."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return bad(parts[0], negative)
+        optional = any(isinstance(part, Such) and part.none for part in parts)
+        return [v for v in bad(parts[0], negative) if not (optional and v is None)]
     if origin in (types.UnionType, Union):
         return [v for v in bad(parts[0], negative) if v is not None]
     if origin is tuple and Ellipsis in parts:
@@ -322,6 +323,7 @@ def test_ranges_hold_and_say_what_they_do():
     assert wanted(Seed) == "a whole number from 0 to 2,147,483,647"
     assert wanted(Annotated[float, Range(0, 1, "[)")] | None) == "a number from 0 to less than 1, or None"
     assert wanted(tuple[Literal["a", "b"], ...]) == "a list, each 'a' or 'b'"
+    assert wanted(Annotated[Task, Such("Digits()", none=True)]) == "a task, such as Digits(), or None"
 
 
 def test_replacing_a_value_checks_again():

@@ -141,6 +141,10 @@ def _drawn(decisions: Decisions, sample: int, seed: int) -> Int[np.ndarray, "N T
 def _check(experiment: Experiment, out: Path, seeds: int, speed: float) -> None:
     """Raises ValueError for what cannot be."""
     check_free(out)
+    if experiment.task is None:
+        raise ValueError(
+            f"{type(experiment.evaluator).__name__} trains nothing: give evaluator=Population(...) and a task"
+        )
     if not (1 <= seeds <= MOST_SEEDS and experiment.seed + seeds <= 2**31):
         raise ValueError(f"--seeds {seeds}: give 1 to {MOST_SEEDS:,}, so that seed + seeds is at most 2**31")
     if not 0 < speed <= FASTEST:
