@@ -112,8 +112,8 @@ def numbers(tree):
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_are_those_of_finite_differences(kind):
     """In float64, along three directions of all parameters, for a child that fills a part of its arrays."""
+    graph, parameters, rest = padded(kind)
     with jax.enable_x64(True):
-        graph, parameters, rest = padded(kind)
         double = lambda tree: jax.tree.map(lambda v: v.astype(jnp.float64) if v.dtype == jnp.float32 else v, tree)
         (row, unravel), (x, y), rest = ravel_pytree(double(parameters)), double(nets.batch(kind)), double(rest)
 
