@@ -144,8 +144,8 @@ def run_elastic(kind: str, children: list[dict], data: dict, side_by_side: bool)
         return jax.lax.map(lambda child: one(data, *child), numbers)
 
     devices = jax.local_devices()
-    missing = -len(children) % len(devices)
-    numbers = [jnp.concatenate([part, part[:1].repeat(missing, 0)]) for part in columns(children)]
+    filled = np.resize(np.arange(len(children)), len(children) + -len(children) % len(devices))
+    numbers = [part[filled] for part in columns(children)]
     mesh, each = Mesh(np.array(devices), ("children",)), PartitionSpec("children")
     specs = PartitionSpec(), *[each] * len(numbers)
     spread = jax.shard_map(block, mesh=mesh, in_specs=specs, out_specs=each, check_vma=False)

@@ -7,7 +7,7 @@ off at every layer, on the way in and on the way out::
     class Net(nnx.Module):
         def __init__(self, inputs, outputs, *, width, depth, dropout, rngs):
             self.first = elastic.Linear(inputs[0], width, rngs=rngs)
-            block = lambda: elastic.Linear(width, width, rngs=rngs)
+            block = lambda: nnx.Sequential(elastic.Linear(width, width, rngs=rngs), nnx.relu)
             self.blocks = nnx.List([elastic.Skippable(block(), i < depth) for i in range(elastic.most(depth))])
             self.dropout = elastic.Dropout(dropout, rngs=rngs)
             self.last = elastic.Linear(width, outputs, rngs=rngs)
@@ -15,12 +15,13 @@ off at every layer, on the way in and on the way out::
         def __call__(self, x):
             x = nnx.relu(self.first(x))
             for block in self.blocks:
-                x = nnx.relu(block(x))
+                x = block(x)
             return self.last(self.dropout(x))
 
 The padded network computes what the exact one does, with the leading parts of its weights, and learns as it does; its
-padding stays 0. Between layers anything may be done that leaves features apart. What mixes them has to be told which
-are live (`Size.live`), and padded maps that are joined in depth do not lead any more: add them instead.
+padding stays 0. What may be left out holds all that goes with it: an activation outside of `Skippable` would be applied
+at every depth. Between layers anything may be done that leaves features apart. What mixes them has to be told which are
+live (`Size.live`), and padded maps that are joined in depth do not lead any more: add them instead.
 """
 
 from jaxnas.elastic.convolution import Conv, flatten

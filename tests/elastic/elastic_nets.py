@@ -8,7 +8,7 @@ from flax import nnx
 
 from jaxnas import elastic
 
-CLASSES, LIMIT = 3, {"width": 6, "depth": 3}
+CLASSES, LIMIT = 3, {"width": 6, "depth": 2}
 
 
 class Mlp(nnx.Module):
@@ -18,18 +18,18 @@ class Mlp(nnx.Module):
 
     def __init__(self, *, width, depth, dropout, rngs):
         self.first = elastic.Linear(5, width, rngs=rngs)
-        self.norms, self.blocks = nnx.List([]), nnx.List([])
+        self.blocks = nnx.List([])
         for i in range(elastic.most(depth)):
-            self.norms.append(elastic.Skippable(elastic.LayerNorm(width, rngs=rngs), i < depth))
-            self.blocks.append(elastic.Skippable(elastic.Linear(width, width, rngs=rngs), i < depth))
+            layers = elastic.LayerNorm(width, rngs=rngs), elastic.Linear(width, width, rngs=rngs), nnx.sigmoid
+            self.blocks.append(elastic.Skippable(nnx.Sequential(*layers), i < depth))
         self.dropout = elastic.Dropout(dropout, rngs=rngs)
         self.wide = elastic.Linear(width, width * 2 + 1, use_bias=False, rngs=rngs)
         self.last = elastic.Linear(width * 2 + 1, CLASSES, rngs=rngs)
 
     def __call__(self, x):
         x = nnx.sigmoid(self.first(x))
-        for norm, block in zip(self.norms, self.blocks, strict=True):
-            x = nnx.sigmoid(block(norm(x)))
+        for block in self.blocks:
+            x = block(x)
         return self.last(nnx.sigmoid(self.wide(self.dropout(x))))
 
 
@@ -72,15 +72,16 @@ class Text(nnx.Module):
     def __init__(self, *, width, depth, dropout, rngs):
         self.embed = elastic.Embed(7, width, rngs=rngs)
         self.norm = elastic.LayerNorm(width, use_bias=False, rngs=rngs)
-        self.blocks = nnx.List(
-            [elastic.Skippable(elastic.Linear(width, width, rngs=rngs), i < depth) for i in range(elastic.most(depth))]
-        )
+        blocks = [
+            nnx.Sequential(elastic.Linear(width, width, rngs=rngs), nnx.sigmoid) for _ in range(elastic.most(depth))
+        ]
+        self.blocks = nnx.List([elastic.Skippable(block, i < depth) for i, block in enumerate(blocks)])
         self.dropout = elastic.Dropout(dropout, rngs=rngs)
 
     def __call__(self, x):
         x = nnx.tanh(self.norm(self.embed(x)))
         for block in self.blocks:
-            x = nnx.sigmoid(block(x))
+            x = block(x)
         return self.embed.attend(self.dropout(x).mean(1))[:, :CLASSES]
 
 
@@ -127,18 +128,24 @@ def train(net: nnx.Module, x, y, steps: int = 4) -> nnx.Module:
     return nnx.merge(graph, parameters, rest, copy=True)
 
 
+def blank(kind: str, width: int, depth: int) -> nnx.Module:
+    """The exact network, all zeros: its numbers are to come from elsewhere."""
+
+    def zeros(leaf):
+        key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return jax.random.key(0) if key else jnp.zeros(leaf.shape, leaf.dtype)
+
+    make = lambda: NETS[kind](width=width, depth=depth, dropout=0.0, rngs=nnx.Rngs(0))
+    graph, state = nnx.split(nnx.eval_shape(make))
+    return nnx.merge(graph, jax.tree.map(zeros, state))
+
+
 def live(kind: str, width: int, depth: int) -> dict[tuple, np.ndarray]:
     """Of each parameter of the padded network, which numbers the exact one has; by the shapes of both."""
-    exact = {
-        name: NETS[kind](width=w, depth=d, dropout=0.0, rngs=nnx.Rngs(0))
-        for name, w, d in (("all", LIMIT["width"], LIMIT["depth"]), ("own", width, depth))
-    }
-    shapes = {
-        name: {path: v.shape for path, v in nnx.to_flat_state(nnx.state(net, nnx.Param))} for name, net in exact.items()
-    }
-    found = {path: np.zeros(shape, bool) for path, shape in shapes["all"].items()}
-    for path, shape in shapes["own"].items():
-        found[path][tuple(map(slice, shape))] = True
+    shapes = lambda *sides: nnx.to_flat_state(nnx.state(blank(kind, *sides), nnx.Param))
+    found = {path: np.zeros(variable.shape, bool) for path, variable in shapes(*LIMIT.values())}
+    for path, variable in shapes(width, depth):
+        found[path][tuple(map(slice, variable.shape))] = True
     return found
 
 

@@ -15,12 +15,19 @@ from jaxnas import elastic
 from jaxnas.learners.variables import Variables
 
 KINDS = list(nets.NETS)
-SIZES = [(1, 3), (2, 1), (4, 2), (6, 3), (3, 0)]
+SIZES = [(1, 2), (4, 1), (6, 2), (3, 0)]
 """Widths and depths, from least to greatest; a depth of 0 leaves out all that can be."""
 
 
 def build(kind, width, depth, dropout, key):
     return nets.NETS[kind](**nets.sized(width, depth), dropout=dropout, rngs=nnx.Rngs(key))
+
+
+def padded(kind):
+    """A child that fills a part of its arrays: graph, parameters, the rest."""
+    graph = nnx.graphdef(nnx.eval_shape(lambda: build(kind, 4, 1, jnp.float32(0), jax.random.key(1))))
+    (state, _), _ = padded_program(kind)[1](4, 1, 0.0, jax.random.key(1))
+    return graph, *nnx.split_state(state, nnx.Param, ...)
 
 
 def answers(net, x):
@@ -49,15 +56,11 @@ def padded_program(kind):
 def test_padded_is_exact_before_and_after_training(kind, width, depth):
     x, y = nets.batch(kind)
     before, after = padded_program(kind)[1](width, depth, 0.0, jax.random.key(width))
-
-    def exact():
-        return nets.NETS[kind](width=width, depth=depth, dropout=0.0, rngs=nnx.Rngs(99))
-
-    net = elastic.cut(before[0], exact())
+    net = elastic.cut(before[0], nets.blank(kind, width, depth))
     np.testing.assert_allclose(answers(net, x), before[1], rtol=2e-5, atol=2e-5)
     graph, state = nnx.split(net)
     net = nnx.merge(graph, jit(lambda state: nnx.state(nets.train(nnx.merge(graph, state), x, y)))(state))
-    reached = nets.numbers(elastic.cut(after[0], exact()))
+    reached = nets.numbers(elastic.cut(after[0], nets.blank(kind, width, depth)))
     for path, value in nets.numbers(net).items():
         np.testing.assert_allclose(value, reached[path], rtol=1e-4, atol=2e-5, err_msg=str(path))
     np.testing.assert_allclose(answers(net, x), after[1], rtol=1e-4, atol=5e-5)
@@ -70,10 +73,12 @@ def test_all_sizes_share_one_program_and_padding_stays_zero(kind):
     count = len(traced)
     for width, depth in SIZES:
         states = [state for state, _ in program(width, depth, 0.0, jax.random.key(width))]
-        first, last = (dict(nnx.to_flat_state(state.filter(nnx.Param))) for state in states)
+        first, last = (dict(nnx.to_flat_state(nnx.filter_state(state, nnx.Param))) for state in states)
         for path, live in nets.live(kind, width, depth).items():
             before, after = first[path][...], last[path][...]
-            assert not live.any() or (before != after)[live].any(), path
+            assert width == 1 or not live.any() or (before != after)[live].any(), (
+                path
+            )  # of one feature LayerNorm knows nothing
             if live.any():
                 assert (after[~live] == 0).all(), path
     assert len(traced) == count
@@ -84,12 +89,12 @@ def test_a_child_depends_on_none_beside_it(kind):
     """Law 2: alone as in company, and to the last digit in other company of the same number."""
     run, alone, _ = padded_program(kind)
     together = jit(jax.vmap(run))
-    widths, depths = jnp.array([1, 6, 3, 4]), jnp.array([2, 3, 0, 1])
+    widths, depths = jnp.array([1, 6, 3, 4]), jnp.array([2, 1, 0, 1])
     rates, keys = jnp.array([0.0, 0.5, 0.25, 0.1]), jax.random.split(jax.random.key(5), 4)
     first = together(widths, depths, rates, keys)
     others = together(
         jnp.array([5, 2, 3, 6]),
-        jnp.array([1, 1, 0, 3]),
+        jnp.array([1, 2, 0, 2]),
         rates.at[jnp.array([0, 1, 3])].set(0.4),
         keys[jnp.array([1, 0, 2, 0])],
     )
@@ -107,13 +112,18 @@ def numbers(tree):
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_are_those_of_finite_differences(kind):
     """In float64, along three directions of all parameters, for a child that fills a part of its arrays."""
+    graph, parameters, rest = padded(kind)
     with jax.enable_x64(True):
-        graph, parameters, rest = nnx.split(build(kind, 4, 2, 0.0, jax.random.key(1)), nnx.Param, ...)
-        row, unravel = ravel_pytree(jax.tree.map(lambda value: value.astype(jnp.float64), parameters))
-        x, y = nets.batch(kind)
-        x = x if kind == "text" else x.astype(jnp.float64)
-        value = jit(lambda row: nets.loss(nnx.merge(graph, unravel(row), rest, copy=True), x, y))
-        gradient = jit(jax.grad(value))(row)
+        double = lambda tree: jax.tree.map(lambda v: v.astype(jnp.float64) if v.dtype == jnp.float32 else v, tree)
+        (row, unravel), (x, y), rest = ravel_pytree(double(parameters)), double(nets.batch(kind)), double(rest)
+
+        def error(row):
+            net = nnx.merge(graph, unravel(row), rest, copy=True)
+            if kind == "text":
+                net.embed.dtype = jnp.float64  # nnx.Embed keeps the type that it was made with
+            return nets.loss(net, x, y)
+
+        value, gradient = jit(error), jit(jax.grad(error))(row)
         draws = np.random.default_rng(0).normal(size=(3, row.size))
         for direction in draws / np.linalg.norm(draws, axis=1, keepdims=True):
             slope = (value(row + 1e-5 * direction) - value(row - 1e-5 * direction)) / 2e-5
@@ -124,9 +134,9 @@ def test_gradients_are_those_of_finite_differences(kind):
 def test_padding_has_no_gradient_whatever_lies_in_it(kind):
     """Numbers of 1 in place of the zeros that are drawn there."""
     x, y = nets.batch(kind)
-    graph, parameters, rest = nnx.split(build(kind, 4, 2, 0.0, jax.random.key(1)), nnx.Param, ...)
+    graph, parameters, rest = padded(kind)
     gradient = jit(jax.grad(lambda p: nets.loss(nnx.merge(graph, p, rest, copy=True), x, y)))
-    live = nets.live(kind, 4, 2)
+    live = nets.live(kind, 4, 1)
     filled = [(path, v.replace(jnp.where(live[path], v[...], 1.0))) for path, v in nnx.to_flat_state(parameters)]
     plain, full = (dict(nnx.to_flat_state(gradient(p))) for p in (parameters, nnx.from_flat_state(filled)))
     for path, inside in live.items():
@@ -138,7 +148,7 @@ def test_padding_has_no_gradient_whatever_lies_in_it(kind):
 def test_a_learner_can_take_it_apart_and_carry_it(kind):
     """Sizes, rates and what is present are variables that are neither parameters nor statistics."""
     x, _ = nets.batch(kind)
-    child = jnp.array([2, 5]), jnp.array([3, 1]), jnp.array([0.0, 0.3]), jax.random.split(jax.random.key(0), 2)
+    child = jnp.array([2, 5]), jnp.array([2, 1]), jnp.array([0.0, 0.3]), jax.random.split(jax.random.key(0), 2)
     one = [part[0] for part in child]
     variables = Variables(nnx.eval_shape(lambda *child: build(kind, *child), *one))
 

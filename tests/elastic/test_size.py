@@ -68,8 +68,7 @@ def test_it_stands_for_its_value_in_all_other_arithmetic():
 @pytest.mark.parametrize(
     "use",
     [int, float, bool, range, round, list, jnp.zeros, lambda width: jnp.zeros((2, width)), lambda width: [1] * width,
-     lambda width: nnx.Linear(width, 2, rngs=nnx.Rngs(0)), lambda width: jnp.ones(9)[:width],
-     lambda width: width and 1],
+     lambda width: nnx.Linear(width, 2, rngs=nnx.Rngs(0)), lambda width: width and 1],
 )  # fmt: skip
 @pytest.mark.parametrize("traced", [True, False])
 def test_it_is_no_python_number(use, traced):
@@ -81,8 +80,10 @@ def test_it_is_no_python_number(use, traced):
 
 
 @pytest.mark.parametrize(
-    "use", [lambda width: 1 if width > 3 else 2, lambda width: int(width * 1.5), lambda width: np.sqrt(width.value)]
-)
+    "use",
+    [lambda width: 1 if width > 3 else 2, lambda width: int(width * 1.5), lambda width: np.sqrt(width.value),
+     lambda width: jnp.ones(9)[:width]],
+)  # fmt: skip
 def test_python_that_asks_for_a_traced_number_gets_one_clear_line(use):
     def ask(value):
         with elastic.explained("width", "rate"):
