@@ -268,7 +268,7 @@ GAIN = {
 
 @functools.cache
 def rewards_of(strategy) -> np.ndarray:
-    """Rewards ``[32, 30, 8]`` of 30 rounds of 8, for each of 32 seeds; one after the other where work depends on states."""
+    """Rewards of 30 rounds of 8, for each of 32 seeds, ``[32, 30, 8]``; in turn where work depends on states."""
 
     def one(key):
         def step(state, r):
