@@ -78,7 +78,7 @@ def test_it_begins_wide_and_becomes_sharp(size):
 @pytest.mark.parametrize("size", [1, 2, 5, 64])
 def test_steps_are_of_all_scales_and_never_none(size):
     """A step s, where w levels lie that way, with probability log(1 + 1/s) / log(1 + w), by a fine grid of chances."""
-    chances = (np.arange(40_000, dtype=np.float32) + 0.5) / 40_000
+    chances = (jnp.arange(40_000) + 0.5) / 40_000
     for token in {0, size // 3, size // 2, size - 1}:
         got = np.asarray(jax.vmap(lambda c, token=token: stepped(jnp.int32(token), jnp.int32(size), c))(chances))
         expected = np.zeros(size)
@@ -97,7 +97,7 @@ def test_bins_are_equal_and_hold_each_level_once():
         (*(Ordinal(f"{size}", f"{size}", size) for size in (5, 16, 17, 100, 1024)), Choice("c", "c", 30))
     )
     assert bins(decisions, 16).tolist() == [5, 16, 16, 16, 16, 30]
-    chances = (np.arange(4_000, dtype=np.float32) + 0.5) / 4_000
+    chances = (jnp.arange(4_000) + 0.5) / 4_000
     for t, size in enumerate(decisions.sizes.tolist()):
         rows = np.zeros((size, len(decisions)), np.int32)
         rows[:, t] = np.arange(size)

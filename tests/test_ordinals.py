@@ -61,22 +61,24 @@ def test_all_architectures_are_counted_and_listed(space):
     assert SPACES[space].every(COUNTS[space] - 1) is None
 
 
-@pytest.mark.parametrize("space", ["nested", "long"])
-@pytest.mark.parametrize("strategy", FAST.values(), ids=FAST)
+MIXED = Decisions((*NESTED.made, Ordinal("size", "size", 1024, when=((5, (0, 1)),)), Ordinal("rate 3", "rate", 64)))
+"""All at once: 1, 2, 5, 64 and 1,024 levels, choices, anchors, one condition in another."""
+LAWFUL = FAST | {"Bayes": Bayes(initial=4, capacity=16, pool=32)}
+
+
+@pytest.mark.parametrize("strategy", LAWFUL.values(), ids=LAWFUL)
 class TestEveryStrategy:
-    def test_tokens_are_valid_and_follow_their_key(self, strategy, space):
-        decisions = SPACES[space]
-        (propose, _), state = functions(strategy), run(strategy, decisions, 5)[0]
+    def test_tokens_are_valid_and_follow_their_key(self, strategy):
+        (propose, _), state = functions(strategy), run(strategy, MIXED, 5)[0]
         first, again, other = (np.asarray(propose(state, key_for(i, "propose"), n=8)) for i in (5, 5, 6))
-        np.testing.assert_array_equal(checked_tokens(strategy, decisions, first, 8), again)
+        np.testing.assert_array_equal(checked_tokens(strategy, MIXED, first, 8), again)
         assert (first != other).any()
 
-    def test_replay_rebuilds_the_state_bit_for_bit(self, strategy, space):
-        decisions = SPACES[space]
-        (state, history), (_, update) = run(strategy, decisions, 5), functions(strategy)
-        replayed = strategy.init(decisions, key_for(0, "strategy"))
+    def test_replay_rebuilds_the_state_bit_for_bit(self, strategy):
+        (state, history), (_, update) = run(strategy, MIXED, 5), functions(strategy)
+        replayed = strategy.init(MIXED, key_for(0, "strategy"))
         for tokens, rewards in history:
-            checked_tokens(strategy, decisions, tokens, 8)
+            checked_tokens(strategy, MIXED, tokens, 8)
             replayed, _ = update(replayed, tokens, rewards)
         assert same(state, replayed)
 
@@ -143,23 +145,21 @@ def test_probabilities_sum_to_one(policy, space):
 @pytest.mark.parametrize("by", [1e4, 1e12])
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 def test_gradients_are_finite_at_extreme_parameters(policy, by):
-    for decisions in (NESTED, LONG):
-        tokens = decisions.every(10_000)[:: max(1, decisions.count // 60)]
-        parameters = disturbed(policy, decisions, by)
+    tokens = Random().propose(Random().init(MIXED, key_for(0, "s")), key_for(0, "propose"), 40)
 
-        def loss(p, decisions=decisions, tokens=tokens):
-            walks = policy.score(decisions, p, tokens)
-            return walks.log_prob.mean() + walks.entropy.mean()
+    def loss(p):
+        walks = policy.score(MIXED, p, tokens)
+        return walks.log_prob.mean() + walks.entropy.mean()
 
-        value, gradient = jax.value_and_grad(loss)(parameters)
-        assert np.isfinite(value)
-        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    value, gradient = jax.jit(jax.value_and_grad(loss))(disturbed(policy, MIXED, by))
+    assert np.isfinite(value)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 def test_samples_agree_with_probabilities(policy):
     n, every, parameters = 20_000, SMALL.every(100), disturbed(policy, SMALL, 0.4)
-    drawn = policy.sample(SMALL, parameters, key_for(1, "propose"), n)
+    drawn = jax.jit(lambda p, key: policy.sample(SMALL, p, key, n))(parameters, key_for(1, "propose"))
     p = np.exp(np.float64(policy.score(SMALL, parameters, every).log_prob))
     counts = (np.asarray(drawn.tokens)[:, None] == every).all(-1).sum(0)
     assert counts.sum() == n
@@ -171,9 +171,11 @@ def test_samples_agree_with_probabilities(policy):
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 def test_samples_of_many_levels_agree_with_probabilities(policy):
     """64 levels and 1,024, by eighths of the range: total variation of 4,000 draws."""
-    for decisions, column, n in ((TWINS, 0, 4000), (LONG, 1, 4000)):
+    n = 4000
+    for decisions, column in ((TWINS, 0), (LONG, 1)):
         parameters, every = disturbed(policy, decisions, 0.4), decisions.every(10_000)
-        drawn = np.asarray(policy.sample(decisions, parameters, key_for(2, "propose"), n).tokens)[:, column]
+        sample = jax.jit(lambda p, key, decisions=decisions: policy.sample(decisions, p, key, n).tokens)
+        drawn = np.asarray(sample(parameters, key_for(2, "propose")))[:, column]
         p = np.exp(np.float64(policy.score(decisions, parameters, every).log_prob))
         part = lambda tokens, size=decisions.sizes[column]: np.where(tokens < 0, 8, tokens * 8 // size)
         expected = np.bincount(part(every[:, column]), p, minlength=9)
@@ -215,11 +217,10 @@ def test_the_favourite_is_the_most_likely():
     for policy in POLICIES.values():
         parameters, every = disturbed(policy, SMALL, 1.5), SMALL.every(100)
         favourite = policy.with_parameters(SMALL, parameters).most_likely()
-        steps = [every[(every[:, :t] == np.asarray(favourite.tokens)[:t]).all(1)] for t in range(3)]
-        p = lambda rows: np.exp(np.float64(policy.score(SMALL, parameters, rows).log_prob))  # noqa: B023
-        for t, rows in enumerate(steps):  # decision by decision
-            mass = np.bincount(rows[:, t] + 1, p(rows), minlength=6)
-            assert mass.argmax() - 1 == favourite.tokens[t]
+        p = np.exp(np.float64(policy.score(SMALL, parameters, every).log_prob))
+        for t in range(3):  # decision by decision
+            on = (every[:, :t] == np.asarray(favourite.tokens)[:t]).all(1)
+            assert np.bincount(every[on, t] + 1, p[on]).argmax() - 1 == favourite.tokens[t]
 
 
 # Learning.
@@ -237,9 +238,9 @@ BEST = np.float32([0, 0.8, 0.3, 0.6, 0.9])
 
 
 def hill(tokens) -> jax.Array:
-    """Minus the sum of squared distances from the best levels, shares of the range; the second optimiser costs 0.05."""
+    """1 minus squared distances from the best levels, as shares of the range; the second optimiser costs 0.05."""
     far = jnp.where(jnp.arange(5) == 0, 0.0, (tokens / 63 - BEST) ** 2)
-    return -(far * (tokens >= 0)).sum(-1) - 0.05 * (tokens[..., 0] == 1)
+    return 1 - (far * (tokens >= 0)).sum(-1) - 0.05 * (tokens[..., 0] == 1)
 
 
 LEARNERS = FAST | {
@@ -247,24 +248,34 @@ LEARNERS = FAST | {
     "Reinforce table": Reinforce(learning_rate=0.1, policy="table"),
     "PPO": PPO(learning_rate=0.01),
     "Evolution": Evolution(population=20, sample=5),
-    "Bayes": Bayes(initial=8, capacity=128),
-    "QLearning": QLearning(learning_rate=0.1, epsilon=LESS_AND_LESS, replay=8, capacity=64),
+    "Bayes": Bayes(initial=8, capacity=64, pool=128),
+    "QLearning": QLearning(learning_rate=0.1, epsilon=LESS_AND_LESS, replay=32, capacity=256),
     "QTuner": QTuner(learning_rate=0.5, epsilon=LESS_AND_LESS, walkers=8),
 }
-GAIN = {}
-"""By how much the mean reward of the last 10 of 40 rounds of 8 is above random's, at least."""
+GAIN = {
+    "Reinforce": 0.2,
+    "Reinforce table": 0.35,
+    "PPO": 0.35,
+    "Evolution": 0.3,
+    "LocalSearch": 0.3,
+    "QLearning": 0.3,
+    "QTuner": 0.03,
+    "Bayes": 0.08,
+    "Optuna": 0.2,
+}
+"""By how much the mean reward of the last 10 of 30 rounds of 8 is above random's, at least."""
 
 
 @functools.cache
 def rewards_of(strategy) -> np.ndarray:
-    """Mean reward of each of 40 rounds of 8, for each of 32 seeds; one after the other where work depends on states."""
+    """Rewards of 30 rounds of 8, for each of 32 seeds, ``[32, 30, 8]``; in turn where work depends on states."""
 
     def one(key):
         def step(state, r):
             tokens = strategy.propose(state, key_for(key, "propose", r), 8)
-            return strategy.update(state, tokens, hill(tokens))[0], hill(tokens).mean()
+            return strategy.update(state, tokens, hill(tokens))[0], hill(tokens)
 
-        return jax.lax.scan(step, strategy.init(SMOOTH, key_for(key, "strategy")), jnp.arange(40))[1]
+        return jax.lax.scan(step, strategy.init(SMOOTH, key_for(key, "strategy")), jnp.arange(30))[1]
 
     over_seeds = (lambda keys: jax.lax.map(one, keys)) if has_branches(strategy) else jax.vmap(one)
     return np.asarray(jax.jit(over_seeds)(jax.random.split(jax.random.key(1), 32)))
@@ -279,6 +290,12 @@ def test_every_learner_is_tested():
 def test_each_beats_random_where_the_optimum_is_smooth(name):
     found, control = rewards_of(LEARNERS[name]), rewards_of(Random())
     assert found[:, -10:].mean() > control[:, -10:].mean() + GAIN[name]
+
+
+def test_bayes_comes_nearer_to_the_optimum():
+    """Its proposals explore: how far the best of all is from 1 says more of it than their mean."""
+    far = {name: 1 - rewards_of(LEARNERS[name]).max((1, 2)).mean() for name in ("Bayes", "Random")}
+    assert far["Bayes"] < far["Random"] / 3
 
 
 def test_optuna_beats_random_where_the_optimum_is_smooth():
