@@ -2,7 +2,8 @@
 
     python -m jaxnas search configs/own_network.py --final
 
-All widths and depths share one program, because the layers are those of `jaxnas.elastic`.
+About a minute on 2 CPU cores for 192 children. All widths and depths share one program, because the layers are those of
+`jaxnas.elastic`. Expected: best validation accuracy RESULT.
 """
 
 from flax import nnx
@@ -15,7 +16,7 @@ class Net(nnx.Module):
     def __init__(self, inputs, outputs, *, width, depth, dropout, rngs):
         height, breadth, channels = inputs
         self.first = elastic.Linear(height * breadth * channels, width, rngs=rngs)
-        layer = lambda: elastic.Linear(width, width, rngs=rngs)
+        layer = lambda: nnx.Sequential(elastic.Linear(width, width, rngs=rngs), nnx.relu)
         self.more = nnx.List([elastic.Skippable(layer(), i < depth) for i in range(elastic.most(depth))])
         self.dropout = elastic.Dropout(dropout, rngs=rngs)
         self.last = elastic.Linear(width, outputs, rngs=rngs)
@@ -23,7 +24,7 @@ class Net(nnx.Module):
     def __call__(self, x):
         x = nnx.relu(self.first(x.reshape(len(x), -1)))
         for layer in self.more:
-            x = nnx.relu(layer(x))
+            x = layer(x)
         return self.last(self.dropout(x))
 
 

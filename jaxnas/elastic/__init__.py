@@ -26,6 +26,7 @@ live (`Size.live`), and padded maps that are joined in depth do not lead any mor
 
 from jaxnas.elastic.convolution import Conv, flatten
 from jaxnas.elastic.dense import Embed, Linear
+from jaxnas.elastic.derivative import convolve
 from jaxnas.elastic.dropout import Dropout
 from jaxnas.elastic.exact import cut
 from jaxnas.elastic.normalisation import BatchNorm, LayerNorm
@@ -42,6 +43,7 @@ __all__ = [
     "Linear",
     "Size",
     "Skippable",
+    "convolve",
     "cut",
     "explained",
     "flatten",

@@ -17,7 +17,7 @@ RATES = [0.0, 0.25, 0.5, 0.9]
 X = jax.random.normal(jax.random.key(3), (40, 50))
 
 
-@jit
+@jax.jit
 def dropped(rate, key, x):
     return elastic.Dropout(rate, rngs=nnx.Rngs(dropout=key))(x)
 

@@ -158,6 +158,25 @@ def test_weights_are_drawn_for_the_true_fan_in(kind, n, scale):
     np.testing.assert_allclose(np.quantile(live, places), np.quantile(expected, places), atol=0.15 * expected.std())
 
 
+@pytest.mark.parametrize("kernel", [(1, 1), (2, 3), (5, 4)])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 1), (3, 2)])
+@pytest.mark.parametrize("padding", ["SAME", "VALID", ((0, 2), (3, 1))])
+def test_the_derivative_of_a_convolution_is_that_of_jax(kernel, strides, padding):
+    x = jax.random.normal(jax.random.key(0), (3, 6, 5, 2))
+    w, how = jax.random.normal(jax.random.key(1), (*kernel, 2, 4)), {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+
+    def both(x, w):
+        ours, stock = (
+            jax.vjp(lambda x, w: conv(x, w, strides, padding, **how), x, w)  # noqa: B023
+            for conv in (elastic.convolve, jax.lax.conv_general_dilated)
+        )
+        dy = jnp.cos(jnp.arange(stock[0].size, dtype=jnp.float32)).reshape(stock[0].shape)
+        return (ours[0], *ours[1](dy)), (stock[0], *stock[1](dy))
+
+    for a, b in zip(*jit(both)(x, w), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
 def test_flattened_maps_lead_with_their_live_channels():
     x = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
     live = elastic.flatten(jnp.asarray(x[..., :2]))

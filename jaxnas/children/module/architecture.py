@@ -132,7 +132,7 @@ class ModuleChildren:
             ) from error
         x = example(self.input_shape, self.text)
         wanted = (*(x.shape if self.text else x.shape[:1]), self.classes)
-        had = getattr(found, "shape", type(found).__name__)
+        had = found.shape if isinstance(found, jax.ShapeDtypeStruct) else type(found).__name__
         if had != wanted:
             raise ValueError(
                 f"{title(self.net)} gives {had} for inputs of {x.shape}: it has to give logits of {wanted}, one for "

@@ -16,6 +16,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen, nnx
+from jax import lax
+
+from jaxnas.elastic import convolve
 
 FLAGS = {"training": True, "train": True, "deterministic": False}
 """Arguments that say whether this is training, and by which word."""
@@ -38,6 +41,8 @@ class OwnModule(Own):
             for name, value in list(vars(module).items()):
                 if isinstance(value, jax.core.Tracer):  # ``self.scale = scale``: NNX knows arrays alone for data
                     setattr(module, name, nnx.data(value))
+            if isinstance(module, nnx.Conv) and module.conv_general_dilated is lax.conv_general_dilated:
+                module.conv_general_dilated = convolve  # the same, with a derivative that is fast on CPU
 
     def run(self, x, training, key):
         return self.net(x, **_flags(type(self.net).__call__, training))

@@ -31,9 +31,5 @@ PYTHON_NUMBER = (
 def weights(network: nnx.Module) -> dict[str, jax.Array]:
     """Parameters, statistics and other arrays by the names that a user's network has for them; no random streams."""
     state = nnx.state(network, nnx.Not(nnx.RngState))
-    return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(state))}
-
-
-def _name(path: tuple) -> str:
-    parts = [str(getattr(part, "key", getattr(part, "idx", part))) for part in path]
-    return ".".join(parts)
+    leaves = jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(state))
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
