@@ -96,4 +96,5 @@ def _value_lines(space: object) -> list[str]:
     if not isinstance(space, NamedValues):
         return []
     within = [line for name, _ in space.own for line in _value_lines(getattr(space, name))]
-    return [*(f"  {name}: {value.words}" for name, value in space.values.values.items()), *within]
+    own = [f"  {name}: {value.words}{', traced' * space.traced(name)}" for name, value in space.values.values.items()]
+    return [*own, *within]

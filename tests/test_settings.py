@@ -33,6 +33,7 @@ from jaxnas.spaces import SPACES, ChainCNN, SkipCNN, Space
 from jaxnas.strategies import STRATEGIES, Bayes, Evolution, QLearning, QTuner, Random, Reinforce, Strategy
 from jaxnas.tasks import TASKS, Digits, Images, Task
 from jaxnas.tasks.classification import Augment
+from jaxnas.values import Categorical, Float, Int
 
 MEMBERS = {
     Space: SPACES.values(),
@@ -46,6 +47,9 @@ MEMBERS = {
 NEEDED = {
     Images: {"source": "x"},
     Objective: {"fn": smooth},
+    Float: {"low": -10.0, "high": 1.0},
+    Int: {"low": -10, "high": 1},
+    Categorical: {"values": ("a", "b")},
     Problem: {"table": Table(), "budget": 1.0},
     Contender: {"strategy": Random()},
     Experiment: {"space": ChainCNN(), "task": Digits()},
@@ -91,8 +95,10 @@ FIELDS = [
     (cls, f.name, get_type_hints(cls, include_extras=True)[f.name]) for cls in SETTINGS for f in dataclasses.fields(cls)
 ]
 each_class = pytest.mark.parametrize("cls", SETTINGS, ids=lambda c: c.__name__)
+CHECKED = [(cls, name, hint) for cls, name, hint in FIELDS if (cls, name) != (Categorical, "values")]
+"""All but what may be almost anything: see `tests/test_values.py`."""
 each_field = pytest.mark.parametrize(
-    ("cls", "name", "hint"), FIELDS, ids=[f"{cls.__name__}.{name}" for cls, name, _ in FIELDS]
+    ("cls", "name", "hint"), CHECKED, ids=[f"{cls.__name__}.{name}" for cls, name, _ in CHECKED]
 )
 
 
@@ -104,7 +110,16 @@ def test_all_that_an_experiment_or_a_comparison_holds_are_settings():
 
 NUMBERS = [math.nan, math.inf, -math.inf, "x", "3", True, np.True_, [], None, 1j, np.float32("nan"), 10**400, 1e30, {}]
 """What no number of settings may be."""
-NEGATIVE = {"Accuracy.floor", "CubedAccuracy.floor", "Perplexity.floor", "QLearning.initial"}
+NEGATIVE = {
+    "Float.low",
+    "Float.high",
+    "Int.low",
+    "Int.high",
+    "Accuracy.floor",
+    "CubedAccuracy.floor",
+    "Perplexity.floor",
+    "QLearning.initial",
+}
 """The numbers that may be -5."""
 
 
@@ -141,7 +156,7 @@ def test_a_value_that_does_not_fit_is_refused_by_name(cls, name, hint):
 def test_what_may_be_negative_may_be():
     for cls, name, _ in FIELDS:
         if f"{cls.__name__}.{name}" in NEGATIVE:
-            assert getattr(cls(**{name: -5}), name) == -5.0
+            assert getattr(cls(**NEEDED.get(cls, {}) | {name: -5}), name) == -5.0
 
 
 def disguises(value) -> list:
@@ -149,7 +164,7 @@ def disguises(value) -> list:
     if isinstance(value, bool):
         return [np.bool_(value)]
     if isinstance(value, int):
-        return [np.int64(value), np.int32(value), *([np.uint8(value)] if value < 256 else [])]
+        return [np.int64(value), np.int32(value), *([(np.uint8 if value >= 0 else np.int8)(value)] if value < 256 else [])]
     if isinstance(value, float):
         return [np.float64(value), *([int(value)] if value.is_integer() else [])]
     if isinstance(value, str) and value:

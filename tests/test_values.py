@@ -112,7 +112,7 @@ def test_spaces_of_the_same_names_are_settings_like_any_other():
         (lambda: Choices(a=Int(1, 2, when=("b", 1)), b=Int(1, 2, when=("a", 1))), "circle: a -> b -> a"),
         (lambda: Choices(a=Int(1, 2), b=Int(1, 2, when=("a", 7))), "a=7: give one of 1, 2"),
         (lambda: Choices(a=Categorical("x"), b=Int(1, 2, when=("a", "y"))), "a='y': give one of 'x'"),
-        (lambda: Choices(a=Int(1, 2), b=Int(1, 2, when=("a",))), 'write ("optimiser", "sgd")'),
+        (lambda: Choices(a=Int(1, 2), b=Int(1, 2, when=("a",))), 'give ("optimiser", "sgd")'),
         (lambda: NESTED.encode({"optimiser": "none"}), "'warm' is missing"),
         (lambda: NESTED.encode({"optimiser": "none", "warm": None, "beta": 1}), "'beta' is given, but"),
         (lambda: NESTED.encode({"optimiser": "none", "warm": None, "bate": 1}), "'bate' is no value of this space"),

@@ -41,6 +41,10 @@ class ModuleSpace(NamedValues):
         check(self.net, self.values.values)
         _ = self.decisions  # conditions are checked
 
+    def traced(self, name: str) -> bool:
+        """See `NamedValues`."""
+        return not self.values.values[name].static
+
     @property
     def decisions(self) -> Decisions:
         """One for each value."""

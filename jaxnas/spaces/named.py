@@ -8,7 +8,7 @@ from typing import Any
 from jaxnas.settings import settings
 from jaxnas.values import Categorical, Float, Int, Named
 
-RESERVED = {"decisions", "decode", "encode", "children", "values"}
+RESERVED = {"decisions", "decode", "encode", "children", "values", "traced", "own"}
 
 
 class NamedValues:
@@ -30,6 +30,11 @@ class NamedValues:
             if not isinstance(value, Float | Int | Categorical):
                 raise ValueError(f"{name}={value!r}: give Float(low, high), Int(low, high) or Categorical(...)")
         return object.__new__(_made(cls, tuple((name, type(value)) for name, value in values.items())))
+
+    def traced(self, name: str) -> bool:
+        """Whether a value enters a program as an array."""
+        del name
+        return False
 
     @property
     def values(self) -> Named:

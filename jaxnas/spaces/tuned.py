@@ -56,6 +56,10 @@ class Tuned(NamedValues):
             _check(name, [value.value(token) for token in ends])
         _ = self.decisions  # conditions are checked
 
+    def traced(self, name: str) -> bool:
+        """See `NamedValues`."""
+        return name in TRACED
+
     @property
     def decisions(self) -> Decisions:
         """The settings first, because a space may grow at its end."""

@@ -13,16 +13,30 @@ from jaxnas.ranges import Range
 from jaxnas.settings import settings
 
 Scalar = str | int | float | bool | None
-Number = Annotated[float, Range(-1e300, 1e300)]
+Number = Annotated[float, Range(-1e20, 1e20)]
 Whole = Annotated[int, Range(-(2**53), 2**53)]
 Levels = Annotated[int, Range(2, 1024)]
-Condition = Annotated[tuple, tyro.conf.Fixed]
+Condition = Annotated[tuple[Any, ...], tyro.conf.Fixed]
 """``(name, value)``, ``(name, (value, value))``, or several of these: a value exists only where those named are one of
 what is listed. (No setting of the command line.)"""
 MOST_LEVELS = 1024
 FEW = 8
 LOG_LEVELS = 64
 """Of whole numbers on a logarithmic scale."""
+
+
+def conditions(when: tuple) -> list[tuple[str, tuple]]:
+    """A condition as pairs of another's name and the values it may have. Raises ValueError: written otherwise."""
+    pairs = (when,) if when and isinstance(when[0], str) else when
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise ValueError(f'when={when!r}: give ("optimiser", "sgd"), ("depth", (2, 3)) or several of these')
+    return [(other, tuple(v) if isinstance(v, tuple | list) else (v,)) for other, v in pairs]
+
+
+def _settle_condition(value: Any) -> None:
+    """Lists as tuples, so that it can be hashed."""
+    object.__setattr__(value, "when", tuple(conditions(value.when)))
 
 
 @settings
@@ -49,6 +63,7 @@ class Float:
     when: Condition = ()
 
     def __post_init__(self):
+        _settle_condition(self)
         _check_range(self)
 
     @property
@@ -106,6 +121,7 @@ class Int:
     when: Condition = ()
 
     def __post_init__(self):
+        _settle_condition(self)
         _check_range(self)
         if self.low + self.step > self.high:
             raise ValueError(f"step={self.step}: from {self.low} to {self.high} no step fits: lower it")
@@ -169,6 +185,7 @@ class Categorical:
         self.__post_init__()
 
     def __post_init__(self):
+        _settle_condition(self)
         if not self.values or len({(type(v), v) for v in self.values}) < len(self.values):
             raise ValueError(f"Categorical{self.values}: give one or more values, each once")
         numbers = [v for v in self.values if isinstance(v, int | float) and not isinstance(v, bool)]
@@ -225,8 +242,8 @@ def _levels(low: int, high: int, log: bool, step: int) -> tuple[int, ...]:
 
 
 def _words(value: Value, may_be: str) -> str:
-    when = f", when {value.when}" if value.when else ""
-    return f"{may_be}{'' if value.static else ', traced'}{when}"
+    when = [f"{other} is {' or '.join(map(repr, values))}" for other, values in value.when]
+    return f"{may_be}{', where ' if when else ''}{' and '.join(when)}"
 
 
 def _check_range(value: Float | Int) -> None:

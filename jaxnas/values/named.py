@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxnas.decisions import ABSENT, Choice, Decisions, Ordinal, When
-from jaxnas.values.kinds import Scalar, Value
+from jaxnas.values.kinds import Scalar, Value, conditions
 
 
 class Named:
@@ -66,7 +66,7 @@ class Named:
             except ValueError as error:
                 raise ValueError(f"{name}: when={self.values[name].when!r}: {error}") from error
 
-        return tuple((self._column[o], tokens(o, wanted)) for o, wanted in conditions(name, self.values[name].when))
+        return tuple((self._column[o], tokens(o, wanted)) for o, wanted in conditions(self.values[name].when))
 
 
 def _token(name: str, value: Value, given: Any) -> int:
@@ -74,15 +74,6 @@ def _token(name: str, value: Value, given: Any) -> int:
         return value.token(given)
     except ValueError as error:
         raise ValueError(f"{name}={error}") from error
-
-
-def conditions(name: str, when: tuple) -> list[tuple[str, tuple]]:
-    """``when`` as pairs of another's name and the values it may have. Raises ValueError: written otherwise."""
-    pairs = (when,) if when and isinstance(when[0], str) else when
-    for pair in pairs:
-        if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str):
-            raise ValueError(f'{name}: when={when!r}: write ("optimiser", "sgd") or ("depth", (2, 3)), or several')
-    return [(other, tuple(v) if isinstance(v, tuple | list) else (v,)) for other, v in pairs]
 
 
 def _in_order(values: Mapping[str, Value]) -> list[str]:
@@ -95,7 +86,7 @@ def _in_order(values: Mapping[str, Value]) -> list[str]:
             raise ValueError(f"the conditions form a circle: {circle}: drop one `when` of these")
         if name in order:
             return
-        for other, _ in conditions(name, values[name].when):
+        for other, _ in conditions(values[name].when):
             if other not in values:
                 raise ValueError(f"{name}: when={values[name].when!r}: there is no {other!r} among {', '.join(values)}")
             put(other, (*path, name))
