@@ -2,9 +2,9 @@
 
     python -m jaxnas search configs/own_network.py --final
 
-About half a minute on 2 CPU cores for 192 children, of which all widths and depths share one program, because the layers
-are those of `jaxnas.elastic`. Expected: best validation accuracy 0.98, test accuracy 0.97 after final training; the mean
-of a round rises from 0.78 to 0.96.
+About half a minute on 2 CPU cores for 192 children. All widths and depths share one program, because the layers are
+those of `jaxnas.elastic`. Expected: best validation accuracy 0.98, test accuracy 0.97 after final training; the mean of
+a round rises from 0.78 to 0.96.
 """
 
 from flax import nnx

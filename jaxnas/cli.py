@@ -32,9 +32,10 @@ def main(arguments: Sequence[str]) -> int:
         except BrokenPipeError:
             interrupts.close_streams()
             return interrupts.CLOSED_PIPE
-        except Exception as error:
-            return _said(error)
-        except interrupts.Stopped as stopped:
+        except (Exception, interrupts.Stopped) as error:
+            stopped = interrupts.behind(error)
+            if stopped is None:
+                return _said(error)
             print(f"\n{stopped}", file=sys.stderr)
             return stopped.status
 

@@ -50,6 +50,13 @@ class Stopped(KeyboardInterrupt):  # noqa: N818 - it is no error
         super().__init__(LINES[self.number])
 
 
+def behind(error: BaseException) -> Stopped | None:
+    """The signal that an error came of: what is raised while a class is made, Python raises on as a RuntimeError."""
+    while error is not None and not isinstance(error, Stopped):
+        error = error.__cause__
+    return error
+
+
 def end_at_once() -> None:
     """From now on a signal ends the process, with one line."""
     for number in SIGNALS:

@@ -94,6 +94,16 @@ class StockWidth(nnx.Module):
         return self.out(x.mean((2, 3)))
 
 
+class WithIf(nnx.Module):
+    """Asks a traced width a question."""
+
+    def __init__(self, inputs, outputs, *, width, scale, rngs):
+        self.out = nnx.Linear(inputs[0], outputs, use_bias=bool(width > 2), rngs=rngs)
+
+    def __call__(self, x):
+        return self.out(x.mean((2, 3)))
+
+
 class InAList(nnx.Module):
     """Keeps a traced value where nothing carries it."""
 

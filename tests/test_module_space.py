@@ -218,6 +218,7 @@ def test_what_is_no_network_is_said_when_the_space_is_made(make, words):
             ModuleSpace(own_networks.StockWidth, width=Categorical(1, 2, static=False)),
             "width=Categorical(..., static=True)",
         ),
+        (ModuleSpace(own_networks.WithIf, width=Int(1, 4, static=False), scale=SCALE), "WithIf uses width as a Python"),
         (ModuleSpace(own_networks.InAList, scale=Float(0.0, 0.5)), "scale=Float(..., static=True)"),
         (ModuleSpace(own_networks.NoLogits, width=Int(1, 4)), "gives (2, 1) for inputs of (2, 8, 8, 1)"),
     ],
@@ -225,7 +226,7 @@ def test_what_is_no_network_is_said_when_the_space_is_made(make, words):
 def test_a_network_that_cannot_be_called_is_explained_before_it_is_trained(space, words):
     bound = Population(TRAIN).bind(space, TASK, SEED, 1)
     with pytest.raises(ValueError, match=re.escape(words)) as error:
-        bound.plan(np.zeros((2, 1), np.int32))
+        bound.plan(np.zeros((2, len(space.decisions)), np.int32))
     assert "\n" not in str(error.value)
 
 

@@ -1,7 +1,6 @@
 """The planner: every child once, little padding, few programs, within memory, and the same again after a resume."""
 
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 import pytest
@@ -89,14 +88,13 @@ def test_the_engine_is_that_of_least_predicted_time(rates, expected, monkeypatch
 def test_the_engine_does_not_depend_on_devices_memory_or_groups(monkeypatch):
     """Where it would, the same search on another machine, or with one more round, would be another one."""
     monkeypatch.setitem(plan.RATES, "cpu", Rates(work=1e9, program=1.0, branch=1.0))
-    for images in (1, 10, 100, 1000, 10_000, 100_000):
-        for space in (DEEP, FULL):
-            chains, found = architectures(space, 12), set()
-            for devices, budget, size in product((1, 2, 4, 16), (2**26, 2**33), (None, 1, 5)):
-                work = replace(WORK, images=images, devices=devices, budget=budget)
-                cut = planner(space, work, group_size=size).plan(chains)
-                found |= {group.inside.engine for group in cut.groups}
-            assert len(found) == 1
+    for images, space in [(1, DEEP), (100, DEEP), (1000, DEEP), (100_000, DEEP), (1000, FULL)]:
+        chains, found = architectures(space, 12), set()
+        for devices, budget, size in [(1, 2**33, None), (2, 2**26, None), (4, 2**33, 5), (16, 2**26, 1)]:
+            work = replace(WORK, images=images, devices=devices, budget=budget)
+            cut = planner(space, work, group_size=size).plan(chains)
+            found |= {group.inside.engine for group in cut.groups}
+        assert len(found) == 1
 
 
 def test_where_nothing_was_measured_all_are_padded():

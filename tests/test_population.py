@@ -23,7 +23,7 @@ def evaluate(bound, **more):
     found = {}
     for rows, outcome in bound(TOKENS, np.arange(N), **more):
         assert not found.keys() & set(rows), "a row came twice"
-        values = vars(outcome).items()
+        values = [(name, value) for name, value in vars(outcome).items() if len(value)]  # no figures, no reasons
         found |= {row: {name: value[i] for name, value in values} for i, row in enumerate(rows)}
     return found
 

@@ -164,7 +164,7 @@ def disguises(value) -> list:
     if isinstance(value, bool):
         return [np.bool_(value)]
     if isinstance(value, int):
-        return [np.int64(value), np.int32(value), *([(np.uint8 if value >= 0 else np.int8)(value)] if value < 256 else [])]
+        return [np.int64(value), np.int32(value), *([np.uint8(value)] if 0 <= value < 256 else [])]
     if isinstance(value, float):
         return [np.float64(value), *([int(value)] if value.is_integer() else [])]
     if isinstance(value, str) and value:

@@ -30,7 +30,7 @@ from jaxnas.elastic.derivative import convolve
 from jaxnas.elastic.dropout import Dropout
 from jaxnas.elastic.exact import cut
 from jaxnas.elastic.normalisation import BatchNorm, LayerNorm
-from jaxnas.elastic.size import Extent, Size, explained, most
+from jaxnas.elastic.size import Extent, Size, most
 from jaxnas.elastic.skippable import Skippable
 
 __all__ = [
@@ -45,7 +45,6 @@ __all__ = [
     "Skippable",
     "convolve",
     "cut",
-    "explained",
     "flatten",
     "most",
 ]

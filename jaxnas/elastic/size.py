@@ -1,8 +1,7 @@
 """Whole numbers that may be traced, with a greatest value that Python knows."""
 
 import operator
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import jax
@@ -162,23 +161,3 @@ def features(size: int | Size, argument: str) -> int:
 def kept(size: int | Size) -> Size | None:
     """What a layer keeps of a number of features, a Size of its own; None of an int, since then nothing is cut."""
     return Size(size.value, size.most, size.name) if isinstance(size, Size) else None
-
-
-@contextmanager
-def explained(*traced: str) -> Iterator[None]:
-    """Inside, a traced value that Python code asks for (`if width > 8`, `int(rate)`) is one clear line.
-
-    Args:
-        traced: names of the values that may be meant.
-
-    Raises:
-        ValueError: in place of JAX's error.
-    """
-    try:
-        yield
-    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
-        names = ", ".join(traced) or "the value"
-        raise ValueError(
-            f"Python code (an if, a loop, int() or NumPy) asks for a traced number, of which there are {names}: use "
-            f"jnp.where; of widths and depths, {REMEDY}"
-        ) from error

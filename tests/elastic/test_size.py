@@ -79,26 +79,6 @@ def test_it_is_no_python_number(use, traced):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "use",
-    [lambda width: 1 if width > 3 else 2, lambda width: int(width * 1.5), lambda width: np.sqrt(width.value),
-     lambda width: jnp.ones(9)[:width]],
-)  # fmt: skip
-def test_python_that_asks_for_a_traced_number_gets_one_clear_line(use):
-    def ask(value):
-        with elastic.explained("width", "rate"):
-            return use(Size(value, 8, "width"))
-
-    with pytest.raises(ValueError, match=r"an if.* traced number.*width, rate:.*static=True") as caught:
-        jax.jit(ask)(3)
-    assert "\n" not in str(caught.value)
-
-
-def test_other_errors_pass_unexplained():
-    with pytest.raises(ZeroDivisionError), elastic.explained("width"):
-        raise ZeroDivisionError
-
-
 def test_it_can_be_an_attribute():
     class Net(nnx.Module):
         def __init__(self, width):
