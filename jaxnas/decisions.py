@@ -103,7 +103,7 @@ class Decisions:
 
     Raises:
         ValueError: a choice without values, two sizes for one kind, a repeated name, a condition that looks forward or
-            that nothing meets.
+            that nothing meets, or two on one column.
     """
 
     made: tuple[Choice | Ordinal | Anchor, ...]
@@ -127,6 +127,8 @@ class Decisions:
             raise ValueError("two decisions have the same name: give each its own")
 
     def _check_condition(self, d: Choice | Ordinal | Anchor, column: int) -> None:
+        if len({other for other, _ in d.when}) < len(d.when):
+            raise ValueError(f"decision {d.name!r} has two conditions on one column: give the tokens that meet both")
         for other, tokens in d.when:
             if not 0 <= other < column:
                 raise ValueError(

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxnas import fingerprint
 from jaxnas.checkpoint import MOVE, Checkpoints
-from jaxnas.children import alone, unpadded, widened
+from jaxnas.children import alone, own_training, unpadded, widened
 from jaxnas.children.normalised import check_normalised
 from jaxnas.evaluators.memory import DoesNotFitError, budget, fitting
 from jaxnas.evaluators.programs import ChildState
@@ -201,7 +201,7 @@ class _Training:
         self.children, self.architecture = widened(children, architecture, self.final.width)
         devices = jax.local_devices()[:seeds]
         self.inside = unpadded(self.children, self.architecture, devices[0].platform)
-        train = trained_by(self.final.train, self.inside, epochs=False)
+        train = trained_by(self.final.train, own_training(self.inside), epochs=False)
         check_normalised(self.children, train.batch_size, self.architecture)
         more = {"own_batches": True, "budget": budget(devices)}
         self.trainer = Trainer(self.children, task, self.data, train, experiment.seed, len(devices), **more)

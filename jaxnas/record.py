@@ -51,6 +51,8 @@ def begin(experiment: Experiment, ledger: Ledger, evaluate, origin: dict | None,
         fingerprint.check(facts.get("data", {}), data, ledger.path.parent)
         for line in moved(facts, here):
             note(line)
+        if origin and facts.get("origin") and origin["source"] != facts["origin"]["source"]:
+            note("The config's text has changed: its settings are the same, what its functions do is not looked at.")
     else:
         ledger.record(seed=experiment.seed, numerics=NUMERICS, data=data, about=about, **here)
     measure = evaluate.measure if isinstance(evaluate, Measured) else measure_of(experiment.task)

@@ -37,7 +37,7 @@ def run(experiment: Experiment, workdir: str | PathLike, quiet: bool = False) ->
     """Search, or go on with a search that was left: the same experiment and directory continue it, to the same numbers.
 
     `final` and `export` take the directory where a script calls the experiment `experiment`, as a config does.
-    A script whose objective runs in processes of its own calls this below ``if __name__ == "__main__":``.
+    A script calls this below ``if __name__ == "__main__":``: commands, and processes of an objective, read it as well.
 
     Args:
         experiment: what to search.
@@ -47,6 +47,10 @@ def run(experiment: Experiment, workdir: str | PathLike, quiet: bool = False) ->
     Raises:
         ValueError: unusable data or settings; a directory that holds another search, or that another process works in.
     """
+    if setup.BEING_READ:
+        raise ValueError(
+            'jaxnas.run: a command reads this file for its experiment: call it below `if __name__ == "__main__":`'
+        )
     workdir = Path(workdir)
     setup.prepare(experiment, workdir)
     with locked(workdir):

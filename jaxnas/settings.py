@@ -114,7 +114,7 @@ def describe(value):
     """Settings as plain JSON values: each dataclass a dict of its fields and, under "type", its class name; what is no
     JSON value as Python writes it.
     """
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         named = {f.name: describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"type": type(value).__qualname__} | named
     if isinstance(value, dict):

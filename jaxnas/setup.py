@@ -33,6 +33,8 @@ COMPILER = "xla_cuda13"
 SHIPPED_COMPARISON = Path(__file__).parent / "shipped.py"
 """The config that `compare` runs where none is given: on the shipped table."""
 Settings = TypeVar("Settings", Experiment, Comparison)
+BEING_READ: list[Path] = []
+"""The config that is executed now."""
 
 
 def use_all_cores() -> None:
@@ -183,6 +185,7 @@ def restore(source: str, config: Path, overrides: list[str], kind: type[Settings
     sys.modules[module.__name__] = module  # where dataclasses look up the annotations of a config's own classes
     folder = str(config.absolute().parent)
     sys.path.insert(0, folder)  # a config may import what lies beside it
+    BEING_READ.append(config)
     try:
         exec(compile(source, str(config), "exec"), vars(module))
     except Stopped:
@@ -190,6 +193,7 @@ def restore(source: str, config: Path, overrides: list[str], kind: type[Settings
     except BaseException as error:  # of a config's own
         raise ValueError(f"{config} does not run: {type(error).__name__}: {error}") from error
     finally:
+        BEING_READ.pop()
         sys.path.remove(folder)
     settings = getattr(module, _named(kind), None)
     if not isinstance(settings, kind):

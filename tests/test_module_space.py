@@ -258,3 +258,34 @@ def test_text_is_rows_of_symbols():
 def follow(parameters, x, size):
     """What follows each symbol."""
     return parameters[x]
+
+
+KINDS = """
+from own_networks import InLinen, apply, start
+import jaxnas
+from jaxnas import Categorical, Float
+
+net = {net}
+experiment = jaxnas.Experiment(
+    space=jaxnas.ModuleSpace(net, width=Categorical(8), scale=Float(0.5, 2.0)), task=jaxnas.Digits(),
+    strategy=jaxnas.Random(), evaluator=jaxnas.Population(jaxnas.Train(epochs=1)),
+    final=jaxnas.Final(jaxnas.Train(epochs=1)), rounds=1, children=2,
+)
+"""
+
+
+@pytest.mark.parametrize(("net", "names"), [("InLinen", "Dense_0.kernel"), ("(start, apply)", "hidden")])
+def test_linen_and_functions_go_through_all_commands(net, names, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(KINDS.format(net=net))
+    for command in ("search own.py --workdir run", "show run 0", "final run", "export run out"):
+        assert main(command.split()) == 0
+    assert names in load_file(tmp_path / "out" / "weights.safetensors")
+
+
+def test_a_script_that_runs_itself_is_no_config(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(KINDS.format(net="InLinen") + "jaxnas.run(experiment, 'run')\n")
+    assert main(["search", "own.py"]) == 2
+    assert 'call it below `if __name__ == "__main__":`' in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -28,7 +28,7 @@ from jaxnas.cli import main
 from jaxnas.evaluators import Objective, Population
 from jaxnas.evaluators.objective import worker, workers
 from jaxnas.evaluators.objective.evaluate import seeds_of
-from jaxnas.evaluators.objective.named import Named
+from jaxnas.evaluators.objective.named import Function
 from jaxnas.experiment import Experiment
 from jaxnas.final import train_final
 from jaxnas.ledger import Ledger
@@ -254,9 +254,9 @@ def test_other_settings_that_mean_nothing_are_refused():
 def test_a_function_in_a_class_is_found():
     [outcome] = asked(Objective(objectives.Holder.smooth), LINE, [{"x": 0.0}]).values()
     assert outcome.score[0] == 1 - 0.25**2
-    named = Named(objectives.Holder.smooth)
+    named = Function(objectives.Holder.smooth)
     assert repr(named) == "objectives:Holder.smooth"
-    assert named == Named(objectives.Holder.smooth) != Named(objectives.smooth)
+    assert named == Function(objectives.Holder.smooth) != Function(objectives.smooth)
 
 
 def test_a_score_below_what_failure_is_worth_is_refused(tmp_path):

@@ -7,10 +7,11 @@ from steps import assert_equal
 from toy_family import OneHidden
 
 from jaxnas.children import unpadded
-from jaxnas.children.tuned import Tuned as TunedArchitecture
+from jaxnas.children.tuned import TunedArchitecture
 from jaxnas.contracts import checked_tokens
 from jaxnas.evaluators import SGD, Adam, Population, SuccessiveHalving, Train
 from jaxnas.evaluators.train import Trainer
+from jaxnas.report import draw, pretty
 from jaxnas.spaces import ChainCNN, Growth, SkipCNN, Tuned, present_columns
 from jaxnas.strategies import Random
 from jaxnas.tasks import Digits
@@ -121,9 +122,52 @@ def test_tokens_mean_settings_and_architecture():
 def test_early_stopping_does_not_compare_children_of_other_epochs():
     space = Tuned(OneHidden(), epochs=Categorical(1, 3))
     evaluator = Population(Train(epochs=2, batch_size=64), halving=SuccessiveHalving((1,), 0.5))
-    bound = evaluator.bind(space, TASK, SEED, 1)
     with pytest.raises(ValueError, match="early stopping compares children after the same epochs"):
-        list(bound(np.array([[0, 0], [1, 0]], np.int32), np.array([0, 1])))
+        evaluator.bind(space, TASK, SEED, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"optimiser": Categorical("sgd", "adam"), "momentum": Float(0, 0.9)},
+            'momentum is decided beside the optimiser Adam, .*: give it when=\\("optimiser", ...\\)',
+        ),
+        ({"beta2": Float(0, 0.9)}, "beta2 is decided beside the optimiser SGD"),
+        ({"batch_size": Categorical(32, 5000)}, "batch_size=5000, but there are only"),
+    ],
+    ids=["momentum", "beta2", "batch"],
+)
+def test_settings_that_do_not_go_together_are_refused_before_the_search(settings, words):
+    with pytest.raises(ValueError, match=words):
+        Population(COMMON).bind(Tuned(OneHidden(), **settings), TASK, SEED, 1)
+
+
+def test_nothing_is_decided_twice():
+    with pytest.raises(ValueError, match="give all settings to one Tuned"):
+        Tuned(Tuned(OneHidden(), epochs=Int(1, 2)), clip=Float(1, 2))
+    space = Tuned(SkipCNN(layers=2, learning_rates=(0.1, 0.05)), learning_rate=Float(1e-3, 1e-1))
+    children = space.children(DATA.input_shape, DATA.classes)
+    child = space.decode(space.decisions.without_absent(np.zeros((1, len(space.decisions)), np.int32))[0])
+    with pytest.raises(ValueError, match="'learning_rate' is decided by the space and by Tuned"):
+        children.place(child, unpadded(children, child))
+
+
+def test_what_was_decided_is_drawn():
+    space = Tuned(ChainCNN(layers=1), clip=Float(1, 2, levels=3), optimiser=Categorical("adam"))
+    children = space.children(DATA.input_shape, DATA.classes)
+    described = children.describe(space.decode(np.zeros(len(space.decisions), np.int32)))
+    assert pretty(described).endswith('clip=1.0 optimiser="adam"')
+    assert 'optimiser: "adam"' in draw(described) or '"optimiser": "adam"' in draw(described)
+
+
+def test_the_planner_knows_their_batches_and_epochs():
+    space = Tuned(OneHidden(), batch_size=Categorical(64, 640), epochs=Categorical(1, 10))
+    planner = Population(COMMON).bind(space, TASK, SEED, 1).planner
+    some = [TunedArchitecture(8, {"batch_size": b, "epochs": e}) for b, e in ((64, 1), (640, 1), (64, 10))]
+    small, wide, long = (planner.plan([one]) for one in some)
+    assert wide.bytes[0] > small.bytes[0]
+    assert (long.seconds - long.compile_seconds) == pytest.approx(10 * (small.seconds - small.compile_seconds))
 
 
 def test_children_of_other_epochs_train_beside_each_other():

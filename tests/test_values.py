@@ -105,6 +105,7 @@ def test_spaces_of_the_same_names_are_settings_like_any_other():
         (lambda: Categorical("a", 1, static=False), "static=False is for numbers alone"),
         (lambda: Categorical([1], [2]), "values="),
         (lambda: Choices(), "give one value or more"),
+        (lambda: Choices(**{"a b": Int(1, 2)}), "'a b': the name of a value has to be one in Python"),
         (lambda: Choices(a=3), "a=3: give Float(low, high), Int(low, high) or Categorical(...)"),
         (lambda: Choices(children=Int(1, 2)), "children="),
         (lambda: Choices(a=Int(1, 2, when=("b", 1))), "there is no 'b' among a"),
@@ -134,3 +135,20 @@ def test_bad_values_are_named_with_the_remedy(make, words):
 def test_names_are_decided_in_one_order_however_they_are_given():
     given = {"a": Int(1, 2, when=("c", 1)), "b": Int(1, 2), "c": Int(1, 2, when=("b", 2))}
     assert list(Named(given).values) == ["b", "c", "a"]
+
+
+def test_two_conditions_on_one_value_hold_together():
+    space = Choices(a=Int(1, 4), b=Int(1, 2, when=(("a", (2, 3)), ("a", (3, 4)))))
+    assert space.decisions.made[1].when == ((0, (2,)),)
+    assert space.decisions.count == len(space.decisions.every(100)) == 5
+
+
+def test_many_gated_values_are_counted_at_once():
+    gates = {f"gate_{i}": Categorical(False, True) for i in range(60)}
+    space = Choices(**gates, **{f"value_{i}": Int(1, 3, when=(f"gate_{i}", True)) for i in range(60)})
+    assert space.decisions.count == 4**60
+
+
+def test_equal_numbers_of_other_types_are_other_values():
+    ones, flags = Choices(x=Categorical(0, 1)), Choices(x=Categorical(False, True))
+    assert [type(space.decode(np.array([1]))["x"]) for space in (ones, flags)] == [int, bool]

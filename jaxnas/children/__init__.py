@@ -168,6 +168,11 @@ class OwnTraining(Protocol):
     """By name: "batch_size", "epochs", or "optimiser", which is "sgd" or "adam"."""
 
 
+def own_training(inside) -> tuple[tuple[str, Any], ...]:
+    """What is an envelope's own of the settings of the training; see `OwnTraining`."""
+    return inside.training if isinstance(inside, OwnTraining) else ()
+
+
 def unpadded(children: Children, architecture: Any, platform: str = "cpu") -> Any:
     """The envelope of an architecture by itself: the ordinary network."""
     return children.envelope([architecture], replace(children.engines[0], platform=platform))
@@ -203,6 +208,7 @@ __all__ = [
     "Widens",
     "Work",
     "alone",
+    "own_training",
     "unpadded",
     "widened",
 ]

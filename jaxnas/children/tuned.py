@@ -19,11 +19,12 @@ from jaxnas.values import Scalar
 
 STATIC = ("batch_size", "epochs", "optimiser")
 """Settings of a training that make a program of their own."""
-TRACED = ("learning_rate", "weight_decay", "momentum", "beta1", "beta2", "clip", "label_smoothing")
+SMOOTHING = "label_smoothing"
+TRACED = ("learning_rate", "weight_decay", "momentum", "beta1", "beta2", "clip", SMOOTHING)
 """Those of which all share one."""
 
 
-class Tuned(NamedTuple):
+class TunedArchitecture(NamedTuple):
     """An architecture and the settings of its training, by name."""
 
     architecture: Any
@@ -86,39 +87,45 @@ class TunedChildren:
         """Those of the networks."""
         return self.of.engines
 
-    def program_key(self, architecture: Tuned) -> Hashable:
+    def training_of(self, architecture: TunedArchitecture) -> tuple[tuple[tuple[str, Scalar], ...], tuple[str, ...]]:
+        """Its static settings, and the names of the traced ones."""
+        return _static(architecture), _traced(architecture)
+
+    def program_key(self, architecture: TunedArchitecture) -> Hashable:
         """See `Separates`."""
         own = self.of.program_key(architecture.architecture) if isinstance(self.of, Separates) else None
-        return own, _static(architecture), _traced(architecture)
+        return own, self.training_of(architecture)
 
-    def envelope(self, architectures: Sequence[Tuned], engine: Engine, known: Collection | None = None):
+    def envelope(self, architectures: Sequence[TunedArchitecture], engine: Engine, known: Collection | None = None):
         """See `Children`."""
-        first = architectures[0]
-        common = _static(first), _traced(first)
-        if any((_static(one), _traced(one)) != common for one in architectures):
+        common = self.training_of(architectures[0])
+        if any(self.training_of(one) != common for one in architectures):
             return None
         alike = [e.network for e in known if (e.training, e.traced) == common] if known is not None else None
         network = self.of.envelope([one.architecture for one in architectures], engine, alike)
         return None if network is None else TunedEnvelope(network, network.engine, *common)
 
-    def place(self, architecture: Tuned, envelope: TunedEnvelope) -> TunedGenes:
+    def place(self, architecture: TunedArchitecture, envelope: TunedEnvelope) -> TunedGenes:
         """See `Children`. What the networks decide of their training themselves goes along."""
-        if (_static(architecture), _traced(architecture)) != (envelope.training, envelope.traced):
+        if self.training_of(architecture) != (envelope.training, envelope.traced):
             raise ValueError(f"{architecture.training} does not run in the program of {dict(envelope.training)}")
         genes = self.of.place(architecture.architecture, envelope.inside)
         own = genes.hyperparameters if isinstance(genes, OwnHyperparameters) else {}
         mine = {name: np.float32(architecture.training[name]) for name in envelope.traced}
+        twice = own.keys() & mine.keys()
+        if twice:
+            raise ValueError(f"{twice.pop()!r} is decided by the space and by Tuned: leave it out of one of them")
         return TunedGenes(genes, dict(own) | mine)
 
     def build(self, envelope: TunedEnvelope, genes: TunedGenes, key: jax.Array) -> TunedNetwork:
         """See `Children`."""
         return TunedNetwork(self.of.build(envelope.inside, genes.network, key))
 
-    def work(self, envelope: TunedEnvelope, architecture: Tuned | None = None) -> Work:
+    def work(self, envelope: TunedEnvelope, architecture: TunedArchitecture | None = None) -> Work:
         """See `Children`."""
         return self.of.work(envelope.inside, None if architecture is None else architecture.architecture)
 
-    def describe(self, architecture: Tuned) -> dict:
+    def describe(self, architecture: TunedArchitecture) -> dict:
         """That of the network, with "training" beside."""
         return self.of.describe(architecture.architecture) | {"training": dict(architecture.training)}
 
@@ -134,7 +141,7 @@ class _Widens:
         """See `Widens`."""
         return tuned(self.of.widened(factor))
 
-    def widen(self, architecture: Tuned, factor: float) -> Tuned:
+    def widen(self, architecture: TunedArchitecture, factor: float) -> TunedArchitecture:
         """See `Widens`."""
         return architecture._replace(architecture=self.of.widen(architecture.architecture, factor))
 
@@ -150,13 +157,13 @@ class _Exports:
         """See `Exports`."""
         return self.of.norm
 
-    def weights(self, network: TunedNetwork, architecture: Tuned) -> dict[str, np.ndarray]:
+    def weights(self, network: TunedNetwork, architecture: TunedArchitecture) -> dict[str, np.ndarray]:
         """See `Exports`."""
         return self.of.weights(network.network, architecture.architecture)
 
 
 class _BatchNormalised:
-    def least_normalised(self, architecture: Tuned | None = None) -> Normalised | None:
+    def least_normalised(self, architecture: TunedArchitecture | None = None) -> Normalised | None:
         """See `BatchNormalised`."""
         return self.of.least_normalised(None if architecture is None else architecture.architecture)
 
@@ -175,9 +182,9 @@ def _class(mixins: tuple[type, ...]) -> type[TunedChildren]:
     return type("TunedChildren", (*mixins, TunedChildren), {})
 
 
-def _static(architecture: Tuned) -> tuple[tuple[str, Scalar], ...]:
+def _static(architecture: TunedArchitecture) -> tuple[tuple[str, Scalar], ...]:
     return tuple((name, architecture.training[name]) for name in STATIC if name in architecture.training)
 
 
-def _traced(architecture: Tuned) -> tuple[str, ...]:
+def _traced(architecture: TunedArchitecture) -> tuple[str, ...]:
     return tuple(name for name in TRACED if name in architecture.training)

@@ -21,7 +21,7 @@ off at every layer, on the way in and on the way out::
 The padded network computes what the exact one does, with the leading parts of its weights, and learns as it does; its
 padding stays 0. What may be left out holds all that goes with it: an activation outside of `Skippable` would be applied
 at every depth. Between layers anything may be done that leaves features apart. What mixes them has to be told which are
-live (`Size.live`), and padded maps that are joined in depth do not lead any more: add them instead.
+live (`live`), and padded maps that are joined in depth do not lead any more: add them instead.
 """
 
 from jaxnas.elastic.convolution import Conv, flatten
@@ -30,7 +30,7 @@ from jaxnas.elastic.derivative import convolve
 from jaxnas.elastic.dropout import Dropout
 from jaxnas.elastic.exact import cut
 from jaxnas.elastic.normalisation import BatchNorm, LayerNorm
-from jaxnas.elastic.size import Extent, Size, most
+from jaxnas.elastic.size import Extent, Size, live, most
 from jaxnas.elastic.skippable import Skippable
 
 __all__ = [
@@ -46,5 +46,6 @@ __all__ = [
     "convolve",
     "cut",
     "flatten",
+    "live",
     "most",
 ]

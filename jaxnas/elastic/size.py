@@ -54,7 +54,7 @@ class Size(nnx.Pytree):
 
     @property
     def live(self) -> Bool[Array, " most"]:
-        """Which of ``most`` places are within: ``jnp.mean(x, -1, where=width.live)`` is a mean over live features."""
+        """Which of ``most`` places are within; see `jaxnas.elastic.live`."""
         return jnp.arange(self.most) < self.value
 
     def __jax_array__(self) -> Int[Array, ""]:
@@ -145,6 +145,13 @@ def most(size: int | Size) -> int:
     """The greatest value: of a Size its ``most``, of an int itself. A loop to it, with what lies beyond the value
     skipped, serves a network of traced depth and of a known one."""
     return size.most if isinstance(size, Size) else size
+
+
+def live(size: int | Size) -> Bool[Array, " most"]:
+    """Which of `most` places are within, also of an int: ``jnp.mean(x, -1, where=elastic.live(width))`` is a mean over
+    live features.
+    """
+    return jnp.arange(most(size)) < jnp.asarray(size)
 
 
 def features(size: int | Size, argument: str) -> int:

@@ -3,8 +3,8 @@
 Letters: N children.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -78,6 +78,7 @@ class Workload:
         platform: kind of device, as JAX names it.
         devices: over how many the children are spread.
         budget: bytes of memory a group may take on one device.
+        epochs: that these images are.
     """
 
     images: int
@@ -85,3 +86,12 @@ class Workload:
     platform: str
     devices: int
     budget: int
+    epochs: int = 1
+
+    def of(self, own: Mapping[str, Any]) -> "Workload":
+        """That of children with other epochs or batches."""
+        if not own.keys() & {"epochs", "batch_size"}:
+            return self
+        epochs = own.get("epochs", self.epochs)
+        images, size = self.images * epochs // self.epochs, own.get("batch_size", self.batch_size)
+        return replace(self, images=images, epochs=epochs, batch_size=size)

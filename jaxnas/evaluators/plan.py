@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from jaxnas.children import Children, Engine, Separates
+from jaxnas.children import Children, Engine, Separates, own_training
 from jaxnas.evaluators.compiling import in_turn
 from jaxnas.evaluators.groups import Group, Plan, Workload
 from jaxnas.evaluators.programs import BATCHES_BYTES
@@ -145,7 +145,7 @@ class Planner:
             works = [self.children.work(inside, architectures[row]) for row in rows]
             each = sum(work.executed for work in works) / len(architectures)
             rate = rates.work * works[0].speed
-            total += self._compiling(rates, inside) + SEARCH * TRAINING * each * self.work.images / rate
+            total += self._compiling(rates, inside) + SEARCH * TRAINING * each * self._own(inside).images / rate
         return total
 
     def _compiling(self, rates: Rates, inside) -> float:
@@ -161,8 +161,11 @@ class Planner:
         seconds = compiling = None
         if rates:
             compiling = sum((self._compiling(rates, inside) for inside, _ in new), 0.0)
-            done = sum(work / some[0].speed for work, some in zip(executed, works, strict=True))
-            seconds = compiling + TRAINING * done * self.work.images / (rates.work * self.work.devices)
+            done = sum(
+                work * self._own(group.inside).images / some[0].speed
+                for group, work, some in zip(groups, executed, works, strict=True)
+            )
+            seconds = compiling + TRAINING * done / (rates.work * self.work.devices)
         memory = tuple(self._bytes(*group.program) for group in groups)
         return Plan(groups, executed, useful, memory, len(new), seconds, compiling)
 
@@ -217,7 +220,7 @@ class Planner:
         devices, most, rates = self.work.devices, self.group_size or n, RATES.get(self.work.platform)
         if self.group_size is None and rates and self._in_turn(inside):
             whole = self.children.work(inside)
-            child = TRAINING * whole.multiply_adds * self.work.images / (rates.work * whole.speed)
+            child = TRAINING * whole.multiply_adds * self._own(inside).images / (rates.work * whole.speed)
             most = min(most, devices * max(BALANCE, int(LONGEST / child)))
         most = min(most, self.limits.get(inside.engine, most))
         while most > devices and self._bytes(inside, most) > self.work.budget:
@@ -228,8 +231,12 @@ class Planner:
     def _bytes(self, inside, size: int) -> int:
         """Memory on one device: the children's states, the maps of those that run at once, and the batches."""
         whole, each = self.children.work(inside), -(-size // self.work.devices)
-        maps, at_once = whole.held_bytes * self.work.batch_size, 1 if self._in_turn(inside) else each
+        maps, at_once = whole.held_bytes * self._own(inside).batch_size, 1 if self._in_turn(inside) else each
         return STATES * 4 * whole.parameters * each + maps * at_once + BATCHES_BYTES
+
+    def _own(self, inside) -> Workload:
+        """What the children of an envelope go through."""
+        return self.work.of(dict(own_training(inside)))
 
     def _in_turn(self, inside) -> bool:
         return in_turn(inside, self.work.platform)

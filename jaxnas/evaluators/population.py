@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxnas.children import alone
-from jaxnas.children.normalised import check_normalised
 from jaxnas.evaluators import memory
 from jaxnas.evaluators.groups import Group, Plan, Workload
 from jaxnas.evaluators.halving import SuccessiveHalving
@@ -23,6 +22,7 @@ from jaxnas.evaluators.memory import DoesNotFitError, fitting
 from jaxnas.evaluators.plan import PROGRAMS, EngineName, Planner
 from jaxnas.evaluators.rounds import Paused, Round
 from jaxnas.evaluators.train import Result, Train, Trainer
+from jaxnas.evaluators.trainings import check_trainings
 from jaxnas.fingerprint import of_data
 from jaxnas.outcome import Outcome, Progress, Status, Trial
 from jaxnas.ranges import ChildCount, Range
@@ -75,12 +75,12 @@ class PopulationEvaluator:
         self.settings, self.space, self.reward = settings, space, attrgetter("score")
         self._fingerprint, self._about = of_data(data), data.facts()
         self.children = space.children(data.input_shape, data.classes, train.dtype)
-        check_normalised(self.children, train.batch_size)
+        check_trainings(space, self.children, data, train, settings.halving)
         devices = jax.local_devices()[: settings.group_size]
         self.images = data.seen(train.batch_size) * train.epochs  # that a child sees, all epochs together
         budget = memory.budget(devices) if settings.memory is None else int(settings.memory * 2**30)
         self.trainer = Trainer(self.children, task, data, train, seed, len(devices), threads=False, budget=budget)
-        work = Workload(self.images, train.batch_size, devices[0].platform, len(devices), budget)
+        work = Workload(self.images, train.batch_size, devices[0].platform, len(devices), budget, train.epochs)
         self.planner = Planner(self.children, work, settings.engine, settings.group_size, settings.programs)
 
     def __call__(
@@ -159,14 +159,7 @@ class PopulationEvaluator:
     def _own_span(self, inside, epochs: range) -> range:
         """These epochs, or all that the children of an envelope have where they decide how many."""
         own = self.trainer.of(inside).train.epochs
-        if own == self.settings.train.epochs:
-            return epochs
-        if self.settings.halving.rungs:
-            raise ValueError(
-                f"rungs={self.settings.halving.rungs}: early stopping compares children after the same epochs, and the "
-                "space decides how many there are: leave one of the two out"
-            )
-        return range(own)
+        return epochs if own == self.settings.train.epochs else range(own)  # and then there is no early stopping
 
     def _train(self, group: Group, this: Round, epochs: range) -> Iterator[tuple[list[int], Outcome]]:
         """Train a group through some epochs; where memory does not suffice, its halves one after the other.

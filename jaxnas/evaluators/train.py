@@ -4,7 +4,7 @@ Letters: N children, B batch, E epochs.
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import copy
 from dataclasses import field, replace
 from typing import Annotated, Any, Literal, NamedTuple
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxnas.children import OwnTraining
+from jaxnas.children import own_training
 from jaxnas.evaluators import mesh
 from jaxnas.evaluators.compiling import Program, build, stack
 from jaxnas.evaluators.memory import check_fits
@@ -47,15 +47,15 @@ class Train:
     dtype: Literal["float32", "tfloat32", "bfloat16"] = "float32"
 
 
-def trained_by(train: Train, inside, epochs: bool = True) -> Train:
-    """The settings by which the children of an envelope are trained: the common ones with what is its own.
+def trained_by(train: Train, own: Iterable[tuple[str, Any]], epochs: bool = True) -> Train:
+    """The settings by which children are trained: the common ones with their own.
 
     Args:
         train: the common ones.
-        inside: the envelope.
-        epochs: whether their number may be its own.
+        own: `own_training` of their envelope.
+        epochs: whether their number may be their own.
     """
-    own = dict(inside.training) if isinstance(inside, OwnTraining) else {}
+    own = dict(own)
     if "optimiser" in own:
         own["optimiser"] = named(own["optimiser"], train.optimiser)
     if not epochs:
@@ -131,7 +131,7 @@ class Trainer:
 
     def of(self, inside) -> "Trainer":
         """The trainer by whose settings the children of an envelope are trained; data and programs are the same."""
-        train = trained_by(self.train, inside)
+        train = trained_by(self.train, own_training(inside))
         if train == self.train:
             return self
         other = copy(self)

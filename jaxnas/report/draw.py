@@ -12,9 +12,13 @@ SHORT = {"convolution": "", "max_pool": "max", "average_pool": "avg"}
 def draw(architecture: dict) -> str:
     """The network from the image downwards, a line a layer: kernel, map, parameters; of a chain also a bar for the
     filters, of a network with skips or cells lanes for what is read further down; of a recurrent cell its formulas;
-    of a table's row its text alone; of values, and of any other type, what they are by name.
+    of a table's row its text alone; of values, and of any other type, what they are by name. Settings of its training
+    that a child has decided stand below.
     """
-    return DRAWINGS.get(_type(architecture), draw_values)(architecture)
+    if _type(architecture) not in DRAWINGS:
+        return draw_values(architecture)
+    own = {"training": architecture["training"]} if "training" in architecture else {}
+    return "\n\n".join([DRAWINGS[_type(architecture)](architecture), *([draw_values(own)] if own else [])])
 
 
 def pretty(architecture: dict) -> str:
@@ -29,7 +33,10 @@ def pretty(architecture: dict) -> str:
     memory c enters node 0 by + and relu, and node 1 before its activation is the new memory. "LSTM, 2 of 64" has 2
     layers of 64. Any other type has its values by name.
     """
-    return SHORTS.get(_type(architecture), short_values)(architecture)
+    if _type(architecture) not in SHORTS:
+        return short_values(architecture)
+    own = architecture.get("training") or {}
+    return " ".join([SHORTS[_type(architecture)](architecture), *([short_values(own)] if own else [])])
 
 
 def _type(architecture: dict) -> str | None:

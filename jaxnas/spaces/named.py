@@ -2,7 +2,8 @@
 line, the ledger and messages know ``--space.width.low`` as they know any other setting.
 """
 
-from functools import lru_cache
+import keyword
+from functools import cached_property, lru_cache
 from typing import Any
 
 from jaxnas.settings import settings
@@ -25,6 +26,8 @@ class NamedValues:
         fields = [name for name, _ in cls.own]
         values = {name: value for name, value in given.items() if name not in fields}
         for name, value in values.items():
+            if not name.isidentifier() or keyword.iskeyword(name):
+                raise ValueError(f"{name!r}: the name of a value has to be one in Python, as max_depth")
             if name in RESERVED:
                 raise ValueError(f"{name}={value!r}: a space has something else of this name: give the value another")
             if not isinstance(value, Float | Int | Categorical):
@@ -36,16 +39,11 @@ class NamedValues:
         del name
         return False
 
-    @property
+    @cached_property
     def values(self) -> Named:
         """The named values, in an order in which they can be decided."""
-        return _named(self)
-
-
-@lru_cache
-def _named(space: NamedValues) -> Named:
-    fields = [name for name in type(space).__dataclass_fields__ if name not in dict(type(space).own)]
-    return Named({name: getattr(space, name) for name in fields})
+        fields = [name for name in type(self).__dataclass_fields__ if name not in dict(self.own)]
+        return Named({name: getattr(self, name) for name in fields})
 
 
 @lru_cache

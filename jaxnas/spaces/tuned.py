@@ -6,8 +6,7 @@ from typing import Annotated, Any
 import numpy as np
 from jaxtyping import Bool
 
-from jaxnas.children.tuned import STATIC, TRACED, TunedChildren, tuned
-from jaxnas.children.tuned import Tuned as TunedArchitecture
+from jaxnas.children.tuned import STATIC, TRACED, TunedArchitecture, TunedChildren, tuned
 from jaxnas.decisions import Anchor, Choice, Decisions, Ordinal
 from jaxnas.ranges import Range, Such
 from jaxnas.spaces.contract import Space, present_columns
@@ -47,6 +46,8 @@ class Tuned(NamedValues):
 
     def __post_init__(self):
         named = self.values.values
+        if isinstance(self.space, Tuned):
+            raise ValueError("Tuned(Tuned(...)): give all settings to one Tuned")
         if not named:
             raise ValueError("Tuned: give one setting or more, as learning_rate=Float(1e-4, 1e-1, log=True)")
         for name, value in named.items():

@@ -66,7 +66,11 @@ class Named:
             except ValueError as error:
                 raise ValueError(f"{name}: when={self.values[name].when!r}: {error}") from error
 
-        return tuple((self._column[o], tokens(o, wanted)) for o, wanted in conditions(self.values[name].when))
+        met: dict[int, set[int]] = {}
+        for other, wanted in conditions(self.values[name].when):
+            column, some = self._column[other], set(tokens(other, wanted))
+            met[column] = met.get(column, some) & some
+        return tuple((column, tuple(sorted(some))) for column, some in met.items())
 
 
 def _token(name: str, value: Value, given: Any) -> int:
@@ -79,6 +83,7 @@ def _token(name: str, value: Value, given: Any) -> int:
 def _in_order(values: Mapping[str, Value]) -> list[str]:
     """Names, each after those that it depends on, otherwise as given."""
     order: list[str] = []
+    depending = {name: [n for n, v in values.items() if name in dict(conditions(v.when))] for name in values}
 
     def put(name: str, path: tuple[str, ...]) -> None:
         if name in path:
@@ -90,7 +95,12 @@ def _in_order(values: Mapping[str, Value]) -> list[str]:
             if other not in values:
                 raise ValueError(f"{name}: when={values[name].when!r}: there is no {other!r} among {', '.join(values)}")
             put(other, (*path, name))
+        if name in order:  # after the last of these
+            return
         order.append(name)
+        for later in depending[name]:  # at once, so that few conditions are open at a time
+            if all(other in order for other, _ in conditions(values[later].when)):
+                put(later, ())
 
     for name in values:
         put(name, ())

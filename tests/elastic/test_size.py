@@ -97,3 +97,8 @@ def test_it_can_be_an_argument_of_a_program():
 
 def test_most_serves_numbers_too():
     assert (elastic.most(5), elastic.most(Size(3, 8))) == (5, 8)
+
+
+def test_what_is_live_of_a_size_and_of_an_int():
+    assert elastic.live(Size(2, 4, "width")).tolist() == [True, True, False, False]
+    assert elastic.live(3).tolist() == [True, True, True]

@@ -5,7 +5,7 @@ Letters: B batch, K classes.
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -31,11 +31,16 @@ class ModuleEnvelope:
         engine: how they run.
         static: values that the network gets as Python's, by name.
         traced: names of those that it gets as arrays.
+        types: of the static ones: 1, 1.0 and True are equal, and not the same to a network.
     """
 
     engine: Engine
     static: tuple[tuple[str, Scalar], ...]
     traced: tuple[str, ...]
+    types: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "types", tuple(type(value).__name__ for _, value in self.static))
 
 
 @dataclass(frozen=True)
@@ -93,17 +98,23 @@ class ModuleChildren:
 
     def work(self, envelope: ModuleEnvelope, architecture: Mapping[str, Scalar] | None = None) -> Work:
         """See `Children`. Products and convolutions are counted in what is traced, for one example."""
-        whole = _counted(self, envelope)
+        whole = _counted(self, self._with_traced_floats(envelope))
         if architecture is None:
             return whole
         types = dict(self.values)
         sizes = tuple((n, architecture[n]) for n in envelope.traced if not isinstance(types[n], Float))
         if not sizes:
             return whole
-        traced = tuple(name for name in envelope.traced if isinstance(types[name], Float))
-        exact = replace(envelope, static=(*envelope.static, *sizes), traced=traced)
-        own = _counted(self, exact)
+        exact = self._apart(architecture, envelope.engine, alone=True)
+        own = _counted(self, self._with_traced_floats(exact))
         return replace(whole, multiply_adds=own.multiply_adds, parameters=own.parameters)
+
+    def _with_traced_floats(self, envelope: ModuleEnvelope) -> ModuleEnvelope:
+        """The same as arrays what changes no count, so that children that differ in it are counted once."""
+        types = dict(self.values)
+        free = [name for name, _ in envelope.static if isinstance(types[name], Float) and not types[name].static]
+        static = tuple((name, value) for name, value in envelope.static if name not in free)
+        return replace(envelope, static=static, traced=(*envelope.traced, *free))
 
     def describe(self, architecture: Mapping[str, Scalar]) -> dict:
         """See `Children`."""
@@ -112,7 +123,7 @@ class ModuleChildren:
     def weights(self, network: ModuleNetwork, architecture: Any) -> dict[str, np.ndarray]:
         """See `Exports`: by the names that the user's network has for them."""
         found = {name.split(".", 2)[-1]: np.asarray(leaf) for name, leaf in weights(network).items()}
-        return {name: leaf for name, leaf in found.items() if np.issubdtype(leaf.dtype, np.number)}
+        return {name: leaf for name, leaf in found.items() if jnp.issubdtype(leaf.dtype, jnp.number)}
 
     def check(self, envelope: ModuleEnvelope) -> None:
         """Whether the network can be called as the children of an envelope are.

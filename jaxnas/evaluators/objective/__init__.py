@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import tyro
 
 from jaxnas.evaluators.objective.evaluate import ObjectiveEvaluator
-from jaxnas.evaluators.objective.named import Named
+from jaxnas.evaluators.objective.named import Function
 from jaxnas.ranges import Range, Such
 from jaxnas.settings import settings
 
@@ -49,8 +49,8 @@ class Objective:
     timeout: Annotated[float, Range(0, 1e9, "(]")] | None = None
 
     def __post_init__(self):
-        if not isinstance(self.fn, Named):
-            object.__setattr__(self, "fn", Named(self.fn))
+        if not isinstance(self.fn, Function):
+            object.__setattr__(self, "fn", Function(self.fn))
 
     def bind(self, space, task, seed: int, trials: int) -> ObjectiveEvaluator:
         """Processes start with the first call; task and trials are not used."""

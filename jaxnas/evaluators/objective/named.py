@@ -7,10 +7,12 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+CONFIG = "jaxnas_config"
+"""As which `jaxnas.setup` executes a config."""
 REMEDY = "give one that is written with `def` at the top of the config, or of a module that it imports"
 
 
-class Named:
+class Function:
     """A function by name. It is written ``module:name``, the same in each process; of a config's own the module is
     "jaxnas_config", wherever the config lies.
 
@@ -32,10 +34,11 @@ class Named:
         return self.call(values, seed)
 
     def __repr__(self) -> str:
-        return f"{self.module}:{self.name}"
+        """The same where a config runs as a script."""
+        return f"{CONFIG if self.module == '__main__' else self.module}:{self.name}"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Named) and repr(other) == repr(self)
+        return isinstance(other, Function) and repr(other) == repr(self)
 
     def __hash__(self) -> int:
         return hash(repr(self))
@@ -92,7 +95,7 @@ def _check_found(fn: Callable, name: str, names: Mapping[str, Any]) -> None:
         )
 
 
-def _check_arguments(named: Named) -> None:
+def _check_arguments(named: Function) -> None:
     try:
         inspect.signature(named.call).bind({}, 0)
     except TypeError as error:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Pipe, wait
 from pathlib import Path
 
-from jaxnas.evaluators.objective.named import Named
+from jaxnas.evaluators.objective.named import Function
 
 SCRIPT = Path(__file__).with_name("worker.py")
 THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")
@@ -36,7 +36,7 @@ class Worker:
     """One process, in a session of its own: Ctrl-C does not reach it, and all that it starts is killed with it.
 
     Args:
-        start: `Named.start`.
+        start: `Function.start`.
 
     Attributes:
         ready: whether it has loaded the function.
@@ -144,7 +144,7 @@ class Workers:
         timeout: seconds that a call may take; None: as long as it wants.
     """
 
-    def __init__(self, function: Named, processes: int, timeout: float | None):
+    def __init__(self, function: Function, processes: int, timeout: float | None):
         self.function, self.processes, self.timeout = function, processes, timeout
         self._workers: list[Worker] = []
         self._start: dict | None = None
