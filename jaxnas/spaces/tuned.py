@@ -1,6 +1,7 @@
 """Any space with settings of the training of its children beside: one search for both."""
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Annotated, Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class Tuned(NamedValues):
         """See `NamedValues`."""
         return name in TRACED
 
-    @property
+    @cached_property
     def decisions(self) -> Decisions:
         """The settings first, because a space may grow at its end."""
         own = self.values.decisions.made
