@@ -1,14 +1,11 @@
 """A space of values alone: what an objective is called with, or the rows of a table."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from jaxnas.decisions import Decisions
-from jaxnas.spaces.named import NamedValues
-from jaxnas.values import Scalar
+from jaxnas.spaces.named import ValueSpace
 
 
-class Choices(NamedValues):
+class Choices(ValueSpace):
     """Values by name: ``Choices(booster=Categorical("tree", "linear"), depth=Int(1, 9, when=("booster", "tree")))``.
 
     Its "architectures" are dictionaries from names to numbers, strings, True, False or None, of the values that exist.
@@ -21,19 +18,6 @@ class Choices(NamedValues):
         if not self.values.values:
             raise ValueError("Choices(): give one value or more, as rate=Float(1e-4, 1e-1, log=True)")
         _ = self.decisions  # conditions are checked
-
-    @property
-    def decisions(self) -> Decisions:
-        """One for each value."""
-        return self.values.decisions
-
-    def decode(self, tokens) -> dict[str, Scalar]:
-        """tokens ``[T]`` -> the values that exist."""
-        return self.values.decode(tokens)
-
-    def encode(self, architecture: Mapping[str, Scalar]):
-        """Values -> tokens ``[T]``."""
-        return self.values.encode(architecture)
 
     def children(self, input_shape: tuple[int, ...], classes: int, dtype: str = "float32") -> Any:
         """Raises ValueError: there is nothing to train."""

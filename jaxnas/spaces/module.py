@@ -1,18 +1,15 @@
 """The values of a user's own network."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import tyro
 
 from jaxnas.children.module import ModuleChildren
 from jaxnas.children.module.definition import check
-from jaxnas.decisions import Decisions
-from jaxnas.spaces.named import NamedValues
-from jaxnas.values import Scalar
+from jaxnas.spaces.named import ValueSpace
 
 
-class ModuleSpace(NamedValues):
+class ModuleSpace(ValueSpace):
     """A network of the user's own, called with values that are searched.
 
         class Net(nnx.Module):
@@ -44,19 +41,6 @@ class ModuleSpace(NamedValues):
     def traced(self, name: str) -> bool:
         """See `NamedValues`."""
         return not self.values.values[name].static
-
-    @property
-    def decisions(self) -> Decisions:
-        """One for each value."""
-        return self.values.decisions
-
-    def decode(self, tokens) -> dict[str, Scalar]:
-        """tokens ``[T]`` -> the values that exist."""
-        return self.values.decode(tokens)
-
-    def encode(self, architecture: Mapping[str, Scalar]):
-        """Values -> tokens ``[T]``."""
-        return self.values.encode(architecture)
 
     def children(self, input_shape: tuple[int, ...], classes: int, dtype: str = "float32") -> ModuleChildren:
         """The network on examples of this shape. Raises ValueError: factors that it does not know."""

@@ -3,11 +3,13 @@ line, the ledger and messages know ``--space.width.low`` as they know any other 
 """
 
 import keyword
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from typing import Any
 
+from jaxnas.decisions import Decisions
 from jaxnas.settings import settings
-from jaxnas.values import Categorical, Float, Int, Named
+from jaxnas.values import Categorical, Float, Int, Named, Scalar
 
 RESERVED = {"decisions", "decode", "encode", "children", "values", "traced", "own"}
 
@@ -44,6 +46,23 @@ class NamedValues:
         """The named values, in an order in which they can be decided."""
         fields = [name for name in type(self).__dataclass_fields__ if name not in dict(self.own)]
         return Named({name: getattr(self, name) for name in fields})
+
+
+class ValueSpace(NamedValues):
+    """Base of those whose architectures are dictionaries of the values that exist."""
+
+    @property
+    def decisions(self) -> Decisions:
+        """One for each value."""
+        return self.values.decisions
+
+    def decode(self, tokens) -> dict[str, Scalar]:
+        """tokens ``[T]`` -> the values that exist."""
+        return self.values.decode(tokens)
+
+    def encode(self, architecture: Mapping[str, Scalar]):
+        """Values -> tokens ``[T]``."""
+        return self.values.encode(architecture)
 
 
 @lru_cache
