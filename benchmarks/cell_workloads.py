@@ -69,7 +69,7 @@ def first_losses(found: Experiment, spec, data, network) -> list[float]:
 
         def loss(parameters):
             logits, after = nnx.merge(graph, parameters)(task.inputs(batch.examples, data), (), True, memory, root)
-            return task.loss(logits, batch.labels).mean(), after
+            return task.losses(logits, batch.labels).mean(), after
 
         (value, memory), gradient = jax.value_and_grad(loss, has_aux=True)(parameters)
         updates, state = optimiser.update(gradient, state, parameters)

@@ -36,21 +36,57 @@ class Status(IntEnum):
 
 
 class Measure(StrEnum):
-    """What the score of a task is, and in what form people read it. The score itself is always higher for better."""
+    """What the score of a task is, and in what form people read it. The score itself is always higher for better: where
+    people read an error, it is minus that.
+    """
 
     SCORE = "score"
     """A share of 1, such as an accuracy."""
+    F1 = "F1"
+    """Mean of the classes' F1 (macro), a share of 1."""
+    AUC = "AUC"
+    """Area under the ROC curve, a share of 1."""
+    NDCG = "NDCG@10"
+    """Normalised discounted cumulative gain of the first ten, a share of 1."""
+    R2 = "R2"
+    """Coefficient of determination: 1 at best, 0 for the mean, below without end."""
+    LOG_LOSS = "log loss"
+    """The score is minus the mean cross-entropy of a label, in nats."""
+    RMSE = "RMSE"
+    """The score is minus the root of the mean squared error, in units of the target."""
+    MAE = "MAE"
+    """The score is minus the mean absolute error, in units of the target."""
     PERPLEXITY = "perplexity"
     """The score is the mean log-probability of a symbol, in nats: minus the logarithm of this."""
     BITS = "bits a character"
     """The score is the same: minus this, in nats."""
     NUMBER = "number"
-    """Any number, as an objective gives it."""
+    """Any number, as an objective or a user's own score gives it."""
 
     @property
     def logarithmic(self) -> bool:
-        """Whether scores are log-probabilities in nats, 0 at most, and no shares of 1."""
+        """Whether scores are log-probabilities of symbols in nats, 0 at most."""
         return self in (Measure.PERPLEXITY, Measure.BITS)
+
+    @property
+    def error(self) -> bool:
+        """Whether the score is minus what people read."""
+        return self in (Measure.LOG_LOSS, Measure.RMSE, Measure.MAE)
+
+    @property
+    def falls(self) -> bool:
+        """Whether what people read is better where it is lower."""
+        return self.error or self.logarithmic
+
+    @property
+    def share(self) -> bool:
+        """Whether scores are shares of 1."""
+        return self in (Measure.SCORE, Measure.F1, Measure.AUC, Measure.NDCG)
+
+    @property
+    def named(self) -> bool:
+        """Whether its name stands before a number, as in "RMSE 3.2"."""
+        return not self.logarithmic and self not in (Measure.SCORE, Measure.NUMBER)
 
     @property
     def examples(self) -> str:
@@ -60,7 +96,7 @@ class Measure(StrEnum):
     def words(self, score: float, unknown: float = 0.0) -> str:
         """A score as it is read. ``unknown``: the share of the text that is <unk>, which a score of words hides."""
         if not self.logarithmic:
-            return self.figure(score)
+            return f"{self} " * self.named + self.figure(self.number(score))
         read = self.figure(self.number(score))
         read = f"perplexity {read}" if self == Measure.PERPLEXITY else f"{read} bits a character"
         return f"{score:.4f} ({read}{self.hidden(unknown)})"
@@ -70,20 +106,18 @@ class Measure(StrEnum):
         return f", {100 * unknown:.3g}% of the text is <unk>" if unknown and self.logarithmic else ""
 
     def figure(self, number: float) -> str:
-        """A `number`, or a deviation of several: a perplexity has five digits, however great it is, and so has what may
-        be any number.
+        """A `number`, or a deviation of several: what is no share of 1 and no number of bits has five digits, however
+        great it is.
         """
-        return f"{number:.5g}" if self in (Measure.PERPLEXITY, Measure.NUMBER) else f"{number:.4f}"
+        return f"{number:.4f}" if self.share or self in (Measure.BITS, Measure.R2) else f"{number:.5g}"
 
     def number(self, score: float) -> float:
         """What this is for a score."""
-        match self:
-            case Measure.SCORE | Measure.NUMBER:
-                return score
-            case Measure.PERPLEXITY:
-                return math.exp(min(-score, MOST_NATS))
-            case Measure.BITS:
-                return -score / math.log(2)
+        if self == Measure.PERPLEXITY:
+            return math.exp(min(-score, MOST_NATS))
+        if self == Measure.BITS:
+            return -score / math.log(2)
+        return -score if self.error else score
 
 
 MOST_NATS = 700.0

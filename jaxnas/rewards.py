@@ -1,7 +1,7 @@
 """Rewards: what a strategy is told of an outcome. One number a child, higher is better; the best child is the one with
 the highest.
 
-A failed child gets the floor, which no child that learnt anything can fall below.
+A failed child gets the floor; where others of its round fall below that, the strategy is told less (`below_all`).
 """
 
 from typing import Annotated, Protocol, runtime_checkable
@@ -15,7 +15,8 @@ from jaxnas.settings import settings
 
 INFEASIBLE = -np.inf
 """What a reward gives a child that is not allowed, such as one that is too large. It is recorded as infeasible, with
-its score, and is never the best; the strategy is told the reward's ``floor``, or 0 where it has none."""
+its score, and is never the best; the strategy is told the reward's ``floor``, or 0 where it has none, or less
+(`below_all`)."""
 
 
 @runtime_checkable
@@ -42,18 +43,12 @@ class Floored(Protocol):
 
 @settings
 class Accuracy:
-    """The score itself, such as an accuracy in [0, 1]; ``floor`` where a child failed: below all scores, also those of
-    an objective.
-    """
+    """The score itself, such as an accuracy in [0, 1], or minus an error; ``floor`` where a child failed."""
 
     floor: Floor = 0.0
 
     def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]:
         return _power(outcome, 1, self.floor)
-
-    def check(self, measure: Measure) -> None:
-        """Raises ValueError where a failed child would be better off than any other."""
-        _check_floor(self, measure)
 
 
 @settings
@@ -69,10 +64,6 @@ class CubedAccuracy:
 
     def __call__(self, outcome: Outcome) -> Float[np.ndarray, " N"]:
         return _power(outcome, 3, self.floor)
-
-    def check(self, measure: Measure) -> None:
-        """Raises ValueError where a failed child would be better off than any other."""
-        _check_floor(self, measure)
 
 
 @settings
@@ -105,15 +96,11 @@ class Perplexity:
             raise ValueError("reward Perplexity reads log-probabilities, which the task Text has: take Accuracy")
 
 
-def told(
-    reward: Reward, outcome: Outcome, measure: Measure = Measure.SCORE
-) -> tuple[Float[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
-    """What the strategy is told of each child, finite, and which children are infeasible.
+def told(reward: Reward, outcome: Outcome) -> tuple[Float[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+    """What is recorded as the reward of each child, finite, and which children are infeasible.
 
     Raises:
-        ValueError: not one number a child, or one that is neither finite nor `INFEASIBLE`; or a floor that would make
-            an infeasible child better off than another; of scores that may be any number (``measure``), a floor that
-            would make a failed child better off.
+        ValueError: not one number a child, or one that is neither finite nor `INFEASIBLE`.
     """
     found, n, name = np.asarray(reward(outcome), np.float64), len(outcome.score), type(reward).__name__
     if found.shape != (n,):
@@ -122,27 +109,24 @@ def told(
     if not (np.isfinite(found) | infeasible).all():
         raise ValueError(f"reward {name} gave {found}: finite numbers are needed, or rewards.INFEASIBLE (-inf)")
     floor = float(reward.floor) if isinstance(reward, Floored) else 0.0
-    if infeasible.any() and found[~infeasible].min(initial=floor) < floor:
-        raise ValueError(
-            f"reward {name} gave {found[~infeasible].min():.4g}, which is less than what an infeasible child is worth, "
-            f"{floor:.4g}: give it a field `floor` that is below every other reward"
-        )
-    below = _scored(outcome) & ~infeasible & (found < floor)
-    if measure == Measure.NUMBER and isinstance(reward, Floored) and below.any():
-        raise ValueError(
-            f"reward {name} gave {found[below][0]:.4g}, less than the {floor:.4g} that a failed child is worth: give "
-            f"it a floor just below every score, as reward={name}(floor=-10.0) or --reward.floor -10 (in another "
-            "directory where trials are recorded already)"
-        )
     return np.where(infeasible, floor, found), infeasible
 
 
-def _check_floor(reward: Accuracy | CubedAccuracy, measure: Measure) -> None:
-    if measure.logarithmic and reward.floor >= 0:
-        raise ValueError(
-            f"reward {type(reward).__name__}: the task's scores are log-probabilities, so that a failed child, with "
-            f"floor={reward.floor}, would be the best: take Perplexity, or give a floor below every score"
-        )
+def below_all(rewards: Float[np.ndarray, " N"], ranked: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
+    """What the strategy is told of a round: a child that failed or is infeasible is never better off than another.
+
+    Where its reward, the floor, is not below the least of the others, it is told to be as far below that as the best
+    lies above it, and by 1 where all are equal.
+
+    Args:
+        rewards: as they are recorded.
+        ranked: which children have a place in the order of trials.
+    """
+    known = rewards[ranked]
+    if not len(known) or ranked.all() or known.min() >= rewards[~ranked].max():
+        return rewards
+    least, best = known.min(), known.max()
+    return np.where(ranked, rewards, np.minimum(rewards, 2 * least - best - (least == best)))
 
 
 def _scored(outcome: Outcome) -> np.ndarray:

@@ -15,7 +15,7 @@ from jaxnas.locks import locked
 from jaxnas.numerics import pinned
 from jaxnas.outcome import Outcome, Progress, Status, Trial
 from jaxnas.record import begin, check_settings
-from jaxnas.rewards import told
+from jaxnas.rewards import below_all, told
 from jaxnas.rng import key_for
 from jaxnas.spaces import present_columns
 from jaxnas.strategies import Prefers, Strategy, finite, is_jittable
@@ -96,7 +96,7 @@ def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, callback
     """Propose, evaluate, update; the strategy's state at the end."""
     strategy, seed, n = experiment.strategy, experiment.seed, experiment.children
     propose, update = _functions(strategy)
-    decisions, measure = experiment.space.decisions, ledger.measure
+    decisions = experiment.space.decisions
     state = checked_state(strategy, strategy.init(decisions, key_for(seed, "strategy")))
     for r in range(experiment.rounds):
         tokens = checked_tokens(strategy, decisions, propose(state, key_for(seed, "propose", r), n=n), n)
@@ -106,12 +106,13 @@ def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, callback
         _check_same(done, tokens, r * n)
         for answer in evaluate(tokens, trial_ids, done, callback.progress):  # what is done, it only takes note of
             rows, outcome = checked_outcome(evaluate, answer, n)
-            trials = _trials(r, trial_ids[rows], tokens[rows], outcome, *told(experiment.reward, outcome, measure))
+            trials = _trials(r, trial_ids[rows], tokens[rows], outcome, *told(experiment.reward, outcome))
             ledger.append(trials)
             callback.trials(trials)
         if len(done) < n:
             ledger.settle()
-        rewards = np.array([t.reward for t in ledger.trials(ids)])
+        done = ledger.trials(ids)
+        rewards = below_all(np.array([t.reward for t in done]), np.array([t.ranked for t in done]))
         state, metrics = update(state, tokens, np.float32(rewards))
         if not finite(state):
             raise ValueError(_why_not_finite(strategy, r, rewards))

@@ -12,7 +12,7 @@ from jaxnas import report
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Measure, Outcome, Status, Trial
 from jaxnas.report.live import Standing
-from jaxnas.rewards import INFEASIBLE, Accuracy, told
+from jaxnas.rewards import INFEASIBLE, Accuracy, below_all, told
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ def test_what_a_strategy_is_told_of_an_infeasible_child():
     assert told(Floored(), outcome(1, 500))[0].tolist() == [0.5, -7.0]
     assert told(Accuracy(floor=-1.0), outcome(1, 500, status=Status.DIVERGED))[0].tolist() == [-1.0, -1.0]
     negative = lambda outcome: np.where(outcome.parameters > 400, INFEASIBLE, -2.5)
-    with pytest.raises(ValueError, match=r"gave -2.5, which is less than what an infeasible child is worth, 0"):
-        told(negative, outcome(1, 500))
+    rewards, infeasible = told(negative, outcome(1, 500))
+    assert below_all(rewards, ~infeasible).tolist() == [-2.5, -3.5]
 
 
 @pytest.mark.parametrize(

@@ -90,5 +90,5 @@ def test_final_training_of_a_wider_network_is_read_back(tmp_path):
     assert sum(v.size for v in learnt) == result["parameters"]
     data = jax.device_put(TASK.final_data(SEED))
     logits = nnx.jit(lambda net, x: net(x, read.genes, False)[0])(read.network, TASK.inputs(data.held_out.images, data))
-    score = float(TASK.score(logits, jnp.asarray(data.held_out.labels)).mean())
+    score = float(TASK.scores(logits, jnp.asarray(data.held_out.labels)).mean())
     np.testing.assert_allclose(score, result["test_scores"][0], atol=1e-6)

@@ -66,7 +66,7 @@ class RemembersTraced(Remembers):
 class ByCount(Digits):
     """The score of an example is what the network said."""
 
-    def score(self, logits, labels):
+    def scores(self, logits, labels):
         return logits[:, 0]
 
 
@@ -133,7 +133,7 @@ def test_a_trained_network_that_is_read_back_scores(tmp_path):
     data = jax.device_put(TASK.final_data(experiment.seed))
     x = TASK.inputs(data.held_out.images, data)
     logits, _ = read.network(x, read.genes, False, (), jax.random.key(0))
-    score = float(TASK.score(logits, jnp.asarray(data.held_out.labels)).mean())
+    score = float(TASK.scores(logits, jnp.asarray(data.held_out.labels)).mean())
     assert score == pytest.approx(result["test_score"], abs=1e-6)
 
 

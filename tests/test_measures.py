@@ -5,7 +5,7 @@ import csv
 import gzip
 import json
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from jaxnas.evaluators import Table
 from jaxnas.experiment import Experiment
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Measure
-from jaxnas.rewards import Accuracy
+from jaxnas.rewards import Accuracy, below_all
 from jaxnas.search import Silent, search
 from jaxnas.strategies import Evolution, LocalSearch, Random, Reinforce
 from jaxnas.tasks import Digits
@@ -121,12 +121,38 @@ def test_a_whole_search_over_log_probabilities_makes_the_trials_of_search(tmp_pa
     assert ledger.trials()[0].architecture["column"] == "early"
 
 
-def test_a_reward_that_would_prefer_failed_children_is_refused_before_the_first_trial(tmp_path):
-    table = write_csv(tmp_path / "t.csv", logs(failed=True))
+@dataclass(frozen=True)
+class Hears(Random):
+    """Says the least of what it is told."""
+
+    def update(self, state, tokens, rewards):
+        return super().update(state, tokens, rewards)[0], {"told": rewards.min()}
+
+
+def test_a_failed_child_is_never_better_off_than_another_of_its_round(tmp_path):
+    """Of log-probabilities, among which the floor of 0 would be the best."""
+    table, heard = write_csv(tmp_path / "t.csv", logs(failed=True)), []
     ledger = Ledger(tmp_path, write=True)
-    with pytest.raises(ValueError, match=r"a failed child, with floor=0.0, would be the best"):
-        search(Experiment(SPACE, Digits(), evaluator=table, rounds=1, children=4), ledger, Silent())
-    assert len(ledger) == 0
+
+    class Listens(Silent):
+        def round_done(self, round, metrics):
+            heard.append(metrics["told"])
+
+    search(Experiment(SPACE, Digits(), Hears(), evaluator=table, rounds=1, children=16), ledger, Listens())
+    scores = [t.score for t in ledger.trials() if t.ranked]
+    assert 0 < len(scores) < 16
+    assert heard == [pytest.approx(2 * min(scores) - max(scores))]
+    assert {t.reward for t in ledger.trials() if not t.ranked} == {0.0}
+    assert ledger.top(1)[0].score == max(scores)
+
+
+def test_what_lies_below_all_is_as_it_was():
+    """Where the floor is below the others already, also at the least of them."""
+    rewards, ranked = np.array([0.3, 0.0, 0.9, 0.0]), np.array([True, False, True, True])
+    assert below_all(rewards, ranked).tolist() == rewards.tolist()
+    assert below_all(-rewards, ranked).tolist() == [-0.3, -1.8, -0.9, 0.0]
+    assert below_all(np.array([-2.0, 0.0]), np.array([True, False])).tolist() == [-2.0, -3.0]
+    assert below_all(rewards, np.zeros(4, bool)).tolist() == rewards.tolist()
 
 
 @pytest.mark.parametrize("measure", [Measure.PERPLEXITY, Measure.BITS])

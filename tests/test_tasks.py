@@ -94,8 +94,8 @@ def test_without_a_key_nothing_is_augmented_and_by_default_not_with_one(task):
 
 def test_loss_and_score_of_two_examples(task):
     logits, labels = jnp.array([[0, 0, 0, 0], [0, np.log(5), 0, 0]]), jnp.array([1, 1])
-    np.testing.assert_allclose(task.loss(logits, labels), [np.log(4), np.log(8 / 5)], rtol=1e-6)
-    np.testing.assert_array_equal(task.score(logits, labels), [0, 1])
+    np.testing.assert_allclose(task.losses(logits, labels), [np.log(4), np.log(8 / 5)], rtol=1e-6)
+    np.testing.assert_array_equal(task.scores(logits, labels), [0, 1])
 
 
 # Digits
@@ -237,8 +237,8 @@ def test_label_smoothing_by_its_formula(task):
     log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     wanted = 0.3 * np.eye(4)[labels] + 0.7 / 4
     smooth = replace(task, label_smoothing=0.7)
-    np.testing.assert_allclose(smooth.loss(jnp.asarray(logits), labels), -(wanted * log_p).sum(1), rtol=1e-6)
-    np.testing.assert_array_equal(smooth.score(jnp.asarray(logits), labels), [1, 0])
+    np.testing.assert_allclose(smooth.losses(jnp.asarray(logits), labels), -(wanted * log_p).sum(1), rtol=1e-6)
+    np.testing.assert_array_equal(smooth.scores(jnp.asarray(logits), labels), [1, 0])
 
 
 # Settings

@@ -64,23 +64,26 @@ class Functions:
         return self._over(visit, make, np.arange(self.steps), None, states, genes, keys, root, data)[0]
 
     def score(self, states: ChildState, genes, keys: Array, root: Array, data, scored: Array) -> Array:
-        """The sum of the scores of the first ``scored`` held-out examples, ``[N]``: NaN where a child has failed."""
+        """The sum of the scores of the first ``scored`` held-out examples, ``[N]``, or, where the learner scores the
+        whole, outputs for all of them ``[N, V, B, K]``: NaN where a child has failed.
+        """
 
         def visit(state, carry, total, genes, key, number, batch):
             carry, found = self.learner.score(state.learnt, carry, genes, batch, key_for(key, "score", number))
-            return state, carry, total + found
+            return state, carry, self._added(total, found, number)
 
         make = lambda root: self._held_out(data, scored)
         numbers = np.arange(data.visits(self.size, len(data.held_out)))
-        states, _, totals = self._over(visit, make, numbers, None, states, genes, keys, root, data)
-        return jnp.where(states.alive, totals, jnp.nan)
+        nothing = self._nothing(data, len(numbers))
+        states, _, totals = self._over(visit, make, numbers, None, states, genes, keys, root, data, nothing)
+        return _of_living(states, totals)
 
     def epoch(self, states, genes, keys: Array, root: Array, data, epoch: Array, trains: Array, scored: Array):
         """`train`, unless ``trains`` is False, and `score` through the same lines of the program, for learners that can
         be told by a traced flag which of the two to do.
 
         Returns:
-            The states, and the sums of the scores.
+            The states, and what `score` gives.
         """
         steps = self.steps
         first, visits = jnp.where(trains, 0, steps), steps + data.visits(self.size, scored)
@@ -94,11 +97,23 @@ class Functions:
             carry = jax.tree.map(forgotten, self.learner.carry(self.size), carry)
             draw = key_for(key, "step", epoch, number)
             learnt, carry, found, finite = self.learner.either(state.learnt, carry, genes, batch, draw, number < steps)
-            return _frozen(state, learnt, finite), carry, total + found
+            return _frozen(state, learnt, finite), carry, self._added(total, found, jnp.maximum(number - steps, 0))
 
         numbers = np.arange(steps + data.visits(self.size, len(data.held_out)))
-        states, _, totals = self._over(visit, make, numbers, (first, visits), states, genes, keys, root, data)
-        return states, jnp.where(states.alive, totals, jnp.nan)
+        nothing = self._nothing(data, len(numbers) - steps)
+        states, _, totals = self._over(visit, make, numbers, (first, visits), states, genes, keys, root, data, nothing)
+        return states, _of_living(states, totals)
+
+    def _nothing(self, data, visits: int) -> Array:
+        """What one child has scored in no batch."""
+        if not self.learner.whole:
+            return jnp.zeros(())
+        labels = jax.eval_shape(lambda data: data.scoring(0, self.size, 0).labels, data)
+        return jnp.zeros((visits, *labels.shape, data.classes))
+
+    def _added(self, total: Array, found: Array, number: Array) -> Array:
+        """What was scored with what was found in the batch of that number."""
+        return lax.dynamic_update_index_in_dim(total, found, number, 0) if self.learner.whole else total + found
 
     def _training(self, data, root: Array, epoch: Array) -> Callable:
         """number -> the training batch of that number in the epoch's order."""
@@ -129,13 +144,17 @@ class Functions:
 
         return of
 
-    def _over(self, visit: Callable, make: Callable, numbers: np.ndarray, ends, states, genes, keys, root, data):
-        """States, what is remembered and the sum of scores after the batches of these numbers; of ``ends`` (None: all)
-        those from the first to before the second.
+    def _over(
+        self, visit: Callable, make: Callable, numbers: np.ndarray, ends, states, genes, keys, root, data, nothing=0.0
+    ):
+        """States, what is remembered and what was scored, from ``nothing`` on, after the batches of these numbers; of
+        ``ends`` (None: all) those from the first to before the second.
         """
         n = states.alive.shape[0]
-        carry = jax.tree.map(lambda m: jnp.broadcast_to(m, (n, *m.shape)), self.learner.carry(self.size))
-        begun = states, carry, jnp.zeros(n)
+        begun = jax.tree.map(
+            lambda m: jnp.broadcast_to(m, (n, *jnp.shape(m))), (self.learner.carry(self.size), jnp.float32(nothing))
+        )
+        begun = states, *begun
         if not self.own:  # even for one child, whose numbers are not to depend on how many there are on its device
             make = self._shared(make)
         if self.in_turn:
@@ -180,6 +199,10 @@ def _chunks(numbers: np.ndarray, size: int) -> Array:
     chunks = -(-len(numbers) // max(1, most))
     each = -(-len(numbers) // max(1, chunks))
     return jnp.arange(chunks * each).reshape(chunks, each)
+
+
+def _of_living(states: ChildState, totals: Array) -> Array:
+    return jax.vmap(lambda alive, total: jnp.where(alive, total, jnp.nan))(states.alive, totals)
 
 
 def _frozen(state: ChildState, learnt, finite: Bool[Array, ""]) -> ChildState:

@@ -32,8 +32,9 @@ class Table:
         seconds: the column of what a trial costs.
         share: what the column of seconds is multiplied by: 12/200 for 12 of 200 epochs.
         unit: what the scores are divided by, so that they lie in [0, 1]: 100 where the file has percent.
-        measure: what the scores are: "score", shares of 1; "perplexity" or "bits a character", log-probabilities in
-            nats, shown so; "": what the file beside the table says, or log-probabilities where none is above 0.
+        measure: what the scores are, a `jaxnas.outcome.Measure`: "score", shares of 1; "perplexity" or "bits a
+            character", log-probabilities in nats, shown so; "RMSE", "MAE" or "log loss", minus these; ...; "": what the
+            file beside the table says, or log-probabilities where none is above 0.
     """
 
     file: str = "digits"
@@ -44,7 +45,9 @@ class Table:
     seconds: str = "seconds"
     share: Factor = 1.0
     unit: Factor = 1.0
-    measure: Literal["", "score", "perplexity", "bits a character"] = ""
+    measure: Literal[
+        "", "score", "F1", "AUC", "NDCG@10", "R2", "log loss", "RMSE", "MAE", "perplexity", "bits a character", "number"
+    ] = ""
 
     def read(self, space) -> Records:
         """The table's rows. Raises ValueError where the file is missing, malformed or of another space."""

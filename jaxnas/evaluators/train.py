@@ -20,6 +20,7 @@ from jaxnas.evaluators.compiling import Program, build, stack
 from jaxnas.evaluators.memory import check_fits
 from jaxnas.evaluators.optimisers import SGD, Optimiser, named, of_child
 from jaxnas.evaluators.programs import ChildState
+from jaxnas.evaluators.scoring import Tally, held_out
 from jaxnas.learners import Learner, Supervised
 from jaxnas.ranges import Epochs, Range, Such
 from jaxnas.rng import key_for
@@ -98,7 +99,7 @@ class Trainer:
         budget: bytes of memory of a device; off CPU the compiler's word is held against it; None: only what happens.
 
     Raises:
-        ValueError: less training data than a batch.
+        ValueError: less training data than a batch, or a score that is not defined for the held-out examples.
     """
 
     def __init__(
@@ -123,6 +124,7 @@ class Trainer:
         self.programs: dict[tuple[Any, int], Program] = {}
         self.learners: dict[Any, Learner] = {}
         self.compiling: list[float] = []
+        self._held = {train.batch_size: held_out(task, data, train.batch_size, len(data.held_out))}
 
     @property
     def compile_seconds(self) -> float:
@@ -175,10 +177,11 @@ class Trainer:
             on_epoch("training", epoch)
             count = len(self.data.held_out) if scored is None or epoch in scored else 0
             states, totals = program.epoch(states, genes, keys, root, self.data, epoch, True, count)
-            totals = np.asarray(totals, np.float64)
-            alive = alive & np.isfinite(totals)
+            alive = alive & np.asarray(states.alive)
             if count:
-                curve[:, epoch] = np.where(alive, totals / count, np.nan)
+                scores = self._scores(totals)
+                alive = alive & np.isfinite(scores)
+                curve[:, epoch] = np.where(alive, scores, np.nan)
         states = states if epochs.stop == self.train.epochs else jax.device_get(states)
         return Result(curve, alive, time.perf_counter() - begun, states)
 
@@ -196,7 +199,8 @@ class Trainer:
             examples: of the same task, as its data has held-out ones (`Examples`, `Passage`); images are normalised as
                 the training data is.
         """
-        program, states, sums = self.programs[inside, len(genes)], result.states, np.zeros(len(genes))
+        program, states, size = self.programs[inside, len(genes)], result.states, self.train.batch_size
+        tally = Tally(self.task, self.data, size)
         keys, root, part = self._keys(trial_ids), self._batch_keys(trial_ids), len(self.data.held_out)
         genes = jax.device_put(stack(genes), mesh.along_children(self.mesh))
         for at in range(0, len(examples), part):
@@ -205,8 +209,17 @@ class Trainer:
             some = self._fixed(examples[np.minimum(rows, len(examples) - 1)])
             data = replace(self.data, held_out=some)
             states, totals = program.epoch(states, genes, keys, root, data, 0, False, int(count))
-            sums += np.asarray(totals, np.float64)
-        return np.where(result.alive & np.isfinite(sums), sums / len(examples), np.nan)
+            tally.add(totals, int(count), held_out(self.task, data, size, int(count)))
+        return np.where(result.alive, tally.scores(), np.nan)
+
+    def _scores(self, found) -> Float[np.ndarray, " N"]:
+        """Of N children, from what the program gave for all held-out examples."""
+        size, count = self.train.batch_size, len(self.data.held_out)
+        if size not in self._held:
+            self._held[size] = held_out(self.task, self.data, size, count)
+        tally = Tally(self.task, self.data, size)
+        tally.add(found, count, self._held[size])
+        return tally.scores()
 
     def _begin(self, program: Program, genes, keys, live, since: Sequence[Result] | None):
         """States, curve and who is alive before the first of the epochs."""

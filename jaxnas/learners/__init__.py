@@ -26,8 +26,13 @@ class Learner(Protocol):
     def train(self, state: Any, carry: Any, genes: Any, batch: Batch, key: Array) -> tuple[Any, Any, Bool[Array, ""]]:
         """What it knows and remembers after a batch, and whether loss, parameters and statistics are finite."""
 
-    def score(self, state: Any, carry: Any, genes: Any, batch: Batch, key: Array) -> tuple[Any, Float[Array, ""]]:
-        """What it remembers, and the sum of the scores of the labels that count; NaN where it has failed."""
+    whole: bool
+    """Whether outputs are what it scores by, since the task's score is no mean over labels."""
+
+    def score(self, state: Any, carry: Any, genes: Any, batch: Batch, key: Array) -> tuple[Any, Float[Array, "*B"]]:
+        """What it remembers, and the sum of the scores of the labels that count, NaN where it has failed; or, where it
+        scores the `whole`, outputs as they are ``[B, K]``.
+        """
 
     def kept(self, state: Any) -> Any:
         """What of it is worth keeping when nothing more is to be learnt."""
@@ -42,8 +47,10 @@ class Traced(Protocol):
 
     def either(
         self, state: Any, carry: Any, genes: Any, batch: Batch, key: Array, training: Bool[Array, ""]
-    ) -> tuple[Any, Any, Float[Array, ""], Bool[Array, ""]]:
-        """State, what is remembered, the sum of scores (0 in training), and whether all that was learnt is finite."""
+    ) -> tuple[Any, Any, Float[Array, "*B"], Bool[Array, ""]]:
+        """State, what is remembered, what `Learner.score` gives (0 in training), and whether all that was learnt is
+        finite.
+        """
 
 
 __all__ = ["Learner", "Learnt", "Supervised", "Traced"]

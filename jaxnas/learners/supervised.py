@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxnas.children import Children, OwnHyperparameters, Shares
 from jaxnas.learners.variables import Kept, Variables
-from jaxnas.tasks import losses, without_smoothing
+from jaxnas.tasks import losses, scores_whole, without_smoothing
 from jaxnas.tasks.batches import Batch
 
 SMOOTHING = "label_smoothing"
@@ -49,6 +49,7 @@ class Supervised:
         self.variables, self._abstract = Variables(abstract), abstract
         self.traced = abstract.traced_training
         self._sharp = without_smoothing(task) if SMOOTHING in _own(genes) else task
+        self.whole = scores_whole(task)
         stock = [type(m).__name__ for _, m in nnx.iter_modules(abstract) if isinstance(m, nnx.BatchNorm | nnx.Dropout)]
         if self.traced and stock:
             raise ValueError(
@@ -78,9 +79,9 @@ class Supervised:
     def _losses(self, outputs, labels, genes) -> Float[Array, "*B"]:
         """Of each label; a child's own smoothing takes the place of the task's."""
         if SMOOTHING not in _own(genes):
-            return self.task.loss(outputs, labels)
+            return self.task.losses(outputs, labels)
         share = _own(genes)[SMOOTHING]
-        return (1 - share) * self._sharp.loss(outputs, labels) + share * losses.uniform(outputs)
+        return (1 - share) * self._sharp.losses(outputs, labels) + share * losses.uniform(outputs)
 
     def train(self, state: Learnt, carry, genes, batch: Batch, key: Array):
         """One optimiser step; see `jaxnas.learners.Learner`."""
@@ -89,14 +90,15 @@ class Supervised:
         return state, carry, finite
 
     def score(self, state: Learnt, carry, genes, batch: Batch, key: Array):
-        """The scores of a batch, summed; see `jaxnas.learners.Learner`."""
+        """The scores of a batch, summed, or outputs; see `jaxnas.learners.Learner`."""
         _, (outputs, carry, _) = self._loss(state, carry, genes, batch, key, False)(state.network.parameters)
         return carry, self._scores(outputs, batch)
 
     def either(self, state: Learnt, carry, genes, batch: Batch, key: Array, training: Bool[Array, ""]):
         """Both through the same lines: the network is what takes long to compile; see `jaxnas.learners.Traced`."""
         value, pull, (outputs, carry, kept) = self._pulled(state, carry, genes, batch, key, training)
-        learn = lambda: (*self._learn(state, genes, value, pull, kept), jnp.float32(0))
+        nothing = jnp.zeros(outputs.shape if self.whole else (), jnp.float32)
+        learn = lambda: (*self._learn(state, genes, value, pull, kept), nothing)
         score = lambda: (state, jnp.bool_(True), self._scores(outputs, batch))
         state, finite, total = lax.cond(training, learn, score)
         return state, carry, total, finite
@@ -114,6 +116,11 @@ class Supervised:
                 network.train() if training else network.eval()  # stock layers have attributes for it
             outputs, remembered = network(batch.examples, genes, training, carry, key)
             found = self._losses(outputs, batch.labels, genes)
+            if found.shape != batch.labels.shape:
+                raise ValueError(
+                    f"the loss gave an array of shape {found.shape} for {len(batch.labels)} labels: one number "
+                    "for each is needed, not their mean"
+                )
             counts = batch.weights.astype(found.dtype)
             mean = jnp.where(counts > 0, found * counts, 0).sum() / counts.sum()
             return mean, (outputs, remembered, self.variables.apart(network))
@@ -132,9 +139,11 @@ class Supervised:
         finite = jnp.isfinite(value) & jnp.isfinite(network.parameters).all() & jnp.isfinite(network.statistics).all()
         return Learnt(network, optimiser), finite
 
-    def _scores(self, outputs, batch: Batch) -> Float[Array, ""]:
+    def _scores(self, outputs, batch: Batch) -> Float[Array, "*B"]:
+        if self.whole:
+            return outputs.astype(jnp.float32)
         finite = jnp.isfinite(outputs).all(-1) | (batch.weights == 0)  # what fills the last batch harms nobody
-        scores = jnp.where(finite.all(), self.task.score(outputs, batch.labels), jnp.nan)
+        scores = jnp.where(finite.all(), self.task.scores(outputs, batch.labels), jnp.nan)
         return jnp.where(batch.weights > 0, scores * batch.weights, 0).sum()
 
 

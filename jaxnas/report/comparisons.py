@@ -13,7 +13,6 @@ from rich.table import Table
 
 from jaxnas.outcome import Measure
 
-UNITS = {Measure.SCORE: "percent", Measure.PERPLEXITY: "perplexity", Measure.BITS: "bits a character"}
 FILES = ("results.csv", "seeds.csv", "curves.csv", "curves.png")
 SUMMARY = (
     *("problem", "contender", "seeds", "score_mean", "valid_mean", "valid_std", "valid_sem"),
@@ -23,7 +22,8 @@ SUMMARY = (
 
 def standing_table(problem: str, standings: Iterable, known) -> Table:
     """One problem: contenders, best test score first; then what the table could give at most."""
-    unit, show = UNITS[known.measure], lambda score: _shown(known.measure, score)
+    unit = "percent" if known.measure == Measure.SCORE else str(known.measure)
+    show = lambda score: _shown(known.measure, score)
     table = Table(
         title=f"{problem} (means over the searches, in {unit})", title_justify="left", box=None, pad_edge=False
     )
@@ -92,6 +92,13 @@ def write_comparison(
     return list(FILES if drawn else FILES[:-1])
 
 
+def _axis(measure: Measure) -> str:
+    """What the plot's scores are: the table's, in which higher is better."""
+    if measure.logarithmic:
+        return "log-probability (nats)"
+    return "accuracy (%)" if measure == Measure.SCORE else f"{'-' * measure.error}{measure}"
+
+
 def _plot(file: Path, points: list, tables: dict) -> bool:
     """One panel a problem."""
     try:
@@ -101,8 +108,8 @@ def _plot(file: Path, points: list, tables: dict) -> bool:
     problems = list(dict.fromkeys(s.problem for s, _ in points))
     figure = Figure(figsize=(5.2 * len(problems), 4.2), layout="constrained")
     for problem, axes in zip(problems, figure.subplots(1, len(problems), squeeze=False)[0], strict=True):
-        accuracy = not tables[problem].measure.logarithmic
-        scale = 100 if accuracy else 1
+        measure = tables[problem].measure
+        scale = 100 if measure == Measure.SCORE else 1
         for number, (s, x) in enumerate([p for p in points if p[0].problem == problem]):
             style = {"color": "black", "linestyle": "--"} if s.p_value is None else {"color": f"C{number - 1}"}
             axes.plot(x, scale * s.curve, label=_verbatim(s.contender), linewidth=1.4, **style)
@@ -111,7 +118,7 @@ def _plot(file: Path, points: list, tables: dict) -> bool:
         known = [(scale * s.curve, scale * s.band) for s, _ in points if s.problem == problem]
         low, high = min(np.nanquantile(c, 0.1) for c, _ in known), max(c[-1] + b[-1] for c, b in known)
         axes.set_ylim(low, high + 0.05 * (high - low))  # the first few trials lie far below and scatter widely
-        what = "test accuracy of the best so far, %" if accuracy else "test log-probability of the best so far, nats"
+        what = f"test {_axis(measure)} of the best so far"
         axes.set(title=_verbatim(problem), xlabel="simulated seconds", ylabel=what)
         axes.legend(fontsize="small", loc="lower right")
         axes.grid(alpha=0.3)

@@ -96,7 +96,7 @@ def final_lines(result: dict) -> str:
         return f"{head}: it diverged, so there is no test score ({cost}). Try --final.train.optimiser.learning-rate."
     each = r.get("test_scores", [r["test_score"]])  # of one seed alone before there were several
     unknown = r.get("unknown", 0.0)
-    score = f"test score {measure.words(r['test_score'], unknown)}"
+    score = f"{'test' if measure.named else 'test score'} {measure.words(r['test_score'], unknown)}"
     if len(each) > 1:
         score = f"test {_several(measure, each)}{measure.hidden(unknown)}"
     return f"{head}:\n{score}, on {r['test_examples']:,} {measure.examples} ({cost})"

@@ -18,10 +18,11 @@ HEADINGS = {"kernel height x width : filters": {"chain", "skip"}, "cell": {"cell
 
 def trial_table(trials: list[Trial], title: str, measure: Measure = Measure.SCORE) -> Table:
     """Trials as rows: id, round, score, reward, parameters, multiply-adds, seconds, architecture; where there are any,
-    figures and why children failed. ``measure``: scores that may be any number have five digits.
+    figures and why children failed. ``measure``: what scores are; errors are shown as people read them.
     """
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in ("trial", "round", "score", "reward", "parameters", "mult-adds", "seconds"):
+    head = str(measure) if measure.named else "score"
+    for name in ("trial", "round", head, "reward", "parameters", "mult-adds", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
     types = {t.architecture.get("type") for t in trials}
     table.add_column(
@@ -31,10 +32,11 @@ def trial_table(trials: list[Trial], title: str, measure: Measure = Measure.SCOR
     further = [(name, words) for name, words in further if any(map(words, trials))]
     for name, _ in further:
         table.add_column(name, overflow="fold")
-    number = measure.figure if measure == Measure.NUMBER else Measure.SCORE.figure
+    number = Measure.SCORE.figure if measure.logarithmic else measure.figure
     for t in trials:
         more = "" if t.status == Status.OK.label else f" {t.status}"
-        score = t.status if t.score is None else f"{number(t.score)}{more}"
+        read = lambda score: score if measure.logarithmic else measure.number(score)
+        score = t.status if t.score is None else f"{number(read(t.score))}{more}"
         known = (f"{t.parameters:,}", f"{t.multiply_adds:,}") if costs(t) else ("", "")
         numbers = number(t.reward), *known, f"{t.seconds:.2f}"
         last = [words(t) for _, words in further]

@@ -22,6 +22,7 @@ def introduced(trial: Trial, measure: Measure, unknown: float = 0.0) -> str:
         return words
     column, final = trial.architecture.get("column"), trial.architecture.get("final")
     head = "score" if measure == Measure.NUMBER else "validation score"
+    head = "validation" if measure.named else head
     head = head if column is None else f"column {column}"
     return (
         f"{head} {words}"

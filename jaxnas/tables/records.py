@@ -49,11 +49,11 @@ class Records:
 
     @property
     def floor(self) -> float:
-        """What a failed child is worth to a strategy: 0 among accuracies; among log-probabilities as far below the
-        worst as the best lies above it.
+        """What a failed child is worth to a strategy: 0 among shares of 1; among other scores as far below the worst as
+        the best lies above it.
         """
         known = self.score[~np.isnan(self.score)]
-        if not self.measure.logarithmic or not len(known):
+        if self.measure.share or not len(known):
             return 0.0
         return float(2 * known.min() - known.max() - (known.min() == known.max()))
 
@@ -148,13 +148,18 @@ def _guessed(scores: dict[str, np.ndarray]) -> Measure:
 
 def _check_scores(scores: np.ndarray, measure: Measure, texts, where: str, unit: float) -> None:
     """Raises ValueError for a score that is none of this measure, with its row and the likely remedy."""
-    bad = np.isinf(scores) | ((scores > 0) if measure.logarithmic else (scores < 0) | (scores > 1))
+    beyond = (scores < 0) | (scores > 1) if measure.share else (scores > 0) & measure.falls
+    bad = np.isinf(scores) | beyond
     if not bad.any():
         return
     at = int(bad.argmax())
     value, known = scores[at] * unit, scores[np.isfinite(scores)]
     if measure.logarithmic:
         wanted = "a log-probability, finite and at most 0, is needed (or measure='score' for accuracies)"
+    elif measure.error:
+        wanted = f"minus the {measure}, finite and at most 0, is needed, since higher is better"
+    elif not measure.share:
+        wanted = "a finite number is needed, or an empty cell for a child that failed"
     elif np.isfinite(value) and 1 < known.max() <= 100 and known.min() >= 0 and unit == 1:
         wanted = "a score from 0 to 1 is needed: are these percent? Then unit=100.0"
     else:

@@ -70,11 +70,13 @@ class Task(Protocol):
         is given (it is consumed).
         """
 
-    def loss(self, logits, labels) -> Array:
+    def losses(self, outputs, labels) -> Array:
         """``[B, K]``, ``[B]`` (of text ``[B, U, K]``, ``[B, U]``) -> loss of each label."""
 
-    def score(self, logits, labels) -> Array:
-        """Likewise -> score of each label; higher is better. The mean is the child's score."""
+    def scores(self, outputs, labels) -> Array:
+        """Likewise -> score of each label; higher is better. The mean is the child's score, but where the task
+        `ScoresWhole`.
+        """
 
 
 @runtime_checkable
@@ -82,6 +84,20 @@ class NamesMeasure(Protocol):
     """A task that says how reports show its scores; without it they are shares of 1."""
 
     measure: Measure
+
+
+@runtime_checkable
+class ScoresWhole(Protocol):
+    """A task whose score need not be a mean over labels."""
+
+    whole: bool
+    """Whether it is not."""
+
+    def check_score(self, held_out: Batch, data: Batched) -> None:
+        """Raises ValueError where the score is not defined for these labels ``[M]``; asked before training."""
+
+    def whole_score(self, outputs, held_out: Batch, data: Batched) -> float:
+        """Of outputs, finite ``[M, K]``, for all held-out examples, numpy arrays. Higher is better."""
 
 
 @runtime_checkable
@@ -124,6 +140,11 @@ def learnt(data: Batched, size: int) -> int:
     return len(data.train) - (data.left_out(size) if isinstance(data, LeavesOut) else 0)
 
 
+def scores_whole(task: Task) -> bool:
+    """Whether all outputs are wanted for a score."""
+    return isinstance(task, ScoresWhole) and task.whole
+
+
 def measure_of(task: Task | None) -> Measure:
     """How the scores of a task are read: as shares of 1, unless it `NamesMeasure`; likewise where there is none."""
     return task.measure if isinstance(task, NamesMeasure) else Measure.SCORE
@@ -147,6 +168,7 @@ __all__ = [
     "LeavesOut",
     "NamesMeasure",
     "Passage",
+    "ScoresWhole",
     "Smooths",
     "Task",
     "Text",
@@ -154,5 +176,6 @@ __all__ = [
     "augmentation_of",
     "learnt",
     "measure_of",
+    "scores_whole",
     "without_smoothing",
 ]

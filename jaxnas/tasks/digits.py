@@ -15,30 +15,34 @@ from jaxnas.tasks.classification import (
     Augment,
     Data,
     Examples,
-    accuracy,
     assemble,
-    cross_entropy,
     prepare,
 )
 from jaxnas.tasks.splits import TEST_SEED, split_validation
+from jaxnas.tasks.supervision import Classification, ClassScore, Loss
 
 TEST_SHARE = 0.2
 NAMES = tuple("0123456789")
 
 
 @settings
-class Digits:
+class Digits(Classification):
     """The 1,797 digits: 1,438 to learn from, of which a share validates, and 359 for the test.
 
     Attributes:
         validation: share of the training data that a search holds out.
         augment: changes of the training batches; none by default.
         label_smoothing: share of a label that the loss spreads evenly over all classes.
+        loss: a JAX function (logits ``[B, K]``, labels ``[B]``) -> loss of each ``[B]``, in place of cross-entropy.
+        score: "accuracy" (None), "f1" (macro), "auc", "log-loss", or a function (logits ``[M, K]``, labels ``[M]``) of
+            numpy arrays -> a number, higher is better, over all held-out examples.
     """
 
     validation: Part = 0.25
     augment: Augment = field(default_factory=Augment)
     label_smoothing: Share = 0.0
+    loss: Loss = None
+    score: ClassScore = None
 
     def search_data(self, seed: int) -> Data:
         """Training and validation data, split by ``seed``."""
@@ -52,14 +56,6 @@ class Digits:
     def inputs(self, examples, data: Data, key=None):
         """Normalised float32 ``[B, H, W, C]``; augmented where a key is given."""
         return prepare(examples, data, self.augment, key)
-
-    def loss(self, logits, labels):
-        """Cross-entropy of each example ``[B]``, in nats."""
-        return cross_entropy(logits, labels, self.label_smoothing)
-
-    def score(self, logits, labels):
-        """1 for each example that is classified rightly, else 0, ``[B]``."""
-        return accuracy(logits, labels)
 
 
 def _digits() -> tuple[Examples, Examples]:

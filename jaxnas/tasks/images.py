@@ -10,16 +10,15 @@ from jaxnas.tasks.classification import (
     Augment,
     Data,
     Examples,
-    accuracy,
     assemble,
-    cross_entropy,
     prepare,
 )
 from jaxnas.tasks.splits import TEST_SEED, limited, split, split_validation
+from jaxnas.tasks.supervision import Classification, ClassScore, Loss
 
 
 @settings
-class Images:
+class Images(Classification):
     """Image classification on the user's own data.
 
     Attributes:
@@ -34,6 +33,9 @@ class Images:
         label_smoothing: share of a label that the loss spreads evenly over all classes.
         test: of data without a test part, this share of each class is kept for it, the same in every experiment; None:
             the data has a test part, or there will be no final training.
+        loss: a JAX function (logits ``[B, K]``, labels ``[B]``) -> loss of each ``[B]``, in place of cross-entropy.
+        score: "accuracy" (None), "f1" (macro), "auc", "log-loss", or a function (logits ``[M, K]``, labels ``[M]``) of
+            numpy arrays -> a number, higher is better, over all held-out examples.
     """
 
     source: str
@@ -43,6 +45,8 @@ class Images:
     limit: Limit | None = None
     label_smoothing: Share = 0.0
     test: Part | None = None
+    loss: Loss = None
+    score: ClassScore = None
 
     def search_data(self, seed: int) -> Data:
         """Training and validation data, split by ``seed``; the test data is not read.
@@ -90,11 +94,3 @@ class Images:
     def inputs(self, examples, data: Data, key=None):
         """Normalised float32 ``[B, H, W, C]``; augmented where a key is given."""
         return prepare(examples, data, self.augment, key)
-
-    def loss(self, logits, labels):
-        """Cross-entropy of each example ``[B]``, in nats."""
-        return cross_entropy(logits, labels, self.label_smoothing)
-
-    def score(self, logits, labels):
-        """1 for each example that is classified rightly, else 0, ``[B]``."""
-        return accuracy(logits, labels)

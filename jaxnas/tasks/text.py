@@ -3,9 +3,10 @@
 Letters: M symbols, B streams, U steps of a chunk, V symbols of the vocabulary.
 """
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -13,9 +14,16 @@ from jaxnas.outcome import Measure
 from jaxnas.ranges import Limit, Range, Share
 from jaxnas.settings import settings
 from jaxnas.tasks import losses
+from jaxnas.tasks.batches import Batch
 from jaxnas.tasks.corpus import SHAKESPEARE, Part, Unit, check_shares, check_test, read
+from jaxnas.tasks.scores import picked
 from jaxnas.tasks.streams import Passage, TextData
+from jaxnas.tasks.supervision import Loss, scored
 from jaxnas.tasks.vocabulary import Vocabulary
+
+TextScore = Annotated[
+    Literal["accuracy"] | Callable[..., Any] | None, picked({"accuracy": None}, "perplexity, or bits of characters")
+]
 
 
 @settings
@@ -32,6 +40,11 @@ class Text:
         test: share of one text that final training alone reads, at its end.
         tfds_dir: where TensorFlow Datasets keeps its sets; None: its own default.
         limit: learn from the first so many symbols only; None: all.
+        loss: a JAX function (logits ``[B, U, V]``, labels ``[B, U]``) -> loss of each ``[B, U]``, in place of
+            cross-entropy.
+        score: None: the log-probability of a symbol, read as perplexity or bits; "accuracy": the share of symbols that
+            are predicted rightly; or a function (logits ``[M, V]``, labels ``[M]``) of numpy arrays -> a number,
+            higher is better, over the whole held-out text.
     """
 
     source: str = SHAKESPEARE
@@ -42,6 +55,8 @@ class Text:
     test: Share = 0.1
     tfds_dir: str | None = None
     limit: Limit | None = None
+    loss: Loss = None
+    score: TextScore = None
 
     def __post_init__(self):
         check_shares(self.validation, self.test)
@@ -49,6 +64,8 @@ class Text:
     @property
     def measure(self) -> Measure:
         """How a score is reported."""
+        if self.score is not None:
+            return Measure.NUMBER if self.whole else Measure.SCORE
         return Measure.BITS if self.unit == "characters" else Measure.PERPLEXITY
 
     def search_data(self, seed: int) -> TextData:
@@ -94,10 +111,26 @@ class Text:
         """The symbols, as they are."""
         return examples
 
-    def loss(self, logits: Float[Array, "B U V"], labels: Int[Array, "B U"]) -> Float[Array, "B U"]:
-        """Cross-entropy of each prediction, in nats."""
-        return losses.cross_entropy(logits, labels)
+    def losses(self, logits: Float[Array, "B U V"], labels: Int[Array, "B U"]) -> Float[Array, "B U"]:
+        """Of each prediction: cross-entropy in nats, or the user's."""
+        return (self.loss or losses.cross_entropy)(logits, labels)
 
-    def score(self, logits: Float[Array, "B U V"], labels: Int[Array, "B U"]) -> Float[Array, "B U"]:
-        """Log-probability of each symbol, in nats; the mean over a text is minus the logarithm of its perplexity."""
-        return -self.loss(logits, labels)
+    def scores(self, logits: Float[Array, "B U V"], labels: Int[Array, "B U"]) -> Float[Array, "B U"]:
+        """Log-probability of each symbol, in nats, whose mean over a text is minus the logarithm of its perplexity; or
+        1 where a symbol is predicted rightly, else 0.
+        """
+        if self.score == "accuracy":
+            return jnp.float32(logits.argmax(-1) == labels)
+        return -losses.cross_entropy(logits, labels)
+
+    @property
+    def whole(self) -> bool:
+        """See `jaxnas.tasks.ScoresWhole`."""
+        return callable(self.score)
+
+    def check_score(self, held_out: Batch, data: TextData) -> None:
+        """A function of the user's is asked when there are outputs."""
+
+    def whole_score(self, outputs, held_out: Batch, data: TextData) -> float:
+        """What the user's function gives."""
+        return scored(self.score, outputs, held_out.labels)

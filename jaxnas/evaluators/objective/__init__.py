@@ -28,9 +28,6 @@ class Objective:
     seeded before each call, and each process computes with one thread unless OMP_NUM_THREADS and its like say
     otherwise. JAX runs on the CPU in them.
 
-    Scores that may be negative need a reward whose ``floor`` lies below them, as ``Accuracy(floor=-10.0)``: it is what
-    the strategy is told of a child that failed.
-
     Attributes:
         fn: a function that stands at the top of the config, or of a module. It is called with what the space decodes,
             of `Choices` a dict of the values that exist, and with an int from 0 to 2**31 - 1, which depends on the
