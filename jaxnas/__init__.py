@@ -18,11 +18,10 @@ _PLACES = {
     "Ledger": "ledger",
     "run": "running",
     **dict.fromkeys(["Adam", "Objective", "Population", "SGD", "SuccessiveHalving", "Table", "Train"], "evaluators"),
-    **dict.fromkeys(
-        ["Cell201", "ChainCNN", "Choices", "ModuleSpace", "RecurrentCell", "SkipCNN", "StandardCell", "Tuned"], "spaces"
-    ),
+    **dict.fromkeys(["MLP", "Cell201", "ChainCNN", "Choices", "ModuleSpace"], "spaces"),
+    **dict.fromkeys(["RecurrentCell", "SkipCNN", "StandardCell", "Tuned"], "spaces"),
     **dict.fromkeys(["Categorical", "Float", "Int"], "values"),
-    **dict.fromkeys(["Digits", "Images", "Text"], "tasks"),
+    **dict.fromkeys(["Digits", "Images", "Tabular", "Text"], "tasks"),
     **dict.fromkeys(
         ["PPO", "Bayes", "Evolution", "LocalSearch", "Optuna", "QLearning", "QTuner", "Random", "Reinforce"],
         "strategies",

@@ -12,6 +12,7 @@ from jaxnas.checkpoint import MOVE, Checkpoints
 from jaxnas.children import Children, Network, unpadded, widened
 from jaxnas.evaluators.programs import ChildState
 from jaxnas.final import NOTHING, checkpoints
+from jaxnas.inputs import Inputs
 from jaxnas.learners import Learnt
 from jaxnas.learners.variables import Variables
 from jaxnas.named_trial import named_trial
@@ -74,7 +75,7 @@ def load_trained(experiment, workdir: Path, trial: Trial | int) -> Trained:
     if (known["architecture"], known["space"]) != (trial.architecture, describe(experiment.space)):
         raise ValueError(f"{kept.folder} holds a training of another architecture: {MOVE}")
     settings, first = result["settings"], [score is not None for score in result["test_scores"]]
-    children = experiment.space.children(tuple(data["input_shape"]), data["classes"], settings["train"]["dtype"])
+    children = experiment.space.children(Inputs.of_facts(data), data["classes"], settings["train"]["dtype"])
     architecture = experiment.space.decode(np.array(trial.tokens, np.int32))
     children, architecture = widened(children, architecture, settings["width"])
     data = data | {"whiten": bool((known["task"].get("augment") or {}).get("whiten"))}

@@ -7,7 +7,7 @@ import pytest
 
 HOUSE = Path(__file__).parent.parent / "jaxnas"
 FLOORS = {
-    "absent": 0, "archive": 0, "decisions": 0, "fingerprint": 0, "interrupts": 0, "machine": 0, "numerics": 0,
+    "absent": 0, "archive": 0, "decisions": 0, "fingerprint": 0, "inputs": 0, "interrupts": 0, "machine": 0, "numerics": 0,
     "outcome": 0, "plain": 0, "ranges": 0, "rng": 0, "settings": 0,
     "elastic": 0, "values": 1, "children": 1,
     "journal": 1, "ledger_rows": 1, "locks": 0,
@@ -76,7 +76,7 @@ def test_no_room_reaches_upward(file):
     assert upward == [], f"{file.name} on floor {FLOORS[room(file)]} may not import {upward}"
 
 
-FAMILIES = {"chain", "skip", "cell201", "recurrent", "module", "tuned"}
+FAMILIES = {"chain", "skip", "cell201", "recurrent", "mlp", "module", "tuned"}
 COMMON = {"engines": 0, "cost": 0, "normalised": 0, "layers": 1}
 """What all families may use, beside the contract itself."""
 

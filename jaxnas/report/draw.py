@@ -31,7 +31,8 @@ def pretty(architecture: dict) -> str:
     Of recurrent cells, as "+tanh *relu | *sig c+relu>0 1>c": each node by tree index, its combination (+ add,
     * multiply, ^ max) and its activation ("id" is identity, "sig" sigmoid), bars between the levels of the tree; the
     memory c enters node 0 by + and relu, and node 1 before its activation is the new memory. "LSTM, 2 of 64" has 2
-    layers of 64. Any other type has its values by name.
+    layers of 64. Of a multilayer perceptron "64-32 relu, dropout 0.1": the widths of its hidden layers. Any other type
+    has its values by name.
     """
     if _type(architecture) not in SHORTS:
         return short_values(architecture)
@@ -71,6 +72,11 @@ def _values(architecture: dict) -> str:
 
 def _short_values(architecture: dict) -> str:
     return short_values(architecture["values"])
+
+
+def _short_mlp(architecture: dict) -> str:
+    dropout = f", dropout {architecture['dropout']:g}" if architecture["dropout"] else ""
+    return f"{'-'.join(map(str, architecture['widths']))} {architecture['activation']}{dropout}"
 
 
 def _arch(architecture: dict) -> str:
@@ -131,4 +137,5 @@ SHORTS = {
     "recurrent": short,
     "standard": short_standard,
     "values": _short_values,
+    "mlp": _short_mlp,
 }

@@ -5,6 +5,7 @@ from jaxnas.spaces.cell201 import Cell201
 from jaxnas.spaces.chain import ChainCNN
 from jaxnas.spaces.choices import Choices
 from jaxnas.spaces.contract import Grows, Parses, Space, present_columns
+from jaxnas.spaces.mlp import MLP
 from jaxnas.spaces.module import ModuleSpace
 from jaxnas.spaces.recurrent import LanguageModel, RecurrentCell, StandardCell
 from jaxnas.spaces.skip import Growth, SkipCNN
@@ -13,6 +14,7 @@ from jaxnas.spaces.tuned import Tuned
 SPACES = {
     "Cell201": Cell201,
     "ChainCNN": ChainCNN,
+    "MLP": MLP,
     "RecurrentCell": RecurrentCell,
     "SkipCNN": SkipCNN,
     "StandardCell": StandardCell,
@@ -21,6 +23,7 @@ SPACES = {
 
 
 __all__ = [
+    "MLP",
     "SPACES",
     "Cell201",
     "ChainCNN",

@@ -17,6 +17,7 @@ from jaxtyping import Int
 from jaxnas.children.chain.architecture import Chain, ChainEnvelope, ConvLayer
 from jaxnas.children.chain.network import ChainChildren
 from jaxnas.decisions import ABSENT, Choice, Decisions, from_on
+from jaxnas.inputs import Inputs
 from jaxnas.plain import shown
 from jaxnas.ranges import Filters, Layers, Pixels
 from jaxnas.settings import settings
@@ -160,7 +161,7 @@ def check_different(name: str, values: tuple) -> None:
 
 def check_images(input_shape: tuple[int, ...]) -> None:
     """Raises ValueError unless this is ``(height, width, channels)``."""
-    if len(input_shape) != 3:
+    if Inputs.of(input_shape).kind != "image":
         raise ValueError(
             f"convolutions read images, not examples of shape {input_shape}: take the task Digits or Images, or for "
             "the task Text the space RecurrentCell"

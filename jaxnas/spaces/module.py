@@ -6,6 +6,7 @@ import tyro
 
 from jaxnas.children.module import ModuleChildren
 from jaxnas.children.module.definition import check
+from jaxnas.inputs import Inputs
 from jaxnas.spaces.named import ValueSpace
 
 
@@ -49,4 +50,4 @@ class ModuleSpace(ValueSpace):
                 f"dtype={dtype!r}: a network of your own computes in the types that it says: leave Train.dtype at "
                 "float32 or tfloat32"
             )
-        return ModuleChildren(self.net, tuple(self.values.values.items()), tuple(input_shape), classes, dtype)
+        return ModuleChildren(self.net, tuple(self.values.values.items()), Inputs.of(input_shape), classes, dtype)

@@ -25,6 +25,7 @@ from jaxnas.children.recurrent.architecture import (
 )
 from jaxnas.children.recurrent.network import Dropout, RecurrentChildren
 from jaxnas.decisions import ABSENT, Choice, Decisions
+from jaxnas.inputs import Inputs
 from jaxnas.ranges import Range
 from jaxnas.settings import settings
 
@@ -50,7 +51,7 @@ class LanguageModel:
 
     def children(self, input_shape: tuple[int, ...], classes: int, full, dtype: str) -> RecurrentChildren:
         """On chunks of so many symbols ``(steps,)`` out of so many. Raises ValueError for images."""
-        if len(input_shape) != 1:
+        if Inputs.of(input_shape).kind != "text":
             raise ValueError(f"recurrent cells read text, not examples of shape {input_shape}: take the task Text")
         settings = self.hidden, self.layers, self.tied, self.initial, self.dropout
         return RecurrentChildren(input_shape, classes, full, *settings, dtype)

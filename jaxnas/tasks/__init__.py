@@ -15,9 +15,10 @@ from jaxnas.tasks.classification import Data, Examples
 from jaxnas.tasks.digits import Digits
 from jaxnas.tasks.images import Images
 from jaxnas.tasks.streams import Passage, TextData
+from jaxnas.tasks.tabular import TableData, Tabular
 from jaxnas.tasks.text import Text
 
-TASKS = {"Digits": Digits, "Images": Images, "Text": Text}
+TASKS = {"Digits": Digits, "Images": Images, "Tabular": Tabular, "Text": Text}
 """Every task of the library by name."""
 
 
@@ -170,6 +171,8 @@ __all__ = [
     "Passage",
     "ScoresWhole",
     "Smooths",
+    "TableData",
+    "Tabular",
     "Task",
     "Text",
     "TextData",

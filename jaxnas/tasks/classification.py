@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from jaxnas.tasks import losses
 from jaxnas.tasks.augment import Augment, whitened
 from jaxnas.tasks.batches import Batch
+from jaxnas.tasks.shuffled import Shuffled
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["images", "labels"], meta_fields=[])
@@ -39,7 +40,7 @@ class Examples:
     meta_fields=["classes", "class_names"],
 )
 @dataclass(frozen=True)
-class Data:
+class Data(Shuffled):
     """What one training reads: examples to learn from, others to be scored on, and how to normalise both.
 
     Attributes:
@@ -78,35 +79,9 @@ class Data:
             "class_names": list(self.class_names) or None,
         }
 
-    def steps(self, size: int) -> int:
-        """Batches of an epoch; what does not fill one is left out. Raises ValueError where there is not even one."""
-        if len(self.train) < size:
-            raise ValueError(f"batch_size={size}, but there are only {len(self.train)} training examples: lower it")
-        return len(self.train) // size
-
-    def seen(self, size: int) -> int:
-        """Examples that a child learns from in an epoch."""
-        return self.steps(size) * size
-
-    def visits(self, size: int, scored: int | Array) -> int | Array:
-        """Batches that hold the first ``scored`` of the held-out examples."""
-        return -(-scored // size)
-
-    def order(self, key: jax.Array, size: int) -> Int[Array, "S B"]:
-        """The rows of an epoch's S batches, drawn by ``key``."""
-        steps = self.steps(size)
-        return jax.random.permutation(key, len(self.train))[: steps * size].reshape(steps, size)
-
-    def training(self, order: Int[Array, "S B"], number: Array) -> Batch:
-        """The training batch of that number."""
-        rows = self.train[order[jnp.minimum(number, order.shape[0] - 1)]]
-        return Batch(rows.images, rows.labels, jnp.ones(order.shape[1], bool))
-
-    def scoring(self, number: Array, size: int, scored: Array) -> Batch:
-        """The held-out batch of that number; the first ``scored`` examples count."""
-        at = number * size + jnp.arange(size)
-        rows = self.held_out[jnp.minimum(at, len(self.held_out) - 1)]
-        return Batch(rows.images, rows.labels, at < scored)
+    def batch(self, rows: Examples, weights: Array) -> Batch:
+        """Images and labels."""
+        return Batch(rows.images, rows.labels, weights)
 
 
 def prepare(

@@ -14,11 +14,11 @@ from jaxnas.tasks.classification import (
     prepare,
 )
 from jaxnas.tasks.splits import TEST_SEED, limited, split, split_validation
-from jaxnas.tasks.supervision import Classification, ClassScore, Loss
+from jaxnas.tasks.supervision import Classes, ClassScore, Loss, Supervised
 
 
 @settings
-class Images(Classification):
+class Images(Supervised):
     """Image classification on the user's own data.
 
     Attributes:
@@ -47,6 +47,11 @@ class Images(Classification):
     test: Part | None = None
     loss: Loss = None
     score: ClassScore = None
+
+    @property
+    def supervision(self) -> Classes:
+        """Classes, with these settings."""
+        return Classes(self.loss, self.score, self.label_smoothing)
 
     def search_data(self, seed: int) -> Data:
         """Training and validation data, split by ``seed``; the test data is not read.

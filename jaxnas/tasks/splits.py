@@ -3,6 +3,8 @@
 Letters: M examples, K classes.
 """
 
+from typing import Any
+
 import jax
 import numpy as np
 from jaxtyping import Bool, Int
@@ -33,7 +35,7 @@ def split_validation(
     return assemble(train, held_out, classes, class_names)
 
 
-def split(examples: Examples, fraction: float, key: jax.Array, classes: int, name: str) -> tuple[Examples, Examples]:
+def split(examples: Any, fraction: float, key: jax.Array, classes: int, name: str) -> tuple[Any, Any]:
     """Two parts, the second with this share of each class, in the order that ``key`` draws (it is consumed).
 
     Raises:
@@ -57,7 +59,19 @@ def split(examples: Examples, fraction: float, key: jax.Array, classes: int, nam
     return examples[order[~second]], examples[order[second]]
 
 
-def limited(examples: Examples, limit: int, classes: int) -> Examples:
+def split_freely(examples: Any, fraction: float, key: jax.Array, name: str) -> tuple[Any, Any]:
+    """Likewise of examples without classes. Raises ValueError where one of the parts would be empty."""
+    size = round(len(examples) * fraction)
+    if not 2 <= size <= len(examples) - 2:
+        raise ValueError(
+            f"{name}={fraction} of {len(examples)} examples is {size}: training and {name} need at least two each: "
+            "give another share or more data"
+        )
+    order = np.asarray(jax.random.permutation(key, len(examples)))
+    return examples[order[size:]], examples[order[:size]]
+
+
+def limited(examples: Any, limit: int, classes: int) -> Any:
     """So many examples, the first of each class, in their order. Raises ValueError where a class would be missing."""
     if limit < classes:
         raise ValueError(f"limit={limit}: there are {classes} classes, and each needs an example: give more")

@@ -1,9 +1,10 @@
-"""What tasks with one label an example have in common: losses and scores, by name or a user's own.
+"""Losses and scores of tasks with one label an example: by name, or a user's own functions.
 
 Letters: B batch, M held-out examples, K classes.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import jax.numpy as jnp
@@ -23,85 +24,140 @@ Loss = Annotated[Callable[..., Any] | None, tyro.conf.Fixed]
 ClassScore = Annotated[
     Literal["accuracy", "f1", "auc", "log-loss"] | Callable[..., Any] | None, scores.picked(scores.CLASSES, "accuracy")
 ]
-NumberScore = Annotated[Literal["r2", "rmse", "mae"] | Callable[..., Any] | None, scores.picked(scores.NUMBERS, "r2")]
 
 
+@dataclass(frozen=True)
 class Supervision:
-    """Base of tasks with fields ``loss`` and ``score``: a JAX function (outputs, labels) -> loss of each label, and a
-    name or a function (outputs, labels) -> number, higher is better, over all held-out examples, of numpy arrays.
+    """How outputs are held against labels.
+
+    Attributes:
+        loss: a JAX function (outputs, labels) -> loss of each label; None: the usual one.
+        score: a name, or a function (outputs, labels) of numpy arrays -> a number, higher is better, over all held-out
+            examples; None: the usual one.
     """
 
-    loss: Loss
-    score: Any
+    loss: Callable | None
+    score: str | Callable | None
     named: ClassVar[Mapping[str, Score]]
     default: ClassVar[str]
+
+    def __post_init__(self):
+        if isinstance(self.score, str) and self.score not in self.named:
+            raise ValueError(
+                f"score={self.score!r} does not fit labels that are {self.labels}: give one of "
+                f"{', '.join(self.named)}, or a function of your own"
+            )
+
+    @property
+    def whole(self) -> bool:
+        """Whether the score is no mean over examples."""
+        return True
 
     @property
     def measure(self) -> Measure:
         """How a score is read."""
-        return Measure.NUMBER if callable(self.score) else self.named[self.score or self.default].measure
+        return Measure.NUMBER if callable(self.score) else self._named.measure
 
-    def check_score(self, held_out: Batch, data: Any) -> None:
+    @property
+    def _named(self) -> Score:
+        return self.named[self.score or self.default]
+
+    def check(self, held_out: Batch, data: Any) -> None:
         """Raises ValueError where the score is not defined for these labels."""
         if not callable(self.score):
-            _, labels = self.in_units(np.zeros((len(held_out.labels), data.classes)), held_out.labels, data)
-            self.named[self.score or self.default].check(labels, data.classes)
+            self._named.check(self.in_units(held_out.labels, data), data.classes)
 
-    def whole_score(self, outputs: Float[np.ndarray, "M K"], held_out: Batch, data: Any) -> float:
+    def of(self, outputs: Float[np.ndarray, "M K"], held_out: Batch, data: Any) -> float:
         """The score of finite outputs for the held-out examples."""
-        score = self.score if callable(self.score) else self.named[self.score or self.default].of
-        return scored(score, *self.in_units(outputs, held_out.labels, data))
+        score = self.score if callable(self.score) else self._named.of
+        return scored(score, self.in_units(outputs, data), self.in_units(held_out.labels, data))
 
-    def in_units(self, outputs, labels, data) -> tuple[np.ndarray, np.ndarray]:
-        """Outputs and labels as a score takes them."""
+    def in_units(self, values: np.ndarray, data: Any) -> np.ndarray:
+        """Outputs or labels as a score takes them."""
         del data
-        return outputs, labels
+        return values
 
 
-class Classification(Supervision):
-    """One of K classes; outputs are logits ``[B, K]``, labels int32 ``[B]``. Also a field ``label_smoothing``."""
+@dataclass(frozen=True)
+class Classes(Supervision):
+    """One of K classes; outputs are logits ``[B, K]``, labels int32 ``[B]``. ``smoothing``: share of a label that
+    cross-entropy spreads evenly.
+    """
 
-    label_smoothing: float
+    smoothing: float = 0.0
     named = scores.CLASSES
     default = "accuracy"
+    labels = "classes"
 
     @property
     def whole(self) -> bool:
-        """Whether the score is no mean over examples, so that all outputs are wanted."""
         return callable(self.score) or self.score not in (None, "accuracy", "log-loss")
 
     def losses(self, outputs: Float[Array, "B K"], labels: Int[Array, " B"]) -> Array:
         """Of each example ``[B]``: cross-entropy in nats, or the user's."""
-        if self.loss is not None:
-            return self.loss(outputs, labels)
-        return cross_entropy(outputs, labels, self.label_smoothing)
+        return cross_entropy(outputs, labels, self.smoothing) if self.loss is None else self.loss(outputs, labels)
 
     def scores(self, outputs: Float[Array, "B K"], labels: Int[Array, " B"]) -> Float[Array, " B"]:
         """Of each example, where the score is a mean: 1 for a right class, else 0; or its log-probability."""
         return -cross_entropy(outputs, labels) if self.score == "log-loss" else accuracy(outputs, labels)
 
 
-class Regression(Supervision):
-    """A number; outputs are ``[B, 1]``, labels ``[B]``, both standardised: mean 0, deviation 1 over the training data.
-    A user's loss gets ``[B]`` and ``[B]`` of these, a user's score ``[M]`` and ``[M]`` in the target's own unit.
+@dataclass(frozen=True)
+class Numbers(Supervision):
+    """A number; outputs are ``[B, 1]``, labels ``[B]``, both standardised: of mean 0 and deviation 1 in the training
+    data. A user's loss gets ``[B]`` and ``[B]`` of these, a user's score ``[M]`` and ``[M]`` in the target's own unit.
     """
 
     named = scores.NUMBERS
     default = "r2"
-    whole = True
+    labels = "numbers"
 
     def losses(self, outputs: Float[Array, "B 1"], labels: Float[Array, " B"]) -> Array:
-        """Squared error of each example ``[B]``, or the user's."""
+        """Of each example ``[B]``: the squared error, or the user's."""
         return (self.loss or optax.squared_error)(outputs[:, 0], labels)
 
     def scores(self, outputs: Float[Array, "B 1"], labels: Float[Array, " B"]) -> Float[Array, " B"]:
-        """Minus the squared error of each example; the child's score is `whole_score`."""
+        """Minus the squared error of each example; the child's score is that of the whole."""
         return -jnp.square(outputs[:, 0] - labels)
 
-    def in_units(self, outputs, labels, data):
+    def in_units(self, values, data):
         """See `Supervision`; ``data`` has ``target_mean`` and ``target_std``."""
-        back = lambda values: np.float64(values) * float(data.target_std) + float(data.target_mean)
-        return back(outputs[:, 0]), back(labels)
+        return np.float64(values).reshape(len(values)) * float(data.target_std) + float(data.target_mean)
+
+
+class Supervised:
+    """Base of tasks that have a `Supervision`, of which these are the task's losses and scores."""
+
+    @property
+    def supervision(self) -> Classes | Numbers:
+        """From the task's settings."""
+        raise NotImplementedError
+
+    @property
+    def measure(self) -> Measure:
+        """How a score is read."""
+        return self.supervision.measure
+
+    @property
+    def whole(self) -> bool:
+        """See `jaxnas.tasks.ScoresWhole`."""
+        return self.supervision.whole
+
+    def losses(self, outputs: Float[Array, "B K"], labels: Array) -> Array:
+        """Of each example ``[B]``."""
+        return self.supervision.losses(outputs, labels)
+
+    def scores(self, outputs: Float[Array, "B K"], labels: Array) -> Float[Array, " B"]:
+        """Of each example; where the score is no mean of them, `whole_score` is the child's."""
+        return self.supervision.scores(outputs, labels)
+
+    def check_score(self, held_out: Batch, data: Any) -> None:
+        """Raises ValueError where the score is not defined for these labels."""
+        self.supervision.check(held_out, data)
+
+    def whole_score(self, outputs: Float[np.ndarray, "M K"], held_out: Batch, data: Any) -> float:
+        """The score of finite outputs for all held-out examples."""
+        return self.supervision.of(outputs, held_out, data)
 
 
 def scored(score: Callable, *given: Any) -> float:
@@ -109,7 +165,7 @@ def scored(score: Callable, *given: Any) -> float:
     found = np.asarray(score(*given))
     if found.shape != () or found.dtype.kind not in "biuf" or not np.isfinite(found):
         raise ValueError(
-            f"score {shown(score)} gave {shown(found.tolist())} for {len(given[-1])} held-out "
-            "examples: one finite number is needed, higher for better"
+            f"score {shown(score)} gave {shown(found.tolist())} for {len(given[-1])} held-out examples: one finite "
+            "number is needed, higher for better"
         )
     return float(found)

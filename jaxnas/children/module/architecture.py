@@ -20,6 +20,7 @@ from jaxnas.children.module.cost import count
 from jaxnas.children.module.definition import example, made, title
 from jaxnas.children.module.network import PYTHON_NUMBER, ModuleNetwork, weights
 from jaxnas.elastic import Size
+from jaxnas.inputs import Inputs
 from jaxnas.values import Categorical, Float, Int, Scalar, Value
 
 
@@ -50,15 +51,15 @@ class ModuleChildren:
     Attributes:
         net: see `jaxnas.children.module.definition`.
         values: what it is called with, by name.
-        input_shape: of one example; of text one number, its length.
-        classes: labels or symbols.
+        input_shape: of one example, and what its numbers are.
+        classes: outputs: labels or symbols, 1 of a regression.
         dtype: of factors, as `Train.dtype` has it.
         engines: one: a user's network computes as it says.
     """
 
     net: Any
     values: tuple[tuple[str, Value], ...]
-    input_shape: tuple[int, ...]
+    input_shape: Inputs
     classes: int
     dtype: str = "float32"
     engines: tuple[Engine, ...] = (Padded(),)
@@ -88,13 +89,8 @@ class ModuleChildren:
         """See `Children`."""
         types = dict(self.values)
         values = dict(envelope.static) | {name: _traced(name, types[name], genes[name]) for name in envelope.traced}
-        x = example(self.input_shape, self.text)
+        x = example(self.input_shape)
         return ModuleNetwork(made(self.net, self.input_shape, self.classes, values, x, key))
-
-    @property
-    def text(self) -> bool:
-        """Whether an example is a row of symbols, not an image."""
-        return len(self.input_shape) == 1
 
     def work(self, envelope: ModuleEnvelope, architecture: Mapping[str, Scalar] | None = None) -> Work:
         """See `Children`. Products and convolutions are counted in what is traced, for one example."""
@@ -141,13 +137,14 @@ class ModuleChildren:
                 f"{title(self.net)} uses {used[0]} as a Python number, but it is traced, so that all children share "
                 f"a program ({_first_line(error)}): {_remedy(used[0], dict(self.values)[used[0]])}"
             ) from error
-        x = example(self.input_shape, self.text)
-        wanted = (*(x.shape if self.text else x.shape[:1]), self.classes)
+        x = example(self.input_shape)
+        every = self.input_shape.every
+        wanted = (*(x.shape if every else x.shape[:1]), self.classes)
         had = found.shape if isinstance(found, jax.ShapeDtypeStruct) else type(found).__name__
         if had != wanted:
             raise ValueError(
-                f"{title(self.net)} gives {had} for inputs of {x.shape}: it has to give logits of {wanted}, one for "
-                f"each of the {self.classes} {'symbols' if self.text else 'classes'}"
+                f"{title(self.net)} gives {had} for inputs of {x.shape}: it has to give outputs of {wanted}, "
+                f"{self.classes} for each {'symbol' if every else 'example'}"
             )
 
 
@@ -198,7 +195,7 @@ def _outputs(children: ModuleChildren, envelope: ModuleEnvelope) -> Any:
         network = children.build(envelope, genes, key)
         network.train()
         hash(nnx.graphdef(network))  # a traced value where NNX looks for none, as in a list: TypeError
-        return network(example(children.input_shape, children.text), genes, True, (), key)[0]
+        return network(example(children.input_shape), genes, True, (), key)[0]
 
     return jax.eval_shape(forward, _abstract(children, envelope), jax.random.key(0))
 
@@ -211,14 +208,14 @@ def _first_line(error: Exception) -> str:
 def _counted(children: ModuleChildren, envelope: ModuleEnvelope) -> Work:
     """What a network takes in an envelope, for one example."""
     children.check(envelope)
-    genes, x = _abstract(children, envelope), example(children.input_shape, children.text)
+    genes, x = _abstract(children, envelope), example(children.input_shape)
     build = lambda genes, key: children.build(envelope, genes, key)
     abstract = nnx.eval_shape(build, genes, jax.random.key(0))
     abstract.eval()
     graph, state = nnx.split(abstract)
     forward = lambda state, key: nnx.merge(graph, state)(x, genes, False, (), key)[0]
     found = count(jax.make_jaxpr(forward)(state, jax.random.key(0)).jaxpr)
-    examples = x.size if children.text else len(x)
+    examples = x.size if children.input_shape.every else len(x)
     return Work(
         multiply_adds=found.multiply_adds // examples,
         executed=found.multiply_adds // examples,

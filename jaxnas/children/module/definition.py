@@ -4,8 +4,9 @@
     a Linen class     Net(**values), also with inputs and outputs where it has such fields
     two functions     parameters = init(key, inputs, outputs, **values), then apply(parameters, x, **values)
 
-``inputs`` is the shape of one example: (height, width, channels) of an image, (symbols,) of text; ``outputs`` is the
-number of classes or symbols. Where the call has an argument ``training`` or ``train`` (a Python bool) or
+``inputs`` is the shape of one example, a tuple that knows what its numbers are (`jaxnas.inputs.Inputs`): (height, width,
+channels) of an image, (features,) of a table, (symbols,) of text, (2,) of a user and an item; ``inputs.values`` says how
+many symbols, or users and items, there are. ``outputs`` is the number of classes or symbols, 1 of a regression. Where the call has an argument ``training`` or ``train`` (a Python bool) or
 ``deterministic`` (its contrary), or, of functions, ``key``, it gets it.
 """
 
@@ -19,6 +20,7 @@ from flax import linen, nnx
 from jax import lax
 
 from jaxnas.elastic import convolve
+from jaxnas.inputs import Inputs
 
 FLAGS = {"training": True, "train": True, "deterministic": False}
 """Arguments that say whether this is training, and by which word."""
@@ -101,7 +103,7 @@ class OwnFunctions(WithValues):
         return self.apply(self.params.get_value(), x, **self.given, **more)
 
 
-def made(net: Any, inputs: tuple[int, ...], outputs: int, values: Mapping[str, Any], x: Any, key: jax.Array) -> Own:
+def made(net: Any, inputs: Inputs, outputs: int, values: Mapping[str, Any], x: Any, key: jax.Array) -> Own:
     """A user's network with its initial weights; ``x`` is a batch that Linen may look at, ``key`` is consumed."""
     if isinstance(net, tuple):
         init, apply = net
@@ -174,6 +176,6 @@ def _streams(key: jax.Array) -> dict[str, jax.Array]:
     return dict(zip(("params", "dropout", "default"), jax.random.split(key, 3), strict=True))
 
 
-def example(inputs: tuple[int, ...], text: bool) -> jax.Array:
+def example(inputs: Inputs) -> jax.Array:
     """A batch of two, of zeros."""
-    return jnp.zeros((2, *inputs), jnp.int32 if text else jnp.float32)
+    return jnp.zeros((2, *inputs), jnp.int32 if inputs.whole_numbers else jnp.float32)
