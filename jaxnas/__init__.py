@@ -21,7 +21,7 @@ _PLACES = {
     **dict.fromkeys(["MLP", "Cell201", "ChainCNN", "Choices", "ModuleSpace"], "spaces"),
     **dict.fromkeys(["RecurrentCell", "SkipCNN", "StandardCell", "Tuned"], "spaces"),
     **dict.fromkeys(["Categorical", "Float", "Int"], "values"),
-    **dict.fromkeys(["Digits", "Images", "Tabular", "Text"], "tasks"),
+    **dict.fromkeys(["Digits", "Images", "Ratings", "Tabular", "Text", "TextClassification"], "tasks"),
     **dict.fromkeys(
         ["PPO", "Bayes", "Evolution", "LocalSearch", "Optuna", "QLearning", "QTuner", "Random", "Reinforce"],
         "strategies",

@@ -18,13 +18,14 @@ Rate = Annotated[float, Range(0, 1, "[)")]
 @settings
 class MLP:
     """Hidden layers, each of its own width, one activation and one rate of dropout after each of them. All networks
-    train in one program. They read tables, and images laid flat.
+    train in one program. They read tables, images laid flat, ratings and texts.
 
     Attributes:
         layers: how many hidden layers there may be.
         widths: how many units a layer may have.
         activations: to choose from: "relu", "tanh", "gelu", "silu", "elu", "sigmoid".
         dropout: rates to choose from.
+        embedding: how many numbers stand for a user, an item or a symbol; of a text their mean is read.
 
     Raises:
         ValueError: an empty list, a value twice, or an unknown activation.
@@ -34,6 +35,7 @@ class MLP:
     widths: tuple[Filters, ...] = (8, 16, 32, 64)
     activations: tuple[str, ...] = ("relu", "tanh", "gelu")
     dropout: tuple[Rate, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+    embedding: Annotated[int, Range(1, 4096)] = 16
 
     def __post_init__(self):
         for name in ("layers", "widths", "activations", "dropout"):
@@ -80,14 +82,13 @@ class MLP:
             raise ValueError(f"{architecture} is not in {self}") from error
 
     def children(self, input_shape: tuple[int, ...], classes: int, dtype: str = "float32") -> PerceptronChildren:
-        """The networks for examples of this shape. Raises ValueError for text or things without numbers."""
-        if Inputs.of(input_shape).whole_numbers:
+        """The networks for examples of this shape. Raises ValueError for text with an output for every symbol."""
+        inputs = Inputs.of(input_shape)
+        if inputs.every:
             raise ValueError(
-                f"an MLP reads numbers, not examples of the kind {Inputs.of(input_shape).kind!r}: take a ModuleSpace "
-                "with jaxnas.elastic.Embed, or the task Tabular, Digits or Images"
+                "an MLP gives one output for an example, not for every symbol of a text: take RecurrentCell for the "
+                "task Text"
             )
         depths, widths, rates = self._sorted
-        drops = rates[-1] > 0
-        return PerceptronChildren(
-            tuple(input_shape), classes, depths[-1], tuple(widths), self.activations, drops, dtype
-        )
+        settings = tuple(widths), self.activations, rates[-1] > 0, self.embedding
+        return PerceptronChildren(inputs, classes, depths[-1], *settings, dtype)

@@ -14,11 +14,20 @@ from jaxnas.tasks.batches import Batch
 from jaxnas.tasks.classification import Data, Examples
 from jaxnas.tasks.digits import Digits
 from jaxnas.tasks.images import Images
+from jaxnas.tasks.passages import PassageData, TextClassification
+from jaxnas.tasks.ratings import RatingData, Ratings
 from jaxnas.tasks.streams import Passage, TextData
 from jaxnas.tasks.tabular import TableData, Tabular
 from jaxnas.tasks.text import Text
 
-TASKS = {"Digits": Digits, "Images": Images, "Tabular": Tabular, "Text": Text}
+TASKS = {
+    "Digits": Digits,
+    "Images": Images,
+    "Ratings": Ratings,
+    "Tabular": Tabular,
+    "Text": Text,
+    "TextClassification": TextClassification,
+}
 """Every task of the library by name."""
 
 
@@ -169,12 +178,16 @@ __all__ = [
     "LeavesOut",
     "NamesMeasure",
     "Passage",
+    "PassageData",
+    "RatingData",
+    "Ratings",
     "ScoresWhole",
     "Smooths",
     "TableData",
     "Tabular",
     "Task",
     "Text",
+    "TextClassification",
     "TextData",
     "augmentation_of",
     "learnt",

@@ -129,7 +129,7 @@ def _find(source: str, part: Part, shares: dict[str, float], tfds_dir: str | Non
     if source.startswith(tfds.PREFIX):
         return _tfds(source, part, shares, tfds_dir)
     if source == SHAKESPEARE:
-        return _decode(gzip.decompress(Path(__file__).with_name("shakespeare.txt.gz").read_bytes()), source), shares
+        return shakespeare(), shares
     path = os.path.expanduser(source)  # no Path, for which "" is a folder
     with _naming():
         if os.path.isfile(path):
@@ -141,6 +141,11 @@ def _find(source: str, part: Part, shares: dict[str, float], tfds_dir: str | Non
         f"no text at {source!r}: give the path of a text file, a folder with a text file each for train, valid "
         f"and test, tfds:NAME, or {SHAKESPEARE!r}"
     )
+
+
+def shakespeare() -> str:
+    """The text that comes with jaxnas."""
+    return _decode(gzip.decompress(Path(__file__).with_name("shakespeare.txt.gz").read_bytes()), SHAKESPEARE)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ Letters: M rows.
 import csv
 import io
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,34 +61,57 @@ def of_csv(path: Path, target: str | None, drop: Collection[str], categorical: C
         ValueError: no rows, rows of unequal length, a name that is no column, a text among numbers, or a target that is
             missing somewhere.
     """
+    names, rows = _rows(path)
+    cells = list(zip(*(row for _, row in rows), strict=True))
+    lines = np.array([f"line {line}" for line, _ in rows])
+    return of_cells(names, cells, lines, target, drop, categorical, str(path))
+
+
+def heading(path: Path) -> list[str]:
+    """The names of a file's columns. Raises ValueError where it is no table."""
+    return _rows(path)[0]
+
+
+def named(role: str, own: str | None, names: Sequence[str], usual: Collection[str], source: object) -> str:
+    """The column that has a role: the one that is named so, or whose name in small letters is usual for it.
+
+    Raises:
+        ValueError: there is none, or several.
+    """
+    found = [name for name in names if (name.lower() in usual if own is None else name == own)]
+    if len(found) != 1:
+        what = f"{role}={own!r}: no column" if own is not None else f"{len(found) or 'no'} columns may be the {role}"
+        raise ValueError(f"{source}: {what}: it has {', '.join(names)}: name one, --task.{role} NAME")
+    return found[0]
+
+
+def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The heading of a file, and its rows with the lines in which they end."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{path}: cannot be read ({error}): a text in UTF-8 is needed") from error
-    heading = text.partition("\n")[0]
-    sign = max(",;\t", key=heading.count)
-    rows = [(n, row) for n, row in _lines(text, sign) if row]
-    if len(rows) < 3:
-        raise ValueError(f"{path} has {max(0, len(rows) - 1)} rows below its heading: a table of more is needed")
-    names = [name.strip() for name in rows[0][1]]
-    for line, row in rows[1:]:
+    sign = max(",;\t", key=text.partition("\n")[0].count)
+    found = [(line, row) for line, row in _lines(text, sign, path) if row]
+    if len(found) < 3:
+        raise ValueError(f"{path} has {max(0, len(found) - 1)} rows below its heading: a table of more is needed")
+    names, rows = [name.strip() for name in found[0][1]], found[1:]
+    for line, row in rows:
         if len(row) != len(names):
             raise ValueError(f"{path}, line {line}: {len(row)} cells, but the heading has {len(names)} columns")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{path}: two columns are called {twice[0]!r}: give each its own name")
-    cells = list(zip(*(row for _, row in rows[1:]), strict=True))
-    lines = np.array([f"line {line}" for line, _ in rows[1:]])
-    return of_cells(names, cells, lines, target, drop, categorical, str(path))
+    return names, rows
 
 
-def _lines(text: str, sign: str):
+def _lines(text: str, sign: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(io.StringIO(text), delimiter=sign)
     try:
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:
-        raise ValueError(f"line {reader.line_num}: no row of a CSV file ({error})") from error
+        raise ValueError(f"{path}, line {reader.line_num}: no row of a CSV file ({error})") from error
 
 
 def of_cells(

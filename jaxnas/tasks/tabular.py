@@ -21,6 +21,7 @@ from jaxnas.tasks import columns as tables
 from jaxnas.tasks import scores, table_files
 from jaxnas.tasks.batches import Batch
 from jaxnas.tasks.columns import Column
+from jaxnas.tasks.rows import Rows
 from jaxnas.tasks.sheet import Sheet
 from jaxnas.tasks.shuffled import Shuffled
 from jaxnas.tasks.splits import TEST_SEED, limited, split, split_freely
@@ -34,23 +35,6 @@ MOST_CLASSES = 100
 """More different whole numbers than these are no classes."""
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["cells", "labels"], meta_fields=[])
-@dataclass(frozen=True)
-class Rows:
-    """cells: float32 ``[M, C]``, of a category the number of its value, NaN where nothing is known; labels: int32
-    ``[M]``, of a regression float32 in the target's own unit.
-    """
-
-    cells: Any
-    labels: Any
-
-    def __len__(self) -> int:
-        return self.labels.shape[0]
-
-    def __getitem__(self, index) -> "Rows":
-        return Rows(self.cells[index], self.labels[index])
-
-
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["train", "held_out"],
@@ -61,7 +45,7 @@ class TableData(Shuffled):
     """What one training reads.
 
     Attributes:
-        train: what children learn from.
+        train: what children learn from; a category is the number of its value, and what is not known is NaN.
         held_out: validation rows in a search, test rows in final training.
         columns: and how they become features, by the training data.
         target: what is told.
@@ -101,7 +85,7 @@ class TableData(Shuffled):
     def batch(self, rows: Rows, weights: Array) -> Batch:
         """Cells and labels; numbers are standardised."""
         labels = rows.labels if self.class_names else (rows.labels - self.target_mean) / self.target_std
-        return Batch(rows.cells, labels, weights)
+        return Batch(rows.examples, labels, weights)
 
 
 @settings
@@ -190,7 +174,7 @@ class Tabular(Supervised):
         labels, names = self._labels(train)
         rows = Rows(np.arange(len(train)), labels)
         rest, kept = self._split(rows, self.test, key_for(TEST_SEED, "test"), names, "test")
-        return train[np.sort(rest.cells)], train[np.sort(kept.cells)]
+        return train[np.sort(rest.examples)], train[np.sort(kept.examples)]
 
     def _encoded(self, sheet: Sheet) -> tuple[Rows, tuple[Column, ...], tuple[str, ...]]:
         """Training rows as numbers, their columns, and the names of the classes."""
@@ -217,7 +201,7 @@ class Tabular(Supervised):
         return split(rows, share, key, len(names), name) if names else split_freely(rows, share, key, name)
 
     def _data(self, train: Rows, held_out: Rows, columns, names, target: str) -> TableData:
-        columns, about = tables.learnt(columns, train.cells), {"class_names": names}
+        columns, about = tables.learnt(columns, train.examples), {"class_names": names}
         if self.regression:
             known = np.float64(train.labels)
             about = {"target_mean": float(known.mean()), "target_std": float(known.std()) or 1.0}

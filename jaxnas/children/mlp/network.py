@@ -18,6 +18,8 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxnas.children import Network, Work
 from jaxnas.children.cost import HELD, does_not_fit
 from jaxnas.children.engines import Engine, Padded
+from jaxnas.children.engines.lookup import embed
+from jaxnas.inputs import Inputs
 from jaxnas.rng import key_for
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -78,7 +80,10 @@ class PerceptronNetwork(Network):
 
     def __init__(self, children: "PerceptronChildren", inside: PerceptronEnvelope, genes: PerceptronGenes, key):
         self.inside, self.units, self.dtype = inside, max(children.widths), children.dtype
-        sides = [math.prod(children.input_shape), *inside.widths]
+        self.inputs = children.input_shape
+        sides = [children.features, *inside.widths]
+        table = jax.random.normal(key_for(key, "embedding"), children.table)
+        self.embedding = nnx.Param(table / math.sqrt(max(1, children.embedding)))
         self.layers = nnx.List([nnx.Param(w) for w in _hidden(sides, self.units, genes, key)])
         self.biases = nnx.List([nnx.Param(jnp.zeros(width)) for width in inside.widths])
         last = genes.live[-1]  # layers that are not there have the width of the last one that is
@@ -87,7 +92,7 @@ class PerceptronNetwork(Network):
         self.bias = nnx.Param(jnp.zeros(children.classes))
 
     def __call__(self, x, genes, training, carry, key):
-        x = x.reshape(len(x), -1)
+        x = self._read(x)
         for i, (w, b) in enumerate(zip(self.layers, self.biases, strict=True)):
             layer = lambda x, w=w[...], b=b[...], i=i: self._layer(x, w, b, i, genes, training, key)
             if i == 0:
@@ -95,6 +100,18 @@ class PerceptronNetwork(Network):
             else:
                 x = lax.cond(genes.present[i], lambda x, layer=layer: self._wide(layer(x)), lambda x: x, x)
         return self._product(x, self.last[...]) + self.bias[...], carry
+
+    def _read(self, x) -> Float[Array, "B F"]:
+        """Numbers laid flat, a row of the table for each thing of a pair, or the mean of those of a text's symbols."""
+        if not self.inputs.whole_numbers:
+            return x.reshape(len(x), -1)
+        if self.inputs.kind == "pair":
+            x = x + np.array([0, self.inputs.values[0]])
+        rows = embed(self.embedding[...], x, self.inside.engine.platform)
+        if self.inputs.kind == "pair":
+            return rows.reshape(len(x), -1)
+        there = (x > 0)[..., None]
+        return jnp.where(there, rows, 0).sum(1) / jnp.maximum(there.sum(1), 1)
 
     def _layer(self, x, w, b, i: int, genes: PerceptronGenes, training: bool, key) -> Float[Array, "B W"]:
         width = w.shape[1]
@@ -142,21 +159,23 @@ class PerceptronChildren:
     """See `Children`.
 
     Attributes:
-        input_shape: of one example; images are laid flat.
+        input_shape: of one example; images are laid flat, symbols and things embedded.
         classes: K.
         layers: L, the greatest number of hidden layers.
         widths: that a layer may have.
         activations: to choose from.
         drops: whether there is any dropout.
+        embedding: numbers that stand for a symbol, a user or an item.
         dtype: of the factors, as `Train.dtype` has it.
     """
 
-    input_shape: tuple[int, ...]
+    input_shape: Inputs
     classes: int
     layers: int
     widths: tuple[int, ...]
     activations: tuple[str, ...]
     drops: bool
+    embedding: int = 16
     dtype: str = "float32"
     engines: tuple[Engine, ...] = (Padded(),)
     norm: None = None
@@ -189,10 +208,24 @@ class PerceptronChildren:
         whole, own = self._products(envelope.widths), self._products((architecture or envelope).widths)
         biases = sum((architecture or envelope).widths) + self.classes
         held = 4 * HELD * sum(envelope.widths)
-        return Work(own, whole, own + biases, held, len(envelope.widths) * len(envelope.activations))
+        return Work(
+            own, whole, own + biases + math.prod(self.table), held, len(envelope.widths) * len(envelope.activations)
+        )
+
+    @property
+    def table(self) -> tuple[int, int]:
+        """Rows of what is embedded, and their length; of numbers there are none."""
+        return (sum(self.input_shape.values), self.embedding) if self.input_shape.whole_numbers else (0, 0)
+
+    @property
+    def features(self) -> int:
+        """F."""
+        if not self.input_shape.whole_numbers:
+            return math.prod(self.input_shape)
+        return self.embedding * (2 if self.input_shape.kind == "pair" else 1)
 
     def _products(self, widths: Sequence[int]) -> int:
-        sides = math.prod(self.input_shape), *widths, self.classes
+        sides = self.features, *widths, self.classes
         return sum(a * b for a, b in zip(sides[:-1], sides[1:], strict=True))
 
     def describe(self, architecture: Perceptron) -> dict:
@@ -201,8 +234,11 @@ class PerceptronChildren:
         return {"type": "mlp", "widths": list(a.widths), "activation": a.activation, "dropout": a.dropout}
 
     def weights(self, network: PerceptronNetwork, architecture: Perceptron) -> dict[str, np.ndarray]:
-        """See `Exports`: "layer1.kernel" ``[I, O]``, "layer1.bias", ..., "output.kernel", "output.bias"."""
-        found, n = {}, math.prod(self.input_shape)
+        """See `Exports`: "layer1.kernel" ``[I, O]``, "layer1.bias", ..., "output.kernel", "output.bias"; of
+        symbols or things also "embedding".
+        """
+        found = {"embedding": network.embedding[...]} if self.input_shape.whole_numbers else {}
+        n = self.features
         for i, width in enumerate(architecture.widths):
             kernel, bias = network.layers[i][...], network.biases[i][...]
             found |= {f"layer{i + 1}.kernel": kernel[:n, :width], f"layer{i + 1}.bias": bias[:width]}

@@ -4,10 +4,11 @@
     a Linen class     Net(**values), also with inputs and outputs where it has such fields
     two functions     parameters = init(key, inputs, outputs, **values), then apply(parameters, x, **values)
 
-``inputs`` is the shape of one example, a tuple that knows what its numbers are (`jaxnas.inputs.Inputs`): (height, width,
-channels) of an image, (features,) of a table, (symbols,) of text, (2,) of a user and an item; ``inputs.values`` says how
-many symbols, or users and items, there are. ``outputs`` is the number of classes or symbols, 1 of a regression. Where the call has an argument ``training`` or ``train`` (a Python bool) or
-``deterministic`` (its contrary), or, of functions, ``key``, it gets it.
+``inputs`` is the shape of one example, a tuple that knows what its numbers are (`jaxnas.inputs.Inputs`): (height,
+width, channels) of an image, (features,) of a table, (symbols,) of text, (2,) of a user and an item; ``inputs.values``
+says how many symbols, or users and items, there are. ``outputs`` is the number of classes or symbols, 1 of a
+regression. Where the call has an argument ``training`` or ``train`` (a Python bool) or ``deterministic`` (its
+contrary), or, of functions, ``key``, it gets it.
 """
 
 import inspect
