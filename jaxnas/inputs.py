@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import jax
+
 Kind = Literal["image", "text", "table", "passage", "pair"]
 USUAL: dict[int, Kind] = {3: "image", 1: "text"}
 """What a plain shape means, by its length."""
 
 
+@jax.tree_util.register_static  # or NNX, where a network keeps it, would take it for a leaf
 class Inputs(tuple):
     """The shape of one example, a tuple of ints, that knows what its numbers are.
 

@@ -3,8 +3,6 @@
 Letters: N children, V visits, B batch, M examples that count, K classes.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,7 +60,8 @@ def held_out(task: Task, data: Batched, size: int, count: int) -> Batch | None:
     if not scores_whole(task):
         return None
     visits = jnp.arange(int(data.visits(size, count)))
-    held = jax.device_get(jax.jit(jax.vmap(partial(data.scoring, size=size, scored=count)))(visits))
+    every = jax.jit(lambda data, visits: jax.vmap(lambda number: data.scoring(number, size, count))(visits))
+    held = jax.device_get(every(data, visits))
     needed = 4 * held.labels.size * data.classes
     if needed > MOST_BYTES:
         raise ValueError(

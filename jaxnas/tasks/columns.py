@@ -51,7 +51,7 @@ def _of_numbers(column: Column, cells: Float[np.ndarray, " M"]) -> Column:
     return Column(column.name, (), float(known.mean()), std if std > 0 else 1.0, len(known) < len(cells))
 
 
-def features(columns: Sequence[Column], rows: Float[Array, "B C"]) -> Float[Array, "B F"]:
+def features(columns: Sequence[Column], rows: Float[Array | np.ndarray, "B C"]) -> Float[Array, "B F"]:
     """Rows as a network reads them. In rows a category is the number of its value, and what is missing or unknown is
     NaN; of a category it becomes zeros.
     """

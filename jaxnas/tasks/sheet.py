@@ -14,6 +14,8 @@ import numpy as np
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
 """What stands in cells that are empty, in small letters."""
+UNTOLD = frozenset({"", "nan"})
+"""Likewise of a target, which may have classes called "none" or "-"."""
 USUALLY = 0.8
 """A column of which such a share of the cells are numbers is one of numbers, and the other cells are mistakes."""
 
@@ -116,7 +118,7 @@ def _lines(text: str, sign: str, path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def of_cells(
     names: Sequence[str],
-    cells: Sequence[Sequence],
+    cells: Sequence[Sequence | np.ndarray],
     lines: np.ndarray,
     target: str | None,
     drop: Collection[str],
@@ -133,7 +135,7 @@ def of_cells(
     if not kept:
         raise ValueError(f"{source}: no column is left beside the target {target!r}")
     parsed = tuple(_column(names[i], cells[i], lines, names[i] in categorical, source) for i in kept)
-    found = _column(target, cells[names.index(target)], lines, target in categorical, source)
+    found = _column(target, cells[names.index(target)], lines, target in categorical, source, UNTOLD)
     missing = np.flatnonzero([cell is None or cell != cell for cell in found.tolist()])
     if len(missing):
         raise ValueError(
@@ -143,14 +145,16 @@ def of_cells(
     return Sheet(tuple(names[i] for i in kept), parsed, found, target, lines, source)
 
 
-def _column(name: str, cells: Sequence, lines: np.ndarray, category: bool, source: str) -> np.ndarray:
+def _column(
+    name: str, cells: Sequence | np.ndarray, lines: np.ndarray, category: bool, source: str, empty: Collection[str] = MISSING
+) -> np.ndarray:
     """One column. Raises ValueError for a text among numbers, or a number that is not finite."""
     array = np.asarray(cells)
     if array.dtype.kind in "biuf" and not category:
         numbers, wrong = array.astype(np.float64), []
     else:
         texts = [str(cell).strip() for cell in array.tolist()]
-        known = [None if text.lower() in MISSING else text for text in texts]
+        known = [None if text.lower() in empty else text for text in texts]
         numbers = np.array([_number(text) for text in known])
         wrong = [i for i, text in enumerate(known) if text is not None and np.isnan(numbers[i])]
         there = len(known) - known.count(None)

@@ -47,7 +47,7 @@ class Shuffled:
         rows = self.train[order[jnp.minimum(number, order.shape[0] - 1)]]
         return self.batch(rows, jnp.ones(order.shape[1], bool))
 
-    def scoring(self, number: Array, size: int, scored: Array) -> Batch:
+    def scoring(self, number: int | Array, size: int, scored: int | Array) -> Batch:
         """The held-out batch of that number; the first ``scored`` examples count."""
         at = number * size + jnp.arange(size)
         return self.batch(self.held_out[jnp.minimum(at, len(self.held_out) - 1)], at < scored)

@@ -66,7 +66,7 @@ def read(
 
         found = getattr(sklearn.datasets, EMBEDDED[source])(**({"scaled": False} if source == "diabetes" else {}))
         y = found.target if source == "diabetes" else np.asarray(found.target_names)[found.target]
-        return _sheet(found.data, y, found.feature_names, target, drop, categorical, source), None
+        return _sheet(found.data, y, tuple(found.feature_names), target, drop, categorical, source), None
     path = Path(os.path.expanduser(source))
     if path.is_file() and path.suffix == ".npz":
         return _npz(path, target, drop, categorical)
@@ -134,7 +134,7 @@ def _numbered(cells: np.ndarray, column: Column, sheet: Sheet) -> np.ndarray:
             raise ValueError(f"{sheet.source}: column {column.name!r} has texts, and numbers in the training data")
         return cells
     number = {value: float(i) for i, value in enumerate(column.values)}
-    return np.array([number.get(cell if isinstance(cell, str) else f"{cell:g}", np.nan) for cell in cells.tolist()])
+    return np.array([number.get(_text(cell), np.nan) for cell in cells.tolist()])
 
 
 def numbers(sheet: Sheet) -> Float[np.ndarray, " M"]:
@@ -163,7 +163,7 @@ def class_names(sheet: Sheet, most: int) -> tuple[str, ...]:
                 f"{sheet.source}: the target {name!r} has {len(values)} different numbers, such as {values[0]:g} and "
                 f"{values[1]:g}: say regression=True (--task.regression) to tell numbers, or give classes"
             )
-        found = [f"{value:g}" for value in values]
+        found = [_text(value) for value in values.tolist()]
     if len(found) < 2:
         raise ValueError(
             f"{sheet.source}: the target {name!r} is {found[0]!r} in all {len(known)} rows: two or more classes are "
@@ -175,7 +175,7 @@ def class_names(sheet: Sheet, most: int) -> tuple[str, ...]:
 def classes(sheet: Sheet, names: tuple[str, ...]) -> Int32[np.ndarray, " M"]:
     """The number of each row's class. Raises ValueError for one that is not among the names."""
     number = {name: i for i, name in enumerate(names)}
-    texts = [cell if isinstance(cell, str) else f"{cell:g}" for cell in sheet.target.tolist()]
+    texts = [_text(cell) for cell in sheet.target.tolist()]
     unknown = [i for i, text in enumerate(texts) if text not in number]
     if unknown:
         raise ValueError(
@@ -183,3 +183,10 @@ def classes(sheet: Sheet, names: tuple[str, ...]) -> Int32[np.ndarray, " M"]:
             f"have {', '.join(names)}"
         )
     return np.array([number[text] for text in texts], np.int32)
+
+
+def _text(cell: str | float | None) -> str | None:
+    """A cell as the name of a category or class; whole numbers have no point."""
+    if not isinstance(cell, float):
+        return cell
+    return str(int(cell)) if cell.is_integer() else repr(cell)

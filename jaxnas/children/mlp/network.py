@@ -208,9 +208,8 @@ class PerceptronChildren:
         whole, own = self._products(envelope.widths), self._products((architecture or envelope).widths)
         biases = sum((architecture or envelope).widths) + self.classes
         held = 4 * HELD * sum(envelope.widths)
-        return Work(
-            own, whole, own + biases + math.prod(self.table), held, len(envelope.widths) * len(envelope.activations)
-        )
+        parameters = own + biases + math.prod(self.table)
+        return Work(own, whole, parameters, held, len(envelope.widths) * len(envelope.activations))
 
     @property
     def table(self) -> tuple[int, int]:

@@ -1,0 +1,144 @@
+"""Scores over the whole of the held-out examples, and losses of a user's own, against scikit-learn."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from refusals import refused
+from scipy.special import softmax
+from sklearn import metrics
+from toy_family import OneHidden
+
+from jaxnas.evaluators import Train
+from jaxnas.evaluators.train import Trainer
+from jaxnas.experiment import Experiment
+from jaxnas.outcome import Measure
+from jaxnas.tasks import Batch, Digits, Text, scores, without_smoothing
+from jaxnas.tasks.supervision import Classes, Numbers
+
+TASK = Digits()
+DATA = TASK.search_data(0)
+DRAW = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_scores_of_classes_are_those_of_scikit_learn(classes):
+    logits, labels = DRAW.normal(size=(200, classes)), DRAW.integers(0, classes, 200)
+    logits[::3] = np.round(logits[::3])  # with ties
+    p, found = softmax(logits, 1), logits.argmax(1)
+    area = metrics.roc_auc_score(labels, p[:, 1] if classes == 2 else p, multi_class="ovr")
+    assert scores.accuracy(logits, labels) == pytest.approx(metrics.accuracy_score(labels, found))
+    assert scores.f1(logits, labels) == pytest.approx(metrics.f1_score(labels, found, average="macro"))
+    assert scores.auc(logits, labels) == pytest.approx(area)
+    assert scores.log_likelihood(logits, labels) == pytest.approx(-metrics.log_loss(labels, p))
+
+
+def test_a_class_that_nobody_has_or_says_does_not_count_in_f1():
+    logits, labels = np.eye(4)[[0, 1, 1, 0]], np.array([0, 1, 2, 0])
+    wanted = metrics.f1_score(labels, logits.argmax(1), average="macro")
+    assert scores.f1(logits, labels) == pytest.approx(wanted) == pytest.approx((1 + 2 / 3 + 0) / 3)
+
+
+def test_scores_of_numbers_are_those_of_scikit_learn():
+    found, labels = DRAW.normal(size=(2, 100))
+    assert scores.r2(found, labels) == pytest.approx(metrics.r2_score(labels, found))
+    assert scores.rmse(found, labels) == pytest.approx(-metrics.root_mean_squared_error(labels, found))
+    assert scores.mae(found, labels) == pytest.approx(-metrics.mean_absolute_error(labels, found))
+    groups, gains = DRAW.integers(0, 7, 100), DRAW.integers(0, 6, 100).astype(float)
+    each = [metrics.ndcg_score([gains[groups == g]], [found[groups == g]], k=10) for g in range(7)]
+    assert scores.ndcg(found, gains, groups) == pytest.approx(np.mean(each))
+
+
+def curve(task, epochs=2, batch_size=128):
+    """Of three toy children, and their logits for all held-out examples in the end."""
+    children = OneHidden().children(DATA.input_shape, DATA.classes)
+    trainer = Trainer(children, task, DATA, Train(epochs=epochs, batch_size=batch_size), 0, devices=1)
+    inside = children.envelope([4, 8, 16], children.engines[0], ())
+    return trainer.run(inside, [children.place(n, inside) for n in (4, 8, 16)], [0, 1, 2]).curve
+
+
+def keeps(found):
+    """A score that keeps what it is given."""
+
+    def score(outputs, labels):
+        found.append((outputs, labels))
+        return -len(found)
+
+    return score
+
+
+def test_a_user_score_gets_all_outputs_and_its_number_is_the_childs_score():
+    """360 held-out digits: two batches of 128 and one of 104. Its accuracy is what the program finds by itself."""
+    found = []
+    assert curve(replace(TASK, score=keeps(found))).tolist() == [[-1, -4], [-2, -5], [-3, -6]]
+    assert all(labels.tolist() == DATA.held_out.labels.tolist() for _, labels in found)
+    exact = [(outputs.argmax(1) == labels).mean() for outputs, labels in found]
+    np.testing.assert_allclose(np.reshape(exact, (2, 3)).T, curve(TASK), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["f1", "auc", "log-loss"])
+def test_a_named_score_is_that_of_the_outputs(name):
+    found = []
+    curve(replace(TASK, score=keeps(found)))
+    of = {"f1": scores.f1, "auc": scores.auc, "log-loss": scores.log_likelihood}[name]
+    wanted = np.reshape([of(*one) for one in found], (2, 3)).T
+    np.testing.assert_allclose(curve(replace(TASK, score=name)), wanted, atol=1e-5)
+
+
+def test_a_user_loss_is_what_is_learnt_from():
+    flat = lambda logits, labels: 0 * logits[:, 0]
+    assert len(set(curve(replace(TASK, loss=flat))[:, 1] - curve(replace(TASK, loss=flat))[:, 0])) == 1  # nothing
+    same = lambda logits, labels: optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    np.testing.assert_array_equal(curve(replace(TASK, loss=same)), curve(TASK))
+    refused(lambda: curve(replace(TASK, loss=lambda logits, labels: logits.mean())), "shape () for 128 labels", "each")
+
+
+def test_a_score_says_how_it_is_read():
+    assert replace(TASK, score="f1").measure == Measure.F1
+    assert replace(TASK, score=scores.f1).measure == Measure.NUMBER
+    assert (Text(score="accuracy").measure, Text(score=scores.f1).measure) == (Measure.SCORE, Measure.NUMBER)
+    assert Measure.RMSE.words(-3.25) == "RMSE 3.25"
+    assert Measure.F1.words(0.5) == "F1 0.5000"
+    assert [m for m in Measure if m.falls] == [
+        Measure.LOG_LOSS, Measure.RMSE, Measure.MAE, Measure.PERPLEXITY, Measure.BITS,
+    ]  # fmt: skip
+    assert all(m.number(-0.3) == 0.3 for m in Measure if m.error)
+
+
+def test_what_cannot_be_a_score_is_refused():
+    refused(lambda: Digits(score="rmse"), "score='rmse': give 'accuracy' or 'f1'")
+    refused(lambda: Numbers(None, "f1"), "score='f1' does not fit labels that are numbers", "r2, rmse, mae")
+    held = Batch(None, np.array([1, 1]), np.ones(2, bool))
+    refused(lambda: Classes(None, "auc").check(held, DATA), "none of the 2 held-out examples is of class 0", "'f1'")
+    wrong = lambda outputs, labels: outputs[0]
+    refused(lambda: curve(replace(TASK, score=wrong)), "score", "one finite number is needed")
+    nothing = lambda outputs, labels: float("nan")
+    refused(lambda: curve(replace(TASK, score=nothing)), "gave nan for 360 held-out")
+
+
+def test_a_score_of_a_diverged_child_is_not_asked_for():
+    def poison(logits, labels):
+        return jnp.where(labels < 11, jnp.nan, 0) * logits[:, 0]
+
+    assert np.isnan(curve(replace(TASK, loss=poison, score=keeps(found := [])))).all()
+    assert found == []
+
+
+def test_text_is_scored_by_symbols_predicted_rightly():
+    logits, labels = jnp.eye(3)[jnp.array([[0, 1], [2, 2]])], jnp.array([[0, 2], [2, 1]])
+    assert Text(score="accuracy").scores(logits, labels).tolist() == [[1, 0], [1, 0]]
+    squared = Text(loss=lambda logits, labels: jax.nn.logsumexp(logits, -1))
+    assert squared.losses(logits, labels).shape == (2, 2)
+    assert without_smoothing(squared) is squared
+
+
+def test_a_setting_of_the_command_line_names_a_score(tmp_path):
+    from jaxnas.overrides import override
+
+    experiment = Experiment(OneHidden(), TASK)
+    assert override(experiment, ["--task.score", "f1"], tmp_path).task == Digits(score="f1")
+    assert override(experiment, ["--rounds", "3"], tmp_path).task == TASK
+    refused(lambda: override(experiment, ["--task.score", "F2"], tmp_path), "'F2' is no score", "accuracy, f1")
