@@ -61,6 +61,9 @@ class Inputs(tuple):
             return False
         return not isinstance(other, Inputs) or (self.kind, self.values) == (other.kind, other.values)
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     def __hash__(self) -> int:
         return tuple.__hash__(self)
 

@@ -41,7 +41,7 @@ def test_a_padded_child_is_the_exact_network(two_devices, kind):
     found = trainer.run(inside, [children.place(one, inside) for one in SOME], range(4))
     assert found.alive.all()
     assert len(trainer.programs) == 1
-    for i, one in enumerate(SOME if kind == "table" else SOME[1:2], 0 if kind == "table" else 1):
+    for i, one in list(enumerate(SOME))[: 2 if kind == "table" else 1]:
         tight = unpadded(children, one)
         assert tight.widths == one.widths
         exact = Trainer(children, task, data, TRAIN, 0, devices=1)
@@ -100,8 +100,8 @@ def test_tokens_and_networks():
     assert len(every) == decisions.count == (3 + 9 + 27) * 2 * 2
     assert [SPACE.encode(SPACE.decode(row)).tolist() for row in every] == every.tolist()
     assert SPACE.decode([2, 0, 1, 2, 1, 1]) == Perceptron((3, 5, 8), "tanh", 0.3)
-    assert pretty(SPACE.children((6,), 2).describe(SOME[1])) == "8-3-5 tanh, dropout 0.3"
-    assert "widths: [8, 3, 5]" in draw(SPACE.children((6,), 2).describe(SOME[1]))
+    assert pretty(SPACE.children(Inputs((6,), "table"), 2).describe(SOME[1])) == "8-3-5 tanh, dropout 0.3"
+    assert "widths: [8, 3, 5]" in draw(SPACE.children(Inputs((6,), "table"), 2).describe(SOME[1]))
     assert set(MLP(activations=tuple(ACTIVATIONS)).activations) == set(ACTIVATIONS)
 
 

@@ -146,7 +146,12 @@ def of_cells(
 
 
 def _column(
-    name: str, cells: Sequence | np.ndarray, lines: np.ndarray, category: bool, source: str, empty: Collection[str] = MISSING
+    name: str,
+    cells: Sequence | np.ndarray,
+    lines: np.ndarray,
+    category: bool,
+    source: str,
+    empty: Collection[str] = MISSING,
 ) -> np.ndarray:
     """One column. Raises ValueError for a text among numbers, or a number that is not finite."""
     array = np.asarray(cells)

@@ -113,7 +113,7 @@ class PerceptronNetwork(Network):
         there = (x > 0)[..., None]
         return jnp.where(there, rows, 0).sum(1) / jnp.maximum(there.sum(1), 1)
 
-    def _layer(self, x, w, b, i: int, genes: PerceptronGenes, training: bool, key) -> Float[Array, "B W"]:
+    def _layer(self, x, w, b, i: int, genes: PerceptronGenes, training: bool, key) -> Float[Array, "B N"]:
         width = w.shape[1]
         chosen = [ACTIVATIONS[name] for name in self.inside.activations]
         z = self._product(x[:, : w.shape[0]], w) + b
@@ -124,7 +124,7 @@ class PerceptronNetwork(Network):
             y = jnp.where(stays, y / keep, 0)
         return jnp.where(genes.live[i, :width], y, 0)
 
-    def _wide(self, x: Float[Array, "B W"]) -> Float[Array, "B W"]:
+    def _wide(self, x: Float[Array, "B N"]) -> Float[Array, "B W"]:
         """Filled with 0 to the greatest width, so that a layer can be left out."""
         return jnp.pad(x, ((0, 0), (0, max(self.inside.widths) - x.shape[1])))
 
