@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from jaxnas.called import called
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Measure, Status, Trial
 from jaxnas.report.draw import draw, pretty
@@ -65,6 +66,6 @@ def summary(ledger: Ledger, workdir: Path) -> str:
         lines += ["", f"The strategy's favourite now: {pretty(facts['most_likely']['architecture'])}"]
     lines += ["", f"Ledger: {ledger.path}", "Next:"]
     if facts.get("configuration", {}).get("task", ...) is not None:
-        lines += [f"  python -m jaxnas final {workdir}       train the best from scratch, read its test score"]
-    lines += [f"  python -m jaxnas trials {workdir} --top 10"]
+        lines += [f"  {called()} final {workdir}       train the best from scratch, read its test score"]
+    lines += [f"  {called()} trials {workdir} --top 10"]
     return "\n".join(lines)
