@@ -112,7 +112,12 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
 
 def _config_command(commands, name: str, help: str, more: str = "", config: str = "CONFIG"):
     usage = f"{called()} {name} {config}{more} [--SETTING VALUE ...]"
-    epilog = f"{called()} {name} CONFIG --help lists all settings of a config."
+    epilog = (
+        f"{called()} {name} CONFIG --help lists all settings of a config. --strategy Random, --reward CubedAccuracy "
+    )
+    epilog += (
+        "and --evaluator.train.optimiser Adam put another in the place of the config's, with its default settings."
+    )
     return commands.add_parser(
         name, help=help, description=help, add_help=False, allow_abbrev=False, usage=usage, epilog=epilog
     )

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import tyro
 
+from jaxnas.by_name import replaced
 from jaxnas.called import called
 from jaxnas.examples import shown
 from jaxnas.settings import describe, flatten
@@ -26,9 +27,10 @@ def override(settings: Settings, overrides: list[str], config: Path) -> Settings
     """Settings with those of the command line in them.
 
     Raises:
-        ValueError: an unknown setting.
+        ValueError: an unknown setting, or a name that the library does not have.
         SystemExit: a value of the wrong type (status 2, after a message), or --help.
     """
+    settings, overrides = replaced(settings, overrides)
     valid = [name for name in flatten(describe(settings)) if name.split(".")[-1] != "type"]
     for argument in overrides:
         if argument.startswith("--"):

@@ -17,7 +17,7 @@ FLOORS = {
     "named_trial": 3, "contracts": 3,
     "experiment": 4, "export": 4, "final": 4, "final_data": 4, "trained": 4, "record": 4, "search": 4,
     "compiled_search": 4, "compare": 4, "tabulate": 4,
-    "program_cache": 5, "running": 5, "overrides": 5, "setup": 5, "targets": 5, "shipped": 5,
+    "by_name": 5, "program_cache": 5, "running": 5, "overrides": 5, "setup": 5, "targets": 5, "shipped": 5,
     "commands": 6, "cli": 7, "__main__": 8,
 }  # fmt: skip
 ONLY = {"strategies": {"decisions", "ranges", "settings"}, "report": {"called", "ledger", "outcome"}}
@@ -39,6 +39,7 @@ SAME_FLOOR = {
     ("contracts", "strategies"),
     ("tables", "spaces"),
     ("setup", "overrides"),
+    ("overrides", "by_name"),
     ("running", "setup"),
     ("targets", "setup"),
     ("setup", "program_cache"),
