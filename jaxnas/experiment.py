@@ -10,6 +10,7 @@ from jaxnas.ranges import ChildCount, Range, Seed, Such
 from jaxnas.rewards import Accuracy, Checks, Reward
 from jaxnas.settings import describe, differing, flatten, settings
 from jaxnas.spaces import Space
+from jaxnas.stopping import Stop
 from jaxnas.strategies import Reinforce, Strategy
 from jaxnas.tasks import Task, measure_of
 
@@ -29,6 +30,7 @@ class Experiment:
         children: architectures a round (the paper's m).
         seed: of everything random, from 0 to 2**31 - 1.
         deterministic: ask XLA for deterministic operations on GPU; on CPU they always are.
+        stop: limits that end a search before its rounds are over; they may be changed later, like the rounds.
 
     Raises:
         ValueError: a number out of its range, a reward that does not go with the task's scores, or children to be
@@ -45,6 +47,7 @@ class Experiment:
     children: ChildCount = 16
     seed: Seed = 0
     deterministic: bool = True
+    stop: Stop = field(default_factory=Stop)
 
     def __post_init__(self):
         if self.rounds * self.children >= 2**31:
@@ -69,7 +72,7 @@ def differences(recorded: dict, wanted: dict) -> list[str]:
     free = {"rounds", "evaluator.programs"}
     if flatten(wanted).get("evaluator.type") == Objective.__qualname__:
         free.add("evaluator.processes")  # no result depends on it
-    may_change = lambda name: name in free or name.split(".")[0] == "final"
+    may_change = lambda name: name in free or name.split(".")[0] in ("final", "stop")
     return [words for name, words in differing(recorded, wanted).items() if not may_change(name)]
 
 

@@ -75,12 +75,15 @@ class Ledger:
             with self._naming():
                 check_rounds(trials, facts[CONFIGURATION])
 
-    def append(self, trials: Iterable[Trial]) -> None:
-        """Commit trials together. A trial that is there already is an error of the caller (sqlite3.IntegrityError)."""
+    def append(self, trials: Iterable[Trial], **facts) -> None:
+        """Commit trials together, and facts with them. A trial that is there already is an error of the caller
+        (sqlite3.IntegrityError).
+        """
         marks = ", ".join("?" * len(COLUMNS))
         with self._db:
             insert = f"INSERT INTO trials ({', '.join(COLUMNS)}) VALUES ({marks})"
             self._db.executemany(insert, [row_of(t) for t in trials])
+            self._write(facts)
 
     def trials(self, ids: range | None = None) -> list[Trial]:
         """All trials, or those of consecutive ids, in their order. Raises ValueError where one is damaged."""
@@ -124,8 +127,11 @@ class Ledger:
     def record(self, **facts) -> None:
         """Write facts; a known one is replaced."""
         with self._db:
-            rows = [(key, json.dumps(value)) for key, value in facts.items()]
-            self._db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", rows)
+            self._write(facts)
+
+    def _write(self, facts: dict) -> None:
+        rows = [(key, json.dumps(value)) for key, value in facts.items()]
+        self._db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", rows)
 
     def _fact(self, key: str, value: object):
         try:

@@ -116,6 +116,15 @@ def _about(value: object) -> bool:
 
 OBJECT = (lambda value: isinstance(value, dict), "a JSON object")
 ANY = (lambda value: True, "")
+
+
+def _stopped(value: object) -> bool:
+    """As `jaxnas.search` records it: null, or after how many rounds and why."""
+    return value is None or (
+        isinstance(value, dict) and COUNT[0](value.get("rounds")) and isinstance(value.get("reason"), str)
+    )
+
+
 FACTS = {
     CONFIGURATION: OBJECT,
     "data": OBJECT,
@@ -123,6 +132,8 @@ FACTS = {
     "measure": (lambda value: value in list(Measure), f"one of {', '.join(Measure)}"),
     "numerics": COUNT,
     "finished": COUNT,
+    "ran": (lambda value: _number(value) and value >= 0, "seconds"),
+    "stopped": (_stopped, "null, or rounds and a reason"),
     "origin": (_origin, "a config with its directory, source and overrides"),
     "most_likely": (lambda v: isinstance(v, dict) and {"rounds", "architecture"} <= v.keys(), "an architecture"),
     "final": (lambda value: isinstance(value, dict) and "test_score" in value, "the result of a final training"),

@@ -18,6 +18,7 @@ from jaxnas.record import begin, check_settings
 from jaxnas.rewards import told
 from jaxnas.rng import key_for
 from jaxnas.spaces import present_columns
+from jaxnas.stopping import Clock
 from jaxnas.strategies import Prefers, Strategy, finite, is_jittable
 
 
@@ -70,6 +71,7 @@ def search(experiment: Experiment, ledger: Ledger, callback: Callback, origin: d
             not have proposed; another process works in the directory; a strategy whose state is no longer finite.
     """
     with locked(ledger.path.parent), pinned():
+        clock = Clock(ledger)
         check_settings(experiment, ledger)
         trials = experiment.rounds * experiment.children
         evaluate = experiment.evaluator.bind(experiment.space, experiment.task, experiment.seed, trials)
@@ -79,35 +81,40 @@ def search(experiment: Experiment, ledger: Ledger, callback: Callback, origin: d
         if isinstance(evaluate, StopsEarly):
             evaluate.rank_by(experiment.reward)
         try:
-            state = _rounds(experiment, ledger, evaluate, callback)
+            state, rounds, why = _rounds(experiment, ledger, evaluate, callback, clock)
         finally:
             ledger.settle()
             if isinstance(evaluate, Closes):
                 evaluate.close()
         if isinstance(experiment.strategy, Prefers):
             favourite = experiment.strategy.most_likely(state)
-            favourite = _existing(experiment, favourite, (experiment.rounds - 1) * experiment.children)
-            ledger.record(most_likely={"rounds": experiment.rounds, "architecture": evaluate.describe(favourite)})
-        ledger.record(finished=experiment.rounds)
+            favourite = _existing(experiment, favourite, (rounds - 1) * experiment.children)
+            ledger.record(most_likely={"rounds": rounds, "architecture": evaluate.describe(favourite)})
+        ledger.record(finished=rounds, ran=clock.seconds, stopped={"rounds": rounds, "reason": why} if why else None)
         ledger.settle()
 
 
-def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, callback: Callback):
-    """Propose, evaluate, update; the strategy's state at the end."""
+def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, callback: Callback, clock: Clock):
+    """Propose, evaluate, update; the strategy's state at the end, after how many rounds, and why there are no more, ""
+    where all are done.
+    """
     strategy, seed, n = experiment.strategy, experiment.seed, experiment.children
     propose, update = _functions(strategy)
     decisions, measure = experiment.space.decisions, ledger.measure
     state = checked_state(strategy, strategy.init(decisions, key_for(seed, "strategy")))
     for r in range(experiment.rounds):
-        tokens = checked_tokens(strategy, decisions, propose(state, key_for(seed, "propose", r), n=n), n)
-        tokens = _existing(experiment, tokens, r * n)
         ids = range(r * n, (r + 1) * n)
         trial_ids, done = np.array(ids), {t.trial_id: t for t in ledger.trials(ids)}
+        why = experiment.stop.reason(ledger, r) if r and not done else ""
+        if why:
+            return state, r, why
+        tokens = checked_tokens(strategy, decisions, propose(state, key_for(seed, "propose", r), n=n), n)
+        tokens = _existing(experiment, tokens, r * n)
         _check_same(done, tokens, r * n)
         for answer in evaluate(tokens, trial_ids, done, callback.progress):  # what is done, it only takes note of
             rows, outcome = checked_outcome(evaluate, answer, n)
             trials = _trials(r, trial_ids[rows], tokens[rows], outcome, *told(experiment.reward, outcome, measure))
-            ledger.append(trials)
+            ledger.append(trials, ran=clock.seconds)
             callback.trials(trials)
         if len(done) < n:
             ledger.settle()
@@ -116,7 +123,7 @@ def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, callback
         if not finite(state):
             raise ValueError(_why_not_finite(strategy, r, rewards))
         callback.round_done(r, checked_metrics(strategy, metrics))
-    return state
+    return state, experiment.rounds, ""
 
 
 def first_proposal(experiment: Experiment) -> Int[np.ndarray, "N T"]:

@@ -14,7 +14,7 @@ FLOORS = {
     "journal": 1, "ledger_rows": 1, "locks": 0,
     "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2, "checkpoint": 2, "tables": 2,
     "learners": 3, "evaluators": 3, "strategies": 3, "report": 3,
-    "named_trial": 3, "contracts": 3,
+    "named_trial": 3, "contracts": 3, "stopping": 3,
     "experiment": 4, "export": 4, "final": 4, "final_data": 4, "trained": 4, "record": 4, "search": 4,
     "compiled_search": 4, "compare": 4, "tabulate": 4,
     "by_name": 5, "program_cache": 5, "running": 5, "overrides": 5, "setup": 5, "targets": 5, "shipped": 5,

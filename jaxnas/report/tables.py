@@ -51,6 +51,10 @@ def summary(ledger: Ledger, workdir: Path) -> str:
     counts += [f"{count(Status.STOPPED)} stopped early"] * (count(Status.STOPPED) > 0)
     counts += [f"{count(Status.INFEASIBLE)} infeasible"] * (count(Status.INFEASIBLE) > 0)
     lines = [f"{len(trials)} trials, {', '.join(counts)}."]
+    stopped = facts.get("stopped")
+    if stopped:
+        done = stopped["rounds"]
+        lines += [f"It stopped after {done} round{'s' * (done > 1)}: {stopped['reason']}."]
     reasons = Counter(t.reason for t in trials if t.reason).most_common(REASONS)
     lines += [f"Failed, {number} of them: {reason}" for reason, number in reasons]
     best = ledger.top(1)
