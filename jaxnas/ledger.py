@@ -20,7 +20,7 @@ CREATE TABLE trials(
     trial_id INTEGER PRIMARY KEY, round INTEGER NOT NULL, tokens TEXT NOT NULL, architecture TEXT NOT NULL,
     status TEXT NOT NULL, score REAL, reward REAL NOT NULL, curve TEXT NOT NULL, parameters INTEGER NOT NULL,
     multiply_adds INTEGER NOT NULL, seconds REAL NOT NULL, places INTEGER NOT NULL,
-    figures TEXT NOT NULL, reason TEXT NOT NULL);
+    figures TEXT NOT NULL, reason TEXT NOT NULL, copied_from INTEGER);
 CREATE TABLE run(key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 TABLES = {"trials": COLUMNS, "run": ("key", "value")}
@@ -225,8 +225,9 @@ class Ledger:
         missing = LATER.keys() - self._found("trials")
         if write:
             with self._db:
-                for column in sorted(missing):
-                    self._db.execute(f"ALTER TABLE trials ADD COLUMN {column} TEXT NOT NULL DEFAULT {LATER[column]}")
+                for column in (name for name in LATER if name in missing):
+                    kind = "INTEGER" if LATER[column] == "NULL" else f"TEXT NOT NULL DEFAULT {LATER[column]}"
+                    self._db.execute(f"ALTER TABLE trials ADD COLUMN {column} {kind}")
             missing = set()
         return ", ".join(f"{LATER[c]} AS {c}" if c in missing else c for c in COLUMNS)
 

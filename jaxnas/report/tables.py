@@ -9,7 +9,7 @@ from jaxnas.called import called
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Measure, Status, Trial
 from jaxnas.report.draw import draw, pretty
-from jaxnas.report.words import costs, figures, introduced
+from jaxnas.report.words import copied_from, costs, figures, introduced
 
 REASONS = 3
 """So many different ones of failed children are listed at most."""
@@ -19,7 +19,8 @@ HEADINGS = {"kernel height x width : filters": {"chain", "skip"}, "cell": {"cell
 
 def trial_table(trials: list[Trial], title: str, measure: Measure = Measure.SCORE) -> Table:
     """Trials as rows: id, round, score, reward, parameters, multiply-adds, seconds, architecture; where there are any,
-    figures and why children failed. ``measure``: scores that may be any number have five digits.
+    figures, why children failed and whose results were copied. ``measure``: scores that may be any number have five
+    digits.
     """
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in ("trial", "round", "score", "reward", "parameters", "mult-adds", "seconds"):
@@ -28,7 +29,7 @@ def trial_table(trials: list[Trial], title: str, measure: Measure = Measure.SCOR
     table.add_column(
         next((name for name, known in HEADINGS.items() if types <= known), "architecture"), overflow="fold"
     )
-    further = [("figures", figures), ("why it failed", lambda t: t.reason)]
+    further = [("figures", figures), ("why it failed", lambda t: t.reason), ("copied from", copied_from)]
     further = [(name, words) for name, words in further if any(map(words, trials))]
     for name, _ in further:
         table.add_column(name, overflow="fold")
