@@ -15,7 +15,7 @@ from jaxnas.decisions import Choice, Decisions
 from jaxnas.ledger import Ledger
 from jaxnas.record import is_finished, why_finished
 from jaxnas.repeats import EXHAUSTED, Tried
-from jaxnas.strategies import Evolution, LocalSearch, QLearning, QTuner, Random, Reinforce
+from jaxnas.strategies import Evolution, LocalSearch, QTuner, Random, Reinforce
 
 FAILING = Quick(lambda tokens, trial: None if tokens[0] == 2 else trial + tokens.clip(0).sum() / 10)
 """Scores tell trials apart."""
@@ -62,12 +62,11 @@ def test_a_copy_is_the_first_trial_of_its_architecture(tmp_path):
     assert [t.tokens for t in trials(tmp_path / "trained")] == [t.tokens for t in found]
 
 
-@pytest.mark.parametrize("repeats", ["reuse", "forbid"])
-@pytest.mark.parametrize("strategy", [Random(), Evolution(population=4, sample=2)])
+@pytest.mark.parametrize(("repeats", "strategy"), [("reuse", Evolution(population=4, sample=2)), ("forbid", Random())])
 def test_a_killed_search_resumes_to_the_same_ledger(tmp_path, repeats, strategy):
     own = experiment(FAILING, repeats=repeats, strategy=strategy)
     run(own, tmp_path / "whole")
-    for many in (2, 9, len(rows(tmp_path / "whole")) - 1):
+    for many in (2, len(rows(tmp_path / "whole")) - 1):
         part(tmp_path / "whole", tmp_path / str(many), many)
         done = asked(lambda many=many: run(own, tmp_path / str(many)))
         assert rows(tmp_path / str(many)) == rows(tmp_path / "whole")
@@ -97,7 +96,7 @@ def test_a_copy_of_a_later_trial_is_damage(tmp_path):
 
 @pytest.mark.parametrize(
     "strategy",
-    [Evolution(population=4, sample=2), LocalSearch(), QLearning(), QTuner(), Reinforce(policy="table")],
+    [Evolution(population=4, sample=2), LocalSearch(), QTuner(), Reinforce(policy="table")],
     ids=lambda strategy: type(strategy).__name__,
 )
 def test_nothing_is_tried_twice_and_an_exhausted_space_ends_the_search(tmp_path, strategy):
@@ -113,7 +112,7 @@ def test_nothing_is_tried_twice_and_an_exhausted_space_ends_the_search(tmp_path,
     assert f"It stopped after 3 rounds: {EXHAUSTED}" in report.summary(ledger, tmp_path)
 
 
-@pytest.mark.parametrize("children", [4, 12, 20])
+@pytest.mark.parametrize("children", [4, 20])
 def test_rounds_that_end_with_the_space(tmp_path, children):
     own = experiment(repeats="forbid", children=children)
     run(own, tmp_path)
