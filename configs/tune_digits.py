@@ -1,5 +1,5 @@
-"""The training of one convolutional network on handwritten digits: optimiser, learning rate, weight decay, momentum, batch
-size and label smoothing, of which some exist for one optimiser alone.
+"""The training of one convolutional network on handwritten digits: optimiser, learning rate, weight decay, momentum,
+batch size and label smoothing, of which some exist for one optimiser alone.
 
     python -m jaxnas search configs/tune_digits.py --final
 

@@ -1,5 +1,5 @@
-"""Architecture and training in one search: chains of convolutions for handwritten digits, each with a learning rate, weight
-decay and label smoothing of its own.
+"""Architecture and training in one search: chains of convolutions for handwritten digits, each with a learning rate,
+weight decay and label smoothing of its own.
 
     python -m jaxnas search configs/tune_joint.py --final
 

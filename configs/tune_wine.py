@@ -1,5 +1,5 @@
-"""Widths, depth, dropout, activation, learning rate and weight decay of a multilayer perceptron on the wines that ship with
-scikit-learn: architecture and training in one search, all settings in one program.
+"""Widths, depth, dropout, activation, learning rate and weight decay of a multilayer perceptron on the wines that ship
+with scikit-learn: architecture and training in one search, all settings in one program.
 
     python -m jaxnas search configs/tune_wine.py --final
 

@@ -1,5 +1,5 @@
-"""A grid of 4,320 settings of a multilayer perceptron on the wines that ship with scikit-learn, every one trained: a table on
-which tuners are judged in seconds.
+"""A grid of 4,320 settings of a multilayer perceptron on the wines that ship with scikit-learn, every one trained: a
+table on which tuners are judged in seconds.
 
     python -m jaxnas tabulate configs/wine_grid.py wine.csv.gz --seeds 3
 

@@ -1,4 +1,4 @@
-"""``python -m jaxnas``."""
+"""``python -m jaxnas``, and the script ``jaxnas``."""
 
 import _signal  # what `signal` is made of: that one takes long to import, and a signal would find Python's handler
 import os
@@ -24,5 +24,10 @@ def run() -> int:
     return status if interrupts.close_streams() or status else interrupts.CLOSED_PIPE
 
 
-if __name__ == "__main__":
+def script() -> None:
+    """What the installed ``jaxnas`` calls."""
     interrupts.leave(run())
+
+
+if __name__ == "__main__":
+    script()

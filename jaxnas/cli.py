@@ -1,4 +1,4 @@
-"""The command line: ``python -m jaxnas search | plan | final | export | trials | show | compare | tabulate``.
+"""The command line: ``jaxnas search | plan | final | export | trials | show | compare | tabulate``.
 
 What is typed is read here; a command is imported when it runs, so that help and mistakes are answered at once.
 """
@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxnas import interrupts
+from jaxnas import examples, interrupts
+from jaxnas.called import called
 from jaxnas.commands.status import FAILED, USER_ERROR
 
 ON_CONFIG = ("search", "plan", "compare", "tabulate")
@@ -69,20 +70,26 @@ def _read(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     config, others = _without_config(arguments[1:])
     if config is None and {"-h", "--help"} & set(others):
         commands[command].print_help()
+        kind = "comparison" if command == "compare" else "experiment"
+        print("\nconfigs that come with jaxnas:", *examples.lines(kind), sep="\n")
         raise SystemExit(0)
     options, rest = parser.parse_known_args([command, *others])
     if config is None and command != "compare":
-        raise ValueError(f"{command} needs a config, a Python file: python -m jaxnas {command} CONFIG")
-    options.config = None if config is None else Path(config)
+        raise ValueError(
+            f"{command} needs a config, a Python file or a name such as digits, before its options: "
+            f"{called()} {command} CONFIG"
+        )
+    options.config = None if config is None else examples.found(config)
     return options, rest
 
 
 def _without_config(arguments: list[str]) -> tuple[str | None, list[str]]:
-    """The config and all else, wherever it stands: the first name that ends in .py, else the first argument if it is no
-    option.
+    """The config and all else: the first argument if that is the name of a shipped one; else, wherever it stands, the
+    first name that ends in .py; else the first argument if it is no option.
     """
-    names = [i for i, one in enumerate(arguments) if one.endswith(".py") and not one.startswith("-")]
-    first = names or [0] * (len(arguments) > 0 and not arguments[0].startswith("-"))
+    files = [i for i, one in enumerate(arguments) if one.endswith(".py") and not one.startswith("-")]
+    leads = len(arguments) > 0 and not arguments[0].startswith("-")
+    first = [0] if leads and arguments[0] in examples.names() else files or [0] * leads
     if not first:
         return None, arguments
     return arguments[first[0]], arguments[: first[0]] + arguments[first[0] + 1 :]
@@ -90,7 +97,7 @@ def _without_config(arguments: list[str]) -> tuple[str | None, list[str]]:
 
 def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     parser = argparse.ArgumentParser(
-        prog="python -m jaxnas",
+        prog=called(),
         description="Neural architecture search on JAX.",
         epilog="COMMAND --help says more; with a CONFIG before it, it lists all of its settings.",
         allow_abbrev=False,
@@ -104,15 +111,20 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
 
 
 def _config_command(commands, name: str, help: str, more: str = "", config: str = "CONFIG"):
-    usage = f"python -m jaxnas {name} {config}{more} [--SETTING VALUE ...]"
-    epilog = f"python -m jaxnas {name} CONFIG --help lists all settings of a config."
+    usage = f"{called()} {name} {config}{more} [--SETTING VALUE ...]"
+    epilog = (
+        f"{called()} {name} CONFIG --help lists all settings of a config. --strategy Random, --reward CubedAccuracy "
+    )
+    epilog += (
+        "and --evaluator.train.optimiser Adam put another in the place of the config's, with its default settings."
+    )
     return commands.add_parser(
         name, help=help, description=help, add_help=False, allow_abbrev=False, usage=usage, epilog=epilog
     )
 
 
 def _on_config(commands) -> None:
-    help = "search with a config, a Python file that sets `experiment`, or go on with a search"
+    help = "search with a config (a Python file that sets `experiment`, or the name of one that comes along), or go on"
     run = _config_command(commands, "search", help, " [--workdir DIR] [--final]")
     run.add_argument("--workdir", type=Path, help="where the ledger lies; default: runs/NAME-OF-THE-CONFIG")
     run.add_argument("--final", action="store_true", help="train the best at the end and read its test score")
@@ -147,7 +159,7 @@ def _on_tables(commands) -> None:
 def _on_workdir(commands) -> None:
     """The commands on the directory of a search."""
     help = "train the best (or a named) trial from scratch, read its test score once; killed, it goes on"
-    usage = "python -m jaxnas final WORKDIR [--trial N] [--final.SETTING VALUE ...]"
+    usage = f"{called()} final WORKDIR [--trial N] [--final.SETTING VALUE ...]"
     final = commands.add_parser("final", help=help, description=help, allow_abbrev=False, add_help=False, usage=usage)
     final.add_argument("workdir", type=Path, nargs="?")
     final.add_argument("--trial", type=int, help="default: the best")

@@ -61,6 +61,12 @@ def checked_tokens(strategy: Any, decisions: Decisions, tokens: Any, n: int) -> 
         )
     if given.dtype.kind not in "iu":
         raise ValueError(f"{name} gave tokens of type {given.dtype}: expected int32, such as tokens.astype(jnp.int32)")
+    check_rows(name, decisions, given)
+    return given.astype(np.int32)
+
+
+def check_rows(name: str, decisions: Decisions, given: Int[np.ndarray, "N T"]) -> None:
+    """Raises ValueError where rows of tokens are none of these decisions: ``name`` gave them."""
     exists = _existing(decisions, given)
     for t, choice in enumerate(decisions.choices):
         column, present = given[:, t], exists[:, t]
@@ -81,7 +87,6 @@ def checked_tokens(strategy: Any, decisions: Decisions, tokens: Any, n: int) -> 
                 f"{name} gave token {wrong} for decision {choice.name!r} in column {t} where it does not exist, after "
                 "what was decided before: decisions.without_absent(tokens) marks what does not exist with -1"
             )
-    return given.astype(np.int32)
 
 
 def _existing(decisions: Decisions, tokens: np.ndarray) -> np.ndarray:

@@ -199,6 +199,11 @@ class Decisions:
             columns.append(column)
         return xp.stack(columns, axis=1)
 
+    def first(self, columns: int) -> "Decisions":
+        """The decisions of the first so many columns, as long as a space has no others yet."""
+        ends = (Decisions(self.made[:end]) for end in range(len(self.made), -1, -1))
+        return next(some for some in ends if len(some) <= columns)
+
     def every(self, most: int) -> Int[np.ndarray, "N T"] | None:
         """All samples there are, once each, -1 where a decision does not exist, ascending; None: more than ``most``."""
         rows = np.zeros((1, 0), np.int32)

@@ -20,7 +20,7 @@ CREATE TABLE trials(
     trial_id INTEGER PRIMARY KEY, round INTEGER NOT NULL, tokens TEXT NOT NULL, architecture TEXT NOT NULL,
     status TEXT NOT NULL, score REAL, reward REAL NOT NULL, curve TEXT NOT NULL, parameters INTEGER NOT NULL,
     multiply_adds INTEGER NOT NULL, seconds REAL NOT NULL, places INTEGER NOT NULL,
-    figures TEXT NOT NULL, reason TEXT NOT NULL);
+    figures TEXT NOT NULL, reason TEXT NOT NULL, copied_from INTEGER);
 CREATE TABLE run(key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 TABLES = {"trials": COLUMNS, "run": ("key", "value")}
@@ -75,12 +75,15 @@ class Ledger:
             with self._naming():
                 check_rounds(trials, facts[CONFIGURATION])
 
-    def append(self, trials: Iterable[Trial]) -> None:
-        """Commit trials together. A trial that is there already is an error of the caller (sqlite3.IntegrityError)."""
+    def append(self, trials: Iterable[Trial], **facts) -> None:
+        """Commit trials together, and facts with them. A trial that is there already is an error of the caller
+        (sqlite3.IntegrityError).
+        """
         marks = ", ".join("?" * len(COLUMNS))
         with self._db:
             insert = f"INSERT INTO trials ({', '.join(COLUMNS)}) VALUES ({marks})"
             self._db.executemany(insert, [row_of(t) for t in trials])
+            self._write(facts)
 
     def trials(self, ids: range | None = None) -> list[Trial]:
         """All trials, or those of consecutive ids, in their order. Raises ValueError where one is damaged."""
@@ -124,8 +127,11 @@ class Ledger:
     def record(self, **facts) -> None:
         """Write facts; a known one is replaced."""
         with self._db:
-            rows = [(key, json.dumps(value)) for key, value in facts.items()]
-            self._db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", rows)
+            self._write(facts)
+
+    def _write(self, facts: dict) -> None:
+        rows = [(key, json.dumps(value)) for key, value in facts.items()]
+        self._db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", rows)
 
     def _fact(self, key: str, value: object):
         try:
@@ -219,8 +225,9 @@ class Ledger:
         missing = LATER.keys() - self._found("trials")
         if write:
             with self._db:
-                for column in sorted(missing):
-                    self._db.execute(f"ALTER TABLE trials ADD COLUMN {column} TEXT NOT NULL DEFAULT {LATER[column]}")
+                for column in (name for name in LATER if name in missing):
+                    kind = "INTEGER" if LATER[column] == "NULL" else f"TEXT NOT NULL DEFAULT {LATER[column]}"
+                    self._db.execute(f"ALTER TABLE trials ADD COLUMN {column} {kind}")
             missing = set()
         return ", ".join(f"{LATER[c]} AS {c}" if c in missing else c for c in COLUMNS)
 

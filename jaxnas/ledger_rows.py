@@ -10,7 +10,7 @@ from jaxnas.outcome import Measure, Status, Trial
 
 COLUMNS = tuple(f.name for f in fields(Trial))
 AS_JSON = ("tokens", "architecture", "curve", "figures")
-LATER = {"figures": "'{}'", "reason": "''"}
+LATER = {"figures": "'{}'", "reason": "''", "copied_from": "NULL"}
 """Columns that ledgers of earlier versions lack, and what their trials have there, in SQL."""
 CONFIGURATION = "configuration"
 STATUS = {status.label: status for status in Status}
@@ -35,6 +35,8 @@ def trial_of(row: tuple) -> Trial:
             raise _wrong(row, name, what, values[name])
     if STATUS[values["status"]].failed != (values["score"] is None) and values["status"] != Status.INFEASIBLE.label:
         raise _wrong(row, "score", f"what a child of status {values['status']} has", values["score"])
+    if values["copied_from"] is not None and values["copied_from"] >= values["trial_id"]:
+        raise _wrong(row, "copied_from", "an earlier trial", values["copied_from"])
     return Trial(**values | {"tokens": tuple(values["tokens"]), "curve": tuple(values["curve"])})
 
 
@@ -98,6 +100,7 @@ RULES = {
     "places": COUNT,
     "figures": (lambda v: isinstance(v, dict) and all(map(_number, v.values())), "an object of numbers"),
     "reason": (lambda value: isinstance(value, str), "a text"),
+    "copied_from": (lambda value: value is None or COUNT[0](value), "null or a number from 0"),
 }
 """What each column must be, and how that is called."""
 
@@ -116,6 +119,15 @@ def _about(value: object) -> bool:
 
 OBJECT = (lambda value: isinstance(value, dict), "a JSON object")
 ANY = (lambda value: True, "")
+
+
+def _stopped(value: object) -> bool:
+    """As `jaxnas.search` records it: null, or after how many rounds and why."""
+    return value is None or (
+        isinstance(value, dict) and COUNT[0](value.get("rounds")) and isinstance(value.get("reason"), str)
+    )
+
+
 FACTS = {
     CONFIGURATION: OBJECT,
     "data": OBJECT,
@@ -123,6 +135,9 @@ FACTS = {
     "measure": (lambda value: value in list(Measure), f"one of {', '.join(Measure)}"),
     "numerics": COUNT,
     "finished": COUNT,
+    "ran": (lambda value: _number(value) and value >= 0, "seconds"),
+    "started_from": (lambda v: isinstance(v, list) and all(map(RULES["tokens"][0], v)), "lists of tokens"),
+    "stopped": (_stopped, "null, or rounds and a reason"),
     "origin": (_origin, "a config with its directory, source and overrides"),
     "most_likely": (lambda v: isinstance(v, dict) and {"rounds", "architecture"} <= v.keys(), "an architecture"),
     "final": (lambda value: isinstance(value, dict) and "test_score" in value, "the result of a final training"),

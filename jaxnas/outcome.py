@@ -155,7 +155,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Trial:
-    """One evaluated sample, as the ledger keeps it. `score` is None where the child failed; `curve` likewise.
+    """One evaluated sample, as the ledger keeps it. `score` is None where the child failed; `curve` likewise. Of one
+    that was not evaluated, `copied_from` is the trial of the same architecture whose result it has.
 
     There is one order of trials, and "the best" means its first: by reward, of equal rewards by score, of equal scores
     the earlier. Trials that failed or that the reward does not allow are not in it.
@@ -175,6 +176,7 @@ class Trial:
     places: int
     figures: dict[str, float] = field(default_factory=dict)
     reason: str = ""
+    copied_from: int | None = None
 
     @property
     def ranked(self) -> bool:

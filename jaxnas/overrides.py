@@ -12,6 +12,9 @@ from typing import TypeVar
 
 import tyro
 
+from jaxnas.by_name import replaced
+from jaxnas.called import called
+from jaxnas.examples import shown
 from jaxnas.settings import describe, flatten
 
 Settings = TypeVar("Settings")
@@ -24,22 +27,23 @@ def override(settings: Settings, overrides: list[str], config: Path) -> Settings
     """Settings with those of the command line in them.
 
     Raises:
-        ValueError: an unknown setting.
+        ValueError: an unknown setting, or a name that the library does not have.
         SystemExit: a value of the wrong type (status 2, after a message), or --help.
     """
+    settings, overrides = replaced(settings, overrides)
     valid = [name for name in flatten(describe(settings)) if name.split(".")[-1] != "type"]
     for argument in overrides:
         if argument.startswith("--"):
             _check(argument, valid, config)
     kind = type(settings).__name__.lower()
     command = {"experiment": "search", "comparison": "compare"}.get(kind, kind)
-    return _parsed(settings, _spread(settings, overrides), f"python -m jaxnas {command} {config}")
+    return _parsed(settings, _spread(settings, overrides), f"{called()} {command} {shown(config)}")
 
 
 def print_settings(settings, command: str) -> None:
     """What can be set, and what it is."""
     with contextlib.suppress(SystemExit):
-        _parsed(settings, ["--help"], f"python -m jaxnas {command}")
+        _parsed(settings, ["--help"], f"{called()} {command}")
 
 
 def _one_line(said: str) -> str:
@@ -80,7 +84,7 @@ def _check(argument: str, valid: list[str], config: Path) -> None:
     by_end = [n for like in difflib.get_close_matches(last, _ends(valid), NEAREST, LIKE) for n in _ends(valid)[like]]
     near = [f"--{n.replace('_', '-')}" for n in dict.fromkeys([*alike, *by_end])][:NEAREST]
     hint = f": did you mean {' or '.join(near)}?" if near else ";"
-    raise ValueError(f"unknown setting {argument}{hint} `{config} --help` after the command lists all of them")
+    raise ValueError(f"unknown setting {argument}{hint} `{shown(config)} --help` after the command lists all of them")
 
 
 def _ends(valid: list[str]) -> dict[str, list[str]]:

@@ -2,7 +2,9 @@
 
 Facts: ``configuration``, ``seed``, ``measure``, ``numerics``; ``data``: fingerprints, and ``about``: what else is said
 of the data; ``versions``, ``device``, ``flags``, ``git_revision``; ``origin``: config file and command line, null where
-the experiment was made in Python; ``finished``: rounds; ``most_likely``; ``final:TRIAL``.
+the experiment was made in Python; ``ran``: seconds, all starts together; ``finished``: rounds, and ``stopped``: why
+there are no more, null where all are done; ``started_from``: the tokens that ``start_from`` named;
+``most_likely``; ``final:TRIAL``.
 """
 
 import itertools
@@ -14,6 +16,7 @@ from jaxnas.experiment import Experiment, describe, differences
 from jaxnas.ledger import Ledger
 from jaxnas.machine import machine, moved
 from jaxnas.numerics import NUMERICS, check_numerics
+from jaxnas.repeats import EXHAUSTED
 from jaxnas.rewards import Checks
 from jaxnas.tasks import measure_of
 
@@ -66,9 +69,19 @@ def begin(experiment: Experiment, ledger: Ledger, evaluate, origin: dict | None,
 
 
 def is_finished(experiment: Experiment, ledger: Ledger) -> bool:
-    """Whether all rounds are done, and the end of the last one was recorded."""
-    done = len(ledger) >= experiment.rounds * experiment.children
-    return done and ledger.facts().get("finished", 0) >= experiment.rounds
+    """Whether there is nothing to do: the end of the last round was recorded."""
+    return why_finished(experiment, ledger) != ""
+
+
+def why_finished(experiment: Experiment, ledger: Ledger) -> str:
+    """Why there is nothing to do, in words; "": there is something."""
+    rounds, done = ledger.facts().get("finished", 0), len(ledger)
+    if done >= experiment.rounds * experiment.children and rounds >= experiment.rounds:
+        return "all rounds are done. More rounds continue it: --rounds N"
+    if experiment.repeats == "forbid" and (ledger.facts().get("stopped") or {}).get("reason") == EXHAUSTED:
+        return EXHAUSTED
+    why = experiment.stop.reason(ledger, rounds) if rounds and done == rounds * experiment.children else ""
+    return f"{why}. Another limit continues it" if why else ""
 
 
 def record_final(ledger: Ledger, result: dict) -> None:

@@ -1,23 +1,25 @@
 """The search: propose, evaluate, update, round after round. The ledger is read before anything is trained."""
 
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 from jaxtyping import Int
 
-from jaxnas.contracts import checked_metrics, checked_outcome, checked_state, checked_tokens, checked_update
-from jaxnas.decisions import ABSENT
+from jaxnas.contracts import checked_metrics, checked_outcome, checked_state, checked_update
 from jaxnas.evaluators import Closes, Evaluate, StopsEarly
 from jaxnas.experiment import Experiment
 from jaxnas.ledger import Ledger
 from jaxnas.locks import locked
 from jaxnas.numerics import pinned
 from jaxnas.outcome import Outcome, Progress, Status, Trial
+from jaxnas.proposing import Proposals, existing
 from jaxnas.record import begin, check_settings
+from jaxnas.repeats import EXHAUSTED, copy_of
 from jaxnas.rewards import below_all, told
 from jaxnas.rng import key_for
-from jaxnas.spaces import present_columns
+from jaxnas.starting import known
+from jaxnas.stopping import Clock
 from jaxnas.strategies import Prefers, Strategy, finite, is_jittable
 
 
@@ -70,7 +72,9 @@ def search(experiment: Experiment, ledger: Ledger, callback: Callback, origin: d
             not have proposed; another process works in the directory; a strategy whose state is no longer finite.
     """
     with locked(ledger.path.parent), pinned():
+        tell = _Told(callback, Clock(ledger))
         check_settings(experiment, ledger)
+        first = ledger.facts().get("started_from", []) if len(ledger) else known(experiment)
         trials = experiment.rounds * experiment.children
         evaluate = experiment.evaluator.bind(experiment.space, experiment.task, experiment.seed, trials)
         begin(experiment, ledger, evaluate, origin, callback.note)
@@ -79,53 +83,88 @@ def search(experiment: Experiment, ledger: Ledger, callback: Callback, origin: d
         if isinstance(evaluate, StopsEarly):
             evaluate.rank_by(experiment.reward)
         try:
-            state = _rounds(experiment, ledger, evaluate, callback)
+            ledger.record(started_from=first)
+            state, rounds, why = _rounds(experiment, ledger, evaluate, tell, first)
         finally:
             ledger.settle()
             if isinstance(evaluate, Closes):
                 evaluate.close()
         if isinstance(experiment.strategy, Prefers):
             favourite = experiment.strategy.most_likely(state)
-            favourite = _existing(experiment, favourite, (experiment.rounds - 1) * experiment.children)
-            ledger.record(most_likely={"rounds": experiment.rounds, "architecture": evaluate.describe(favourite)})
-        ledger.record(finished=experiment.rounds)
+            favourite = existing(experiment, favourite, (rounds - 1) * experiment.children)
+            ledger.record(most_likely={"rounds": rounds, "architecture": evaluate.describe(favourite)})
+        ledger.record(
+            finished=rounds, ran=tell.clock.seconds, stopped={"rounds": rounds, "reason": why} if why else None
+        )
         ledger.settle()
 
 
-def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, callback: Callback):
-    """Propose, evaluate, update; the strategy's state at the end."""
-    strategy, seed, n = experiment.strategy, experiment.seed, experiment.children
+def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, tell: "_Told", known: list):
+    """Propose, evaluate, update; the strategy's state at the end, after how many rounds, and why there are no more, ""
+    where all are done.
+    """
+    strategy, n = experiment.strategy, experiment.children
     propose, update = _functions(strategy)
-    decisions = experiment.space.decisions
-    state = checked_state(strategy, strategy.init(decisions, key_for(seed, "strategy")))
+    proposals = Proposals(experiment, propose, known)
+    state = checked_state(strategy, strategy.init(experiment.space.decisions, key_for(experiment.seed, "strategy")))
     for r in range(experiment.rounds):
-        tokens = checked_tokens(strategy, decisions, propose(state, key_for(seed, "propose", r), n=n), n)
-        tokens = _existing(experiment, tokens, r * n)
-        ids = range(r * n, (r + 1) * n)
-        trial_ids, done = np.array(ids), {t.trial_id: t for t in ledger.trials(ids)}
-        _check_same(done, tokens, r * n)
-        for answer in evaluate(tokens, trial_ids, done, callback.progress):  # what is done, it only takes note of
-            rows, outcome = checked_outcome(evaluate, answer, n)
-            trials = _trials(r, trial_ids[rows], tokens[rows], outcome, *told(experiment.reward, outcome))
-            ledger.append(trials)
-            callback.trials(trials)
-        if len(done) < n:
-            ledger.settle()
-        done = ledger.trials(ids)
-        rewards = below_all(np.array([t.reward for t in done]), np.array([t.ranked for t in done]))
+        begun = bool(ledger.trials(range(r * n, (r + 1) * n)))
+        why = experiment.stop.reason(ledger, r) if r and not begun else ""
+        tokens = None if why else proposals.of_round(state, r)
+        if why or not len(tokens):
+            return state, r, why or EXHAUSTED
+        rewards = _evaluated(experiment, ledger, evaluate, tell, r, tokens, proposals.copies(tokens, r))
+        if len(tokens) < n:
+            return state, r + 1, EXHAUSTED
         state, metrics = update(state, tokens, np.float32(rewards))
         if not finite(state):
             raise ValueError(_why_not_finite(strategy, r, rewards))
-        callback.round_done(r, checked_metrics(strategy, metrics))
-    return state
+        tell.callback.round_done(r, checked_metrics(strategy, metrics))
+    return state, experiment.rounds, ""
+
+
+class _Told(NamedTuple):
+    """Who is told, and what the time is."""
+
+    callback: Callback
+    clock: Clock
+
+
+def _evaluated(
+    experiment: Experiment, ledger: Ledger, evaluate: Evaluate, tell: _Told, round: int, tokens, copies: dict[int, int]
+) -> np.ndarray:
+    """What the strategy is told of a round, once the ledger has all of it. ``copies``: its trials that are not evaluated, and those
+    whose results they get.
+    """
+    first = round * experiment.children
+    ids = range(first, first + len(tokens))
+    done = {t.trial_id: t for t in ledger.trials(ids)}
+    _check_same(done, tokens, first)
+    own = [trial - first for trial in ids if trial not in copies]
+    trial_ids, asked = np.array(ids)[own], tokens[own]
+    there = {trial: done[trial] for trial in trial_ids.tolist() if trial in done}
+    # what is there, an evaluator only takes note of
+    for answer in evaluate(asked, trial_ids, there, tell.callback.progress) if own else ():
+        rows, outcome = checked_outcome(evaluate, answer, len(own))
+        told_of = told(experiment.reward, outcome)
+        _keep(ledger, tell, _trials(round, trial_ids[rows], asked[rows], outcome, *told_of))
+    _keep(ledger, tell, [copy_of(ledger.trial(copies[trial]), trial, round) for trial in copies if trial not in done])
+    if len(done) < len(ids):
+        ledger.settle()
+    trials = ledger.trials(ids)
+    return below_all(np.array([t.reward for t in trials]), np.array([t.ranked for t in trials]))
+
+
+def _keep(ledger: Ledger, tell: _Told, trials: list[Trial]) -> None:
+    if trials:
+        ledger.append(trials, ran=tell.clock.seconds)
+        tell.callback.trials(trials)
 
 
 def first_proposal(experiment: Experiment) -> Int[np.ndarray, "N T"]:
     """The tokens of the first round."""
-    strategy, seed = experiment.strategy, experiment.seed
-    state = strategy.init(experiment.space.decisions, key_for(seed, "strategy"))
-    tokens = strategy.propose(state, key_for(seed, "propose", 0), n=experiment.children)
-    return _existing(experiment, checked_tokens(strategy, experiment.space.decisions, tokens, experiment.children), 0)
+    state = experiment.strategy.init(experiment.space.decisions, key_for(experiment.seed, "strategy"))
+    return Proposals(experiment, experiment.strategy.propose, known(experiment)).of_round(state, 0)
 
 
 def _why_not_finite(strategy: Strategy, round: int, rewards: np.ndarray) -> str:
@@ -142,14 +181,6 @@ def _functions(strategy: Strategy):
     if not is_jittable(strategy):
         return strategy.propose, update
     return jax.jit(strategy.propose, static_argnames="n"), jax.jit(update)
-
-
-def _existing(experiment: Experiment, tokens, trials: int) -> Int[np.ndarray, "*N T"]:
-    """Tokens without those decisions that a growing space does not have yet, after so many trials.
-
-    They come last, and no earlier decision depends on them: this is a sample of the policy over those that exist.
-    """
-    return np.where(present_columns(experiment.space, trials), tokens, ABSENT).astype(np.int32)
 
 
 def _check_same(done: dict[int, Trial], tokens, first: int) -> None:

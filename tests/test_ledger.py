@@ -49,7 +49,7 @@ def test_the_table_is_the_documented_one(ledger):
         assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     assert columns == [
         "trial_id", "round", "tokens", "architecture", "status", "score", "reward", "curve", "parameters",
-        "multiply_adds", "seconds", "places", "figures", "reason",
+        "multiply_adds", "seconds", "places", "figures", "reason", "copied_from",
     ]  # fmt: skip
     assert json.loads(tokens) == [3, -1]
     assert json.loads(curve) == [0.1, 0.5]

@@ -24,7 +24,7 @@ INSERT INTO trials VALUES
     (0, 0, '[0, -1]', '{"type": "chain", "layers": []}', 'ok', 0.5, 0.5, '[0.1, 0.5]', 7, 9, 0.25, 4),
     (1, 0, '[1, -1]', '{"type": "chain", "layers": []}', 'diverged', NULL, 0.0, '[0.1, null]', 7, 9, 0.25, 4);
 """
-"""The schema before figures and reasons."""
+"""The schema before figures, reasons and copies."""
 BEFORE = [trial(0), trial(1, None, "diverged")]
 
 
@@ -49,7 +49,7 @@ def test_an_old_ledger_is_read_as_it_is(old):
 
 def test_an_old_ledger_goes_on(old):
     reader, ledger = Ledger(old), Ledger(old, write=True)
-    more = [trial(2, figures={"loss": 0.25}), trial(3, None, "failed", reason="took more than 5 s")]
+    more = [trial(2, figures={"loss": 0.25}), trial(3, None, "failed", reason="took more than 5 s", copied_from=1)]
     ledger.append(more)
     assert ledger.trials() == Ledger(old).trials() == [*BEFORE, *more]
     assert len(reader) == 4
@@ -69,7 +69,8 @@ def test_an_old_ledger_that_lacks_something_else_stays_as_it_is(old):
 def test_a_search_of_an_earlier_version_goes_on_to_the_same_trials(tmp_path):
     run(replace(EXPERIMENT, rounds=1), tmp_path / "begun")
     shutil.copytree(tmp_path / "begun", tmp_path / "old")
-    change(tmp_path / "old", "ALTER TABLE trials DROP COLUMN figures; ALTER TABLE trials DROP COLUMN reason")
+    later = [f"ALTER TABLE trials DROP COLUMN {column}" for column in ("figures", "reason", "copied_from")]
+    change(tmp_path / "old", "; ".join(later))
     for name in ("begun", "old"):
         run(EXPERIMENT, tmp_path / name)
     assert rows(tmp_path / "begun")[4:] == rows(tmp_path / "old")[4:]

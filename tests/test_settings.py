@@ -119,6 +119,7 @@ NEGATIVE = {
     "CubedAccuracy.floor",
     "Perplexity.floor",
     "QLearning.initial",
+    "Stop.score",
 }
 """The numbers that may be -5."""
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from jaxnas import report
+from jaxnas.called import called
 from jaxnas.commands.status import FAILED, no_more
 from jaxnas.commands.workdir import chosen, recorded
 from jaxnas.final import Final, finished, train_final
@@ -17,7 +18,7 @@ def run(options, rest: list[str]) -> int:
     if options.help:
         return _help(options)
     if options.workdir is None:
-        raise ValueError("final needs the directory of a search: python -m jaxnas final WORKDIR")
+        raise ValueError(f"final needs the directory of a search: {called()} final WORKDIR")
     no_more([name for name in rest if name.startswith("--") and not name.startswith("--final.")])
     workdir = options.workdir.absolute()
     Ledger(workdir).close()  # says so, and makes nothing, where there is no search

@@ -6,7 +6,7 @@ from jaxnas import report, setup
 from jaxnas.commands.final import train
 from jaxnas.ledger import Ledger
 from jaxnas.locks import locked
-from jaxnas.record import check_settings, is_finished
+from jaxnas.record import check_settings, why_finished
 from jaxnas.running import told
 from jaxnas.tasks import ChecksFinal
 
@@ -24,8 +24,9 @@ def run(options, overrides: list[str]) -> int:
     with locked(workdir):
         ledger = Ledger(workdir, write=True)
     check_settings(experiment, ledger)  # `search` does so too, but not where all is done, nor before anything is said
-    if is_finished(experiment, ledger):
-        print(f"This search is finished: {len(ledger)} trials in {workdir}. More rounds continue it: --rounds N")
+    why = why_finished(experiment, ledger)
+    if why:
+        print(f"This search is finished: {len(ledger)} trials in {workdir}, {why}")
     else:
         origin = {"config": str(options.config.absolute()), "directory": str(Path.cwd())}
         told(experiment, ledger, origin | {"source": source, "overrides": overrides})

@@ -18,6 +18,8 @@ def run(options, rest: list[str]) -> int:
     print(f"Trial {trial.trial_id} of round {trial.round}: {score}{cost}")
     print()
     print(report.draw(trial.architecture))
+    if trial.copied_from is not None:
+        print(f"\nIts result is that of {report.copied_from(trial)}, which has the same architecture.")
     if trial.figures:
         print(f"\nFigures: {report.figures(trial)}")
     if trial.reason:

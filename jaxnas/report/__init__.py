@@ -11,12 +11,13 @@ from jaxnas.report.plans import print_plan
 from jaxnas.report.tables import summary, trial_table
 from jaxnas.report.tabulation import table_report_on
 from jaxnas.report.targets import target_lines, target_table
-from jaxnas.report.words import costs, figures, introduced, scored
+from jaxnas.report.words import copied_from, costs, figures, introduced, scored
 
 __all__ = [
     "COMPARISON_FILES",
     "Report",
     "console",
+    "copied_from",
     "costs",
     "dot_text",
     "draw",

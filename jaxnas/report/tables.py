@@ -5,10 +5,11 @@ from pathlib import Path
 
 from rich.table import Table
 
+from jaxnas.called import called
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Measure, Status, Trial
 from jaxnas.report.draw import draw, pretty
-from jaxnas.report.words import costs, figures, introduced
+from jaxnas.report.words import copied_from, costs, figures, introduced
 
 REASONS = 3
 """So many different ones of failed children are listed at most."""
@@ -18,7 +19,8 @@ HEADINGS = {"kernel height x width : filters": {"chain", "skip"}, "cell": {"cell
 
 def trial_table(trials: list[Trial], title: str, measure: Measure = Measure.SCORE) -> Table:
     """Trials as rows: id, round, score, reward, parameters, multiply-adds, seconds, architecture; where there are any,
-    figures and why children failed. ``measure``: what scores are; errors are shown as people read them.
+    figures, why children failed and whose results were copied. ``measure``: what scores are; errors are shown as people
+    read them.
     """
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     head = str(measure) if measure.named else "score"
@@ -28,7 +30,7 @@ def trial_table(trials: list[Trial], title: str, measure: Measure = Measure.SCOR
     table.add_column(
         next((name for name, known in HEADINGS.items() if types <= known), "architecture"), overflow="fold"
     )
-    further = [("figures", figures), ("why it failed", lambda t: t.reason)]
+    further = [("figures", figures), ("why it failed", lambda t: t.reason), ("copied from", copied_from)]
     further = [(name, words) for name, words in further if any(map(words, trials))]
     for name, _ in further:
         table.add_column(name, overflow="fold")
@@ -52,6 +54,10 @@ def summary(ledger: Ledger, workdir: Path) -> str:
     counts += [f"{count(Status.STOPPED)} stopped early"] * (count(Status.STOPPED) > 0)
     counts += [f"{count(Status.INFEASIBLE)} infeasible"] * (count(Status.INFEASIBLE) > 0)
     lines = [f"{len(trials)} trials, {', '.join(counts)}."]
+    stopped = facts.get("stopped")
+    if stopped:
+        done = stopped["rounds"]
+        lines += [f"It stopped after {done} round{'s' * (done > 1)}: {stopped['reason']}."]
     reasons = Counter(t.reason for t in trials if t.reason).most_common(REASONS)
     lines += [f"Failed, {number} of them: {reason}" for reason, number in reasons]
     best = ledger.top(1)
@@ -67,6 +73,6 @@ def summary(ledger: Ledger, workdir: Path) -> str:
         lines += ["", f"The strategy's favourite now: {pretty(facts['most_likely']['architecture'])}"]
     lines += ["", f"Ledger: {ledger.path}", "Next:"]
     if facts.get("configuration", {}).get("task", ...) is not None:
-        lines += [f"  python -m jaxnas final {workdir}       train the best from scratch, read its test score"]
-    lines += [f"  python -m jaxnas trials {workdir} --top 10"]
+        lines += [f"  {called()} final {workdir}       train the best from scratch, read its test score"]
+    lines += [f"  {called()} trials {workdir} --top 10"]
     return "\n".join(lines)

@@ -36,6 +36,11 @@ def figures(trial: Trial) -> str:
     return ", ".join(f"{name} {value:.5g}" for name, value in trial.figures.items())
 
 
+def copied_from(trial: Trial) -> str:
+    """The trial whose result it has, or nothing where it has its own."""
+    return "" if trial.copied_from is None else f"trial {trial.copied_from}"
+
+
 def costs(trial: Trial) -> str:
     """Parameters and multiply-adds, or nothing where a table does not tell them."""
     if not trial.parameters and not trial.multiply_adds:

@@ -4,7 +4,7 @@ from jaxnas.children.recurrent.network import Dropout
 from jaxnas.spaces.cell201 import Cell201
 from jaxnas.spaces.chain import ChainCNN
 from jaxnas.spaces.choices import Choices
-from jaxnas.spaces.contract import Grows, Parses, Space, present_columns
+from jaxnas.spaces.contract import Grows, Parses, Restores, Space, present_columns
 from jaxnas.spaces.mlp import MLP
 from jaxnas.spaces.module import ModuleSpace
 from jaxnas.spaces.recurrent import LanguageModel, RecurrentCell, StandardCell
@@ -35,6 +35,7 @@ __all__ = [
     "ModuleSpace",
     "Parses",
     "RecurrentCell",
+    "Restores",
     "SkipCNN",
     "Space",
     "StandardCell",

@@ -51,6 +51,10 @@ class Cell201:
         """The cell of the benchmark's architecture string. Raises ValueError where it is none."""
         return cell201.parse(text)
 
+    def restore(self, described: dict) -> Cell:
+        """See `Restores`."""
+        return self.parse(described["arch"])
+
     def children(self, input_shape: tuple[int, ...], classes: int, dtype: str = "float32") -> CellChildren:
         """The networks of this space on images ``(height, width, channels)`` with so many labels; dtype: of factors.
 

@@ -131,6 +131,13 @@ class ChainCNN:
             raise ValueError(f"{architecture} is not in {self}")
         return tokens
 
+    def restore(self, described: dict) -> Chain:
+        """See `Restores`."""
+        layers = described["layers"]
+        sides = [(tuple(layer["kernel"]), tuple(layer["stride"])) for layer in layers]
+        made = zip(layers, sides, strict=True)
+        return Chain(tuple(ConvLayer(kernel, one["filters"], stride, one["pool"]) for one, (kernel, stride) in made))
+
     def children(self, input_shape: tuple[int, ...], classes: int, dtype: str = "float32") -> ChainChildren:
         """The chains of this space on images ``(height, width, channels)`` with so many labels; dtype: of factors.
 

@@ -15,7 +15,8 @@ from jaxnas.children import Children
 class Space(Protocol):
     """A frozen dataclass of settings with these functions and ``decisions``, a `Decisions`; see `ChainCNN`.
 
-    What only some can do stands in protocols of their own, of which a space need not inherit: `Grows`, `Parses`.
+    What only some can do stands in protocols of their own, of which a space need not inherit: `Grows`, `Parses`,
+    `Restores`.
 
     (``decisions`` is not declared here: the command line follows only protocols whose members are all functions.)
     """
@@ -44,6 +45,14 @@ class Parses(Protocol):
 
     def parse(self, text: str):
         """text -> architecture. Raises ValueError where it is none."""
+
+
+@runtime_checkable
+class Restores(Protocol):
+    """A space that reads architectures as ledgers write them."""
+
+    def restore(self, described: dict):
+        """JSON values -> architecture. Raises KeyError, TypeError or ValueError where they are none."""
 
 
 def present_columns(space: Space, trials: int) -> Bool[np.ndarray, " T"]:

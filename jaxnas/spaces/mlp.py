@@ -81,6 +81,10 @@ class MLP:
         except ValueError as error:
             raise ValueError(f"{architecture} is not in {self}") from error
 
+    def restore(self, described: dict) -> Perceptron:
+        """See `Restores`."""
+        return Perceptron(tuple(described["widths"]), described["activation"], described["dropout"])
+
     def children(self, input_shape: tuple[int, ...], classes: int, dtype: str = "float32") -> PerceptronChildren:
         """The networks for examples of this shape. Raises ValueError for text with an output for every symbol."""
         inputs = Inputs.of(input_shape)

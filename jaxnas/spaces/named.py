@@ -64,6 +64,10 @@ class ValueSpace(NamedValues):
         """Values -> tokens ``[T]``."""
         return self.values.encode(architecture)
 
+    def restore(self, described: Mapping[str, Any]) -> dict[str, Scalar]:
+        """See `Restores`; also values alone."""
+        return dict(described["values"]) if described.get("type") in ("module", "values") else dict(described)
+
 
 @lru_cache
 def _made(cls: type, fields: tuple[tuple[str, type], ...]) -> type:

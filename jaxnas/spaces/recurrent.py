@@ -121,6 +121,11 @@ class RecurrentCell:
         tokens = [n for c, a in pairs for n in (self.combinations.index(c), self.activations.index(a))]
         return np.array([*tokens, architecture.memory_from, architecture.inject_at], np.int32)
 
+    def restore(self, described: dict) -> Tree:
+        """See `Restores`."""
+        nodes = tuple(map(tuple, described["nodes"]))
+        return Tree(nodes, tuple(described["inject"]), described["inject_at"], described["memory_from"])
+
     def children(self, input_shape: tuple[int, ...], classes: int, dtype: str = "float32") -> RecurrentChildren:
         """The language models of this space on chunks of ``(steps,)`` symbols out of so many; dtype: of factors.
 
@@ -162,6 +167,10 @@ class StandardCell:
         if architecture != Standard(self.cell):
             raise ValueError(f"{architecture} is not in {self}")
         return np.zeros(1, np.int32)
+
+    def restore(self, described: dict) -> Standard:
+        """See `Restores`."""
+        return Standard(described["cell"])
 
     def children(self, input_shape: tuple[int, ...], classes: int, dtype: str = "float32") -> RecurrentChildren:
         """The language model on chunks of ``(steps,)`` symbols out of so many; dtype: of factors."""

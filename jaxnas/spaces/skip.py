@@ -202,6 +202,15 @@ class SkipCNN:
             raise missing
         return tokens
 
+    def restore(self, described: dict) -> Skip:
+        """See `Restores`."""
+        layers = []
+        for layer in described["layers"]:
+            about = (layer["type"], *(tuple(layer[name]) for name in ("inputs", "kernel", "stride")))
+            own = (layer["channels"], layer["norm"]) if layer["type"] == "convolution" else ()
+            layers.append(SkipLayer(*about, *own))
+        return Skip(tuple(layers), described.get("learning_rate"))
+
     def children(self, input_shape: tuple[int, ...], classes: int, dtype: str = "float32") -> SkipChildren:
         """The networks of this space on images ``(height, width, channels)``; dtype: of factors.
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from jaxnas.children.tuned import STATIC, TRACED, TunedArchitecture, TunedChildren, tuned
 from jaxnas.decisions import Anchor, Choice, Decisions, Ordinal
 from jaxnas.ranges import Range, Such
-from jaxnas.spaces.contract import Space, present_columns
+from jaxnas.spaces.contract import Restores, Space, present_columns
 from jaxnas.spaces.named import NamedValues
 
 SHARE = Range(0, 1, "[)")
@@ -78,6 +78,13 @@ class Tuned(NamedValues):
         """Architecture and settings -> tokens ``[T]``."""
         own = self.values.encode(architecture.training)
         return np.concatenate([own, np.asarray(self.space.encode(architecture.architecture), np.int32)])
+
+    def restore(self, described: dict) -> TunedArchitecture:
+        """See `Restores`. Raises ValueError where the wrapped space does not."""
+        if not isinstance(self.space, Restores):
+            raise ValueError(f"{type(self.space).__name__} does not read architectures: give lists of tokens")
+        inside = {name: value for name, value in described.items() if name != "training"}
+        return TunedArchitecture(self.space.restore(inside), described["training"])
 
     def present(self, trials: int) -> Bool[np.ndarray, " T"]:
         """See `Grows`."""
