@@ -114,6 +114,15 @@ class LeavesOut(Protocol):
         """How many, in batches of that size."""
 
 
+@runtime_checkable
+class Tells(Protocol):
+    """Data that was not taken as it lies there, or what has read it: ``notes`` is what a user should know of that, a
+    line each.
+    """
+
+    notes: tuple[str, ...]
+
+
 def without_smoothing(task: Task) -> Task:
     """A task whose loss is that of the labels as they are."""
     return replace(task, label_smoothing=0.0) if isinstance(task, Smooths) else task
@@ -122,6 +131,11 @@ def without_smoothing(task: Task) -> Task:
 def learnt(data: Batched, size: int) -> int:
     """Examples that a training learns from, in batches of that size."""
     return len(data.train) - (data.left_out(size) if isinstance(data, LeavesOut) else 0)
+
+
+def notes_of(data: object) -> tuple[str, ...]:
+    """What there is to say of how data was read: nothing, unless it, or what has read it, `Tells`."""
+    return data.notes if isinstance(data, Tells) else ()
 
 
 def measure_of(task: Task | None) -> Measure:
@@ -149,10 +163,12 @@ __all__ = [
     "Passage",
     "Smooths",
     "Task",
+    "Tells",
     "Text",
     "TextData",
     "augmentation_of",
     "learnt",
     "measure_of",
+    "notes_of",
     "without_smoothing",
 ]
