@@ -15,8 +15,6 @@ from PIL import Image, ImageOps
 BACKGROUND = "white"
 """What is seen through pixels that are not opaque."""
 SIXTEEN_BITS = 65_535
-OVERSAMPLED = 2
-"""A JPEG is decoded at the least of its own reduced sizes that is still so many times the wanted one."""
 
 
 @cache
@@ -40,8 +38,6 @@ def read(
     """
     try:
         with Image.open(path) as image:
-            if size is not None:
-                image.draft(None, (OVERSAMPLED * max(size),) * 2)
             image = _eight_bits(ImageOps.exif_transpose(image))
     except Exception as error:  # of a damaged file Pillow raises OSError, SyntaxError, struct.error, ...
         reason = " ".join(str(error).split()) or type(error).__name__
