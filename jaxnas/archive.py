@@ -31,6 +31,12 @@ def arrays(path: Path, wanted: Sequence[str]) -> list[np.ndarray]:
         return [loaded[name] for name in wanted]
 
 
+def dtype(path: Path, name: str) -> np.dtype:
+    """Of an array, by its header alone. Raises one of `DAMAGED`."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+        return _header(file)[1]
+
+
 def check_memory(size: int, what: str) -> None:
     """Raises ValueError where so many bytes are more than this computer has."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -42,10 +48,16 @@ def _check_size(archive: zipfile.ZipFile, member: str) -> None:
     """Raises ValueError where a member does not hold what its header claims."""
     size = archive.getinfo(member).file_size
     with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
+        shape, dtype = _header(file)
         claimed, there = math.prod(shape) * dtype.itemsize, size - file.tell()
     if claimed != there and not dtype.hasobject:  # of objects numpy says that they are refused
         raise ValueError(f"{member} announces shape {shape}, {claimed:,} bytes, but holds {there:,}")
     check_memory(claimed, f"{member} of shape {shape}")
+
+
+def _header(file: zipfile.ZipExtFile) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type that an array announces."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype

@@ -21,7 +21,7 @@ from jaxnas.final_data import check_final_data
 from jaxnas.named_trial import named_trial
 from jaxnas.numerics import NUMERICS, pinned
 from jaxnas.outcome import Progress, Status, Trial
-from jaxnas.ranges import Epochs, Range, Share
+from jaxnas.ranges import Epochs, Limit, Range, Share
 from jaxnas.settings import describe, differing, settings
 from jaxnas.tasks import learnt, measure_of
 from jaxnas.tasks.classification import Augment
@@ -40,6 +40,7 @@ class Final:
         train: epochs, batch size and optimiser; `best_of_last` is not used, the test score is that of the last epoch.
         augment: changes of the training batches; None: the task's own.
         label_smoothing: share of a label that the loss spreads over all classes; None: the task's own.
+        limit: learn from so many training examples only; None: the task's own limit. More than there are: all of them.
         width: so many times the filters in every layer (the "more filters" of Zoph & Le, section 4.1), or the hidden
             units of recurrent cells.
         seeds: trainings that differ in initial weights, order of batches, augmentation and dropout, all together in one
@@ -50,6 +51,7 @@ class Final:
     train: Train = field(default_factory=lambda: Train(epochs=30))
     augment: Augment | None = None
     label_smoothing: Share | None = None
+    limit: Limit | None = None
     width: Annotated[float, Range(0, 1000, "(]")] = 1.0
     seeds: Annotated[int, Range(1, 1000)] = 1
     save_every: Epochs = 1
@@ -58,7 +60,7 @@ class Final:
         """The experiment's task, changed for final training. Raises ValueError where it is None or lacks a setting."""
         if own is None:
             raise ValueError(NOTHING)
-        wanted = {name: getattr(self, name) for name in ("augment", "label_smoothing")}
+        wanted = {name: getattr(self, name) for name in ("augment", "label_smoothing", "limit")}
         wanted = {name: value for name, value in wanted.items() if value is not None}
         has = {f.name for f in dataclasses.fields(own)} if dataclasses.is_dataclass(own) else set()
         for name in wanted.keys() - has:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import jax
 
+from jaxnas import caches
+
 NEVER = 1e9
 """Seconds: nothing that compiles faster is written."""
 FAILED = re.compile(r"Error (reading|writing) persistent compilation cache entry for '(.*?)': (.*)", re.DOTALL)
@@ -28,7 +30,7 @@ def keep_programs() -> None:
     A directory for each kind of processor: a home may be shared by machines, and code for one is no code for another.
     """
     named = jax.config.jax_compilation_cache_dir
-    place = Path(named) if named else _place()
+    place = Path(named) if named else caches.place(_processor())
     if place is None:
         return _say(f"no home directory, so that compiled programs are not kept: {SET_BY_HAND}")
     try:
@@ -41,15 +43,6 @@ def keep_programs() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", NEVER)
         _say(f"new compiled programs are not kept, {place} cannot be written: {SET_BY_HAND}")
     _hear_of_failures(place)
-
-
-def _place() -> Path | None:
-    if os.environ.get("XDG_CACHE_HOME"):
-        return Path(os.environ["XDG_CACHE_HOME"]) / "jaxnas" / _processor()
-    try:
-        return Path.home() / ".cache" / "jaxnas" / _processor()
-    except RuntimeError:  # neither HOME nor a name of the user
-        return None
 
 
 def _processor() -> str:

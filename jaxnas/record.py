@@ -18,7 +18,7 @@ from jaxnas.machine import machine, moved
 from jaxnas.numerics import NUMERICS, check_numerics
 from jaxnas.repeats import EXHAUSTED
 from jaxnas.rewards import Checks
-from jaxnas.tasks import measure_of
+from jaxnas.tasks import measure_of, notes_of
 
 
 def check_settings(experiment: Experiment, ledger: Ledger) -> None:
@@ -42,7 +42,7 @@ def begin(experiment: Experiment, ledger: Ledger, evaluate, origin: dict | None,
         ledger: of the directory.
         evaluate: what `Evaluator.bind` gave.
         origin: the config file and the command line; None: there is neither.
-        note: told what differs and does no harm.
+        note: told what differs and does no harm, and how data was taken.
 
     Raises:
         ValueError: the ledger holds trials of another experiment, of other data or of other numerics.
@@ -58,6 +58,8 @@ def begin(experiment: Experiment, ledger: Ledger, evaluate, origin: dict | None,
             note("The config's text has changed: its settings are the same, what its functions do is not looked at.")
     else:
         ledger.record(seed=experiment.seed, numerics=NUMERICS, data=data, about=about, **here)
+    for line in notes_of(evaluate):
+        note(line)
     measure = evaluate.measure if isinstance(evaluate, Measured) else measure_of(experiment.task)
     if isinstance(experiment.reward, Checks):
         experiment.reward.check(measure)

@@ -133,8 +133,8 @@ class _Told(NamedTuple):
 def _evaluated(
     experiment: Experiment, ledger: Ledger, evaluate: Evaluate, tell: _Told, round: int, tokens, copies: dict[int, int]
 ) -> np.ndarray:
-    """What the strategy is told of a round, once the ledger has all of it. ``copies``: its trials that are not evaluated, and those
-    whose results they get.
+    """What the strategy is told of a round, once the ledger has all of it. ``copies``: its trials that are not
+    evaluated, and those whose results they get.
     """
     first = round * experiment.children
     ids = range(first, first + len(tokens))

@@ -148,9 +148,14 @@ def flatten(description: dict, prefix: str = "") -> dict[str, object]:
 
 
 def differing(recorded: dict, wanted: dict) -> dict[str, str]:
-    """The settings in which two descriptions differ, by dotted name: how, in words."""
+    """The settings in which two descriptions differ, by dotted name: how, in words.
+
+    One that is missing on one side is no difference where it is off on the other (None, False, 0, empty): a version of
+    the class did not have it yet.
+    """
     a, b = flatten(recorded), flatten(wanted)
-    names = [name for name in dict.fromkeys((*a, *b)) if a.get(name) != b.get(name)]
+    differ = lambda name: a[name] != b[name] if name in a and name in b else bool(a.get(name) or b.get(name))
+    names = [name for name in dict.fromkeys((*a, *b)) if differ(name)]
     return {n: f"{n}: {_shown(a.get(n, 'absent'))} there, {_shown(b.get(n, 'absent'))} now" for n in names}
 
 

@@ -40,9 +40,21 @@ for block in pathlib.Path("README.md").read_text().split("```python")[1:]:
         found.append(np.asarray(names.pop("logits")).argmax(-1).tolist())
 print(json.dumps({"found": found, "shown": [str(word) for word in shown[0]]}))
 """
+
+
+def floats(folder: Path) -> Images:
+    """Some of the digits as floats -1..1, with labels from 1 to 10."""
+    data = Digits().final_data(0)
+    parts = {"train": data.train[np.arange(500)], "test": data.held_out}
+    arrays = {f"x_{part}": (some.images / 8 - 1).astype(np.float32) for part, some in parts.items()}
+    np.savez(folder / "floats.npz", **arrays, **{f"y_{part}": some.labels + 1 for part, some in parts.items()})
+    return Images(str(folder / "floats.npz"))
+
+
 TASKS = {
-    "digits": lambda: Digits(),
-    "fashion-mnist": lambda: Images(str(FASHION), limit=2000),
+    "digits": lambda folder: Digits(),
+    "floats": floats,
+    "fashion-mnist": lambda folder: Images(str(FASHION), limit=2000),
 }
 
 
@@ -50,8 +62,8 @@ TASKS = {
 def test_the_page_gives_the_recorded_score_with_raw_images(name, tmp_path):
     if name == "fashion-mnist" and not FASHION.is_dir():
         pytest.skip("Fashion-MNIST is not here")
-    task, space = TASKS[name](), ChainCNN(layers=2, kernel_heights=(3,), kernel_widths=(3,), filters=(4, 8))
-    experiment = Experiment(space, task, final=Final(Train(epochs=20 if name == "digits" else 8, batch_size=32)))
+    task, space = TASKS[name](tmp_path), ChainCNN(layers=2, kernel_heights=(3,), kernel_widths=(3,), filters=(4, 8))
+    experiment = Experiment(space, task, final=Final(Train(epochs=8 if name == "fashion-mnist" else 20, batch_size=32)))
     data, tokens = task.final_data(0), np.array([0, 0, 1, 0, 0, 0], np.int32)[: len(space.decisions)]
     children = space.children(data.input_shape, data.classes)
     trial = Trial(
@@ -73,7 +85,10 @@ def test_the_page_gives_the_recorded_score_with_raw_images(name, tmp_path):
     assert result["test_score"] > 0.3  # three times what chance gives
     about = json.loads((folder / "architecture.json").read_text())["images"]
     images = np.asarray(data.train.images)
-    assert about["range"] == [int(images.min()), int(images.max())]
+    assert about["range"] == [images.min(), images.max()]
+    assert about["dtype"] == images.dtype
+    if name == "floats":
+        assert about["class_names"] == [str(label) for label in range(1, 11)]
     names = about["class_names"] or range(data.classes)
     assert followed["shown"] == [str(names[label]) for label in followed["found"][0]]
 
@@ -138,6 +153,27 @@ def test_the_module_takes_what_it_has_learnt_from_in_every_form(module):
     assert jax.jit(lambda x: network(x))(GOOD / 16.0).shape == (3, 5)
     with pytest.raises(ValueError, match="channels last"):
         jax.jit(lambda x: network(x))(GOOD.transpose(0, 3, 1, 2))
+
+
+FLOATS = np.random.default_rng(0).uniform(-2, 2.5, (3, 6, 5, 1)).astype(np.float32)
+
+
+def test_floats_are_taken_in_their_own_range_and_in_no_other(tmp_path):
+    """Standardised images: a batch that is dark all over is none of 0..1; grey levels and wide outliers are refused."""
+    made = made_up(SPACE.children((6, 5, 1), 5), CHAINS["shallow"])
+    export(replace(made, data=made.data | {"range": [-2.0, 2.5], "dtype": "float32"}), tmp_path / "out")
+    page, found = (
+        (tmp_path / "out" / "README.md").read_text(),
+        {"__name__": "n", "__file__": str(tmp_path / "out" / "n")},
+    )
+    assert "-2..2.5, as in the float32 images that this network has learnt from; other scales, such as 0..255" in page
+    exec(compile((tmp_path / "out" / "network.py").read_text(), "network.py", "exec"), found)
+    network = found["load"]()
+    for images in (FLOATS, FLOATS.clip(0, 1), 1.5 * FLOATS):
+        assert network(images).shape == (3, 5)
+    for images in (GOOD * 15.0, FLOATS * 4, np.where(FLOATS > 0, np.nan, FLOATS)):
+        with pytest.raises(ValueError, match=r"expected \[b, 6, 5, 1\], values -2..2.5"):
+            network(images)
 
 
 def test_a_training_that_did_not_record_its_images_is_refused(tmp_path):

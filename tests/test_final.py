@@ -18,7 +18,7 @@ from jaxnas.export.images import moments
 from jaxnas.final import Final, checkpoints, finished, train_final
 from jaxnas.report import final_lines
 from jaxnas.settings import describe
-from jaxnas.tasks import Digits
+from jaxnas.tasks import Digits, Images
 from jaxnas.tasks.classification import Augment
 from jaxnas.trained import load_trained
 
@@ -170,6 +170,7 @@ def test_settings_of_final_training_change_the_task_for_it_alone():
     assert Final().task(own) is own
     changed = Final(augment=Augment(cutout=2), label_smoothing=0.0).task(own)
     assert changed == Digits(augment=Augment(cutout=2), label_smoothing=0.0)
+    assert Final(limit=60).task(Images("x", limit=6)) == Images("x", limit=60)
 
 
 @dataclass(frozen=True)

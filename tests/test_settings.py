@@ -26,7 +26,7 @@ from jaxnas.plain import wanted
 from jaxnas.ranges import Range, Seed, Such
 from jaxnas.rewards import REWARDS, Accuracy, Reward
 from jaxnas.rng import key_for
-from jaxnas.settings import describe, settings
+from jaxnas.settings import describe, differing, settings
 from jaxnas.setup import load
 from jaxnas.shipped import SPACE as SHIPPED
 from jaxnas.spaces import SPACES, ChainCNN, SkipCNN, Space
@@ -318,6 +318,17 @@ def test_what_is_recorded_of_sets_and_arrays():
     assert describe({3: frozenset("cab"), "x": np.arange(3), "y": np.float32(0.5)}) == {
         "3": ["a", "b", "c"], "x": [0, 1, 2], "y": 0.5,
     }  # fmt: skip
+
+
+def test_a_setting_that_is_off_is_no_difference_to_a_version_that_had_none():
+    old, new = (
+        {"type": "A", "pad": 1, "flip": False},
+        {"type": "A", "pad": 1, "rotation": 0.0, "names": [], "size": None},
+    )
+    assert differing(old, new) == {}
+    assert list(differing(old | {"pad": 0}, new | {"pad": None})) == ["pad"]
+    assert list(differing(old, new | {"rotation": 20.0})) == ["rotation"]
+    assert list(differing(old | {"flip": True}, new)) == ["flip"]
 
 
 # New settings

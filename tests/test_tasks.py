@@ -355,18 +355,13 @@ def test_the_real_sets_have_60000_and_10000_images_of_10_classes(name):
 
 X, Y = arrays()["x_train"], arrays()["y_train"]
 BAD_ARRAYS = {
-    "float images": ({"x_train": X / 255.0}, ["images of type float64", "uint8"]),
     "flat images": ({"x_train": X.reshape(40, 30)}, ["images of shape (40, 30)", "[examples, height, width]"]),
     "five dimensions": ({"x_train": X[..., None, None]}, ["shape (40, 6, 5, 1, 1)", "[examples, height, width]"]),
     "no pixels": ({"x_train": X[:, :0]}, ["images of shape (40, 0, 5, 1)", "at least one pixel"]),
     "fewer labels": ({"y_train": Y[:39]}, ["40 images but labels of shape (39,)", "one label an image"]),
-    "one-hot labels": ({"y_train": np.eye(4, dtype=int)[Y]}, ["labels of shape (40, 4), one-hot", "y = y.argmax(1)"]),
     "no examples": ({"x_train": X[:0], "y_train": Y[:0]}, ["(train): no examples", "at least one"]),
-    "float labels": ({"y_train": Y / 1.0}, ["labels of type float64", "integers 0, 1, 2"]),
-    "true or false": ({"y_train": Y > 1}, ["labels of type bool", "integers 0, 1, 2"]),
     "negative labels": ({"y_train": Y.astype(int) - 1}, ["labels run from -1 to 2", "from 0"]),
     "huge labels": ({"y_train": Y * np.uint64(2**40)}, [f"to {3 * 2**40}", "at most 65535"]),
-    "labels from 1": ({"y_train": Y + 1}, ["go up to 4, but [0] never occur", "without gaps"]),
     "a gap": ({"y_train": np.where(Y == 2, 7, Y)}, ["go up to 7, but [2, 4, 5, 6] never occur", "without gaps"]),
     "one class": ({"y_train": Y * 0}, ["all 40 training labels are 0", "at least 2 classes"]),
     "pickled objects": ({"y_train": Y.astype(object)}, ["Object arrays cannot be loaded", "plain arrays"]),
@@ -385,7 +380,10 @@ def test_arrays_that_cannot_be_trained_on_are_refused(tmp_path, case):
 BAD_TESTS = {
     "other size": ({"x_test": X[:12, :5]}, ["training images are (6, 5, 1), test images (5, 5, 1)", "alike"]),
     "other channels": ({"x_test": np.stack([X[:12]] * 3, -1)}, ["test images (6, 5, 3)", "alike"]),
-    "unknown label": ({"y_test": arrays()["y_test"] + 2}, ["test labels go up to 5, training labels to 3", "alike"]),
+    "unknown label": (
+        {"y_test": arrays()["y_test"] + 2},
+        ["(test): the label of example 2 is 4, which no training example has", "training labels are 0..3"],
+    ),
     "empty": ({"x_test": X[:0], "y_test": Y[:0]}, ["(test): no examples", "at least one"]),
 }
 

@@ -28,7 +28,7 @@ from jaxnas.outcome import Outcome, Progress, Status, Trial
 from jaxnas.ranges import ChildCount, Range
 from jaxnas.rewards import INFEASIBLE, Reward, told
 from jaxnas.settings import settings
-from jaxnas.tasks import Examples, Passage
+from jaxnas.tasks import Examples, Passage, notes_of
 
 MANY = 500
 """So many children take seconds to plan: it is said before."""
@@ -73,7 +73,7 @@ class PopulationEvaluator:
     def __init__(self, settings: Population, space, task, seed: int):
         data, train = task.search_data(seed), settings.train
         self.settings, self.space, self.reward = settings, space, attrgetter("score")
-        self._fingerprint, self._about = of_data(data), data.facts()
+        self._fingerprint, self._about, self.notes = of_data(data), data.facts(), notes_of(data)
         self.children = space.children(data.input_shape, data.classes, train.dtype)
         check_trainings(space, self.children, data, train, settings.halving)
         devices = jax.local_devices()[: settings.group_size]

@@ -25,7 +25,7 @@ from jaxnas.rng import key_for
 from jaxnas.strategies import Random
 from jaxnas.tabulate.table import SPEED, check_free, partial, write
 from jaxnas.tabulate.working import Working, opened
-from jaxnas.tasks import measure_of
+from jaxnas.tasks import measure_of, notes_of
 
 MOST = 200_000
 """Architectures of a table."""
@@ -162,6 +162,8 @@ def _train(experiment: Experiment, tokens, seed: int, working: Working, callback
     evaluate = experiment.evaluator.bind(experiment.space, experiment.task, number, len(tokens))
     if not isinstance(evaluate, PopulationEvaluator):
         raise ValueError(f"{type(experiment.evaluator).__name__} trains nothing: give evaluator=Population(...)")
+    for line in notes_of(evaluate) if seed == 0 else ():
+        callback.note(line)
     examples = experiment.task.final_data(number).held_out
     working.check_data(seed, evaluate.fingerprint() | {"test data": digest(examples)})
     for at in range(0, len(tokens), ROUND):

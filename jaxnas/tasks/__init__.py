@@ -140,6 +140,15 @@ class LeavesOut(Protocol):
         """How many, in batches of that size."""
 
 
+@runtime_checkable
+class Tells(Protocol):
+    """Data that was not taken as it lies there, or what has read it: ``notes`` is what a user should know of that, a
+    line each.
+    """
+
+    notes: tuple[str, ...]
+
+
 def without_smoothing(task: Task) -> Task:
     """A task whose loss is that of the labels as they are."""
     return replace(task, label_smoothing=0.0) if isinstance(task, Smooths) else task
@@ -153,6 +162,11 @@ def learnt(data: Batched, size: int) -> int:
 def scores_whole(task: Task) -> bool:
     """Whether all outputs are wanted for a score."""
     return isinstance(task, ScoresWhole) and task.whole
+
+
+def notes_of(data: object) -> tuple[str, ...]:
+    """What there is to say of how data was read: nothing, unless it, or what has read it, `Tells`."""
+    return data.notes if isinstance(data, Tells) else ()
 
 
 def measure_of(task: Task | None) -> Measure:
@@ -186,12 +200,14 @@ __all__ = [
     "TableData",
     "Tabular",
     "Task",
+    "Tells",
     "Text",
     "TextClassification",
     "TextData",
     "augmentation_of",
     "learnt",
     "measure_of",
+    "notes_of",
     "scores_whole",
     "without_smoothing",
 ]

@@ -3,6 +3,7 @@
 Letters: M examples, S steps of an epoch, B batch, H W C height, width and channels of an image, K classes.
 """
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Float32, Float64, Int, UInt8
 
-from jaxnas.tasks import losses
+from jaxnas.tasks import losses, shapes
 from jaxnas.tasks.augment import Augment, whitened
 from jaxnas.tasks.batches import Batch
 from jaxnas.tasks.shuffled import Shuffled
@@ -22,7 +23,7 @@ from jaxnas.tasks.shuffled import Shuffled
 @partial(jax.tree_util.register_dataclass, data_fields=["images", "labels"], meta_fields=[])
 @dataclass(frozen=True)
 class Examples:
-    """images: uint8 ``[M, H, W, C]``; labels: int32 ``[M]``. Numpy as read, JAX arrays once on the device."""
+    """images: uint8 or float32 ``[M, H, W, C]``; labels: int32 ``[M]``. Numpy as read, then JAX arrays."""
 
     images: Any  # JAX also builds this class around shapes alone, so the fields of a pytree have no checked types
     labels: Any
@@ -37,7 +38,7 @@ class Examples:
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["train", "held_out", "mean", "std"],
-    meta_fields=["classes", "class_names"],
+    meta_fields=["classes", "class_names", "notes"],
 )
 @dataclass(frozen=True)
 class Data(Shuffled):
@@ -46,10 +47,11 @@ class Data(Shuffled):
     Attributes:
         train: the examples that children learn from.
         held_out: validation data in a search, test data in final training.
-        mean: of each channel over ``train``, in grey levels 0..255, float32 ``[C]``.
+        mean: of each channel over ``train``, in the units of the images, float32 ``[C]``.
         std: its standard deviation, float32 ``[C]``; 1 where a channel is constant.
         classes: how many labels there are.
         class_names: one for each, where they have names.
+        notes: what there is to say of how the data was taken, a line each; see `jaxnas.tasks.Tells`.
     """
 
     train: Examples
@@ -58,6 +60,7 @@ class Data(Shuffled):
     std: Any
     classes: int
     class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -73,7 +76,7 @@ class Data(Shuffled):
             "held_out": len(self.held_out),
             "mean": np.asarray(self.mean).tolist(),
             "std": np.asarray(self.std).tolist(),
-            "range": [int(self.train.images.min()), int(self.train.images.max())],
+            "range": [self.train.images.min().item(), self.train.images.max().item()],
             "dtype": str(self.train.images.dtype),
             "layout": "NHWC",
             "class_names": list(self.class_names) or None,
@@ -85,7 +88,7 @@ class Data(Shuffled):
 
 
 def prepare(
-    images: UInt8[Array, "B H W C"], data: Data, augment: Augment, key: Array | None
+    images: UInt8[Array, "B H W C"] | Float32[Array, "B H W C"], data: Data, augment: Augment, key: Array | None
 ) -> Float[Array, "B H W C"]:
     """Mean 0 and standard deviation 1 in each channel of the training data, or in each image where ``augment`` whitens;
     augmented where a key is given.
@@ -115,12 +118,14 @@ def accuracy(logits: Float[Array, "B K"], labels: Int[Array, " B"]) -> Float[Arr
 
 def assemble(train: Examples, held_out: Examples, classes: int, class_names: tuple[str, ...] = ()) -> Data:
     """The two sets with the normalisation of the first."""
-    mean, std = _mean_and_std(train.images)
+    mean, std = (_moments if train.images.dtype == np.uint8 else _moments_of_floats)(train.images)
     return Data(train, held_out, np.float32(mean), np.float32(np.where(std > 0, std, 1.0)), classes, class_names)
 
 
-def _mean_and_std(images: UInt8[np.ndarray, "M H W C"]) -> tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]]:
-    """Of each channel, float64 ``[C]``, from a histogram: numpy's std takes 8 bytes a pixel and 20 times as long."""
+def _moments(images: UInt8[np.ndarray, "M H W C"]) -> tuple[Float64[np.ndarray, " C"], Float64[np.ndarray, " C"]]:
+    """Mean and standard deviation of each channel, from a histogram: numpy's std takes 8 bytes a pixel and 20 times as
+    long.
+    """
     counts = np.zeros((images.shape[-1], 256), np.int64)
     for some in np.array_split(images, len(images) // 1000 + 1):  # bincount works on an int64 copy: keep it small
         for channel, count in enumerate(counts):
@@ -128,3 +133,14 @@ def _mean_and_std(images: UInt8[np.ndarray, "M H W C"]) -> tuple[Float[np.ndarra
     shares = counts / counts.sum(1, keepdims=True)
     mean = shares @ np.arange(256)
     return mean, np.sqrt((shares * (np.arange(256) - mean[:, None]) ** 2).sum(1))
+
+
+def _moments_of_floats(
+    images: Float32[np.ndarray, "M H W C"],
+) -> tuple[Float64[np.ndarray, " C"], Float64[np.ndarray, " C"]]:
+    """The same of floats; where a channel differs from its mean by no more than rounding, its deviation is 0."""
+    pixels = math.prod(images.shape[:3])
+    mean = sum(part.sum((0, 1, 2), dtype=np.float64) for part in shapes.chunks(images)) / pixels
+    squares = sum(((part - mean) ** 2).sum((0, 1, 2)) for part in shapes.chunks(images)) / pixels
+    std = np.sqrt(squares)
+    return mean, np.where(std > np.finfo(np.float32).eps * np.abs(mean), std, 0.0)

@@ -1,8 +1,9 @@
-"""Any set of labelled images: an .npz in Keras's layout, a folder of idx files, or TensorFlow Datasets by name."""
+"""Any set of labelled images: an .npz in Keras's layout, folders of pictures or idx files, or TensorFlow Datasets."""
 
-from dataclasses import field
+from dataclasses import field, replace
+from typing import Annotated, Literal
 
-from jaxnas.ranges import Limit, Part, Share
+from jaxnas.ranges import Limit, Part, Range, Share
 from jaxnas.rng import key_for
 from jaxnas.settings import settings
 from jaxnas.tasks import readers
@@ -16,6 +17,9 @@ from jaxnas.tasks.classification import (
 from jaxnas.tasks.splits import TEST_SEED, limited, split, split_validation
 from jaxnas.tasks.supervision import Classes, ClassScore, Loss, Supervised
 
+Side = Annotated[int, Range(1, 10_000)]
+"""Of a picture, in pixels."""
+
 
 @settings
 class Images(Supervised):
@@ -23,7 +27,8 @@ class Images(Supervised):
 
     Attributes:
         source: a path to an .npz file with x_train, y_train, x_test and y_test (Keras's layout) and, where the classes
-            have names, class_names; a path to a folder of idx files (MNIST's layout, gzipped or not); or ``tfds:NAME``,
+            have names, class_names; a path to a folder of pictures, ``train/CLASS/*.png`` and ``test/CLASS/*.png`` or
+            ``CLASS/*.png`` alone; a path to a folder of idx files (MNIST's layout, gzipped or not); or ``tfds:NAME``,
             a TensorFlow Datasets set.
         validation: share of each class of the training data that a search holds out.
         augment: changes of the training batches.
@@ -36,6 +41,9 @@ class Images(Supervised):
         loss: a JAX function (logits ``[B, K]``, labels ``[B]``) -> loss of each ``[B]``, in place of cross-entropy.
         score: "accuracy" (None), "f1" (macro), "auc", "log-loss", or a function (logits ``[M, K]``, labels ``[M]``) of
             numpy arrays -> a number, higher is better, over all held-out examples.
+        size: pixels of a side, or (height, width), to which pictures are stretched; None: all have the same size.
+        colour: "rgb" or "grey", to which pictures are converted; None: grey where all to learn from are, else rgb. What
+            is not opaque lies on white, 16 bits become 8.
     """
 
     source: str
@@ -45,6 +53,8 @@ class Images(Supervised):
     limit: Limit | None = None
     label_smoothing: Share = 0.0
     test: Part | None = None
+    size: Side | tuple[Side, Side] | None = None
+    colour: Literal["rgb", "grey"] | None = None
     loss: Loss = None
     score: ClassScore = None
 
@@ -59,42 +69,45 @@ class Images(Supervised):
         Raises:
             ValueError: no such data, or data of an unusable form; the message says what was found and what is needed.
         """
-        train, classes, names, _ = self._read()
-        return split_validation(self._limited(train, classes), self.validation, seed, classes, names)
+        read, _ = self._read()
+        data = split_validation(self._limited(read), self.validation, seed, read.labels.classes, read.names)
+        return replace(data, notes=read.notes)
 
     def final_data(self, seed: int) -> Data:
         """All training data; held out: the test data. Raises ValueError as `search_data` does."""
         del seed
         self.check_final()
-        train, classes, names, test = self._read()
+        read, test = self._read()
         if test is None:
-            test = readers.read(self.source, "test", self.tfds_dir)
-            readers.check_alike(train, test, classes, self.source)
-        return assemble(self._limited(train, classes), test, classes, names)
+            test = readers.test(self._source(), read, self.source)
+        return replace(assemble(self._limited(read), test, read.labels.classes, read.names), notes=read.notes)
 
     def check_final(self) -> None:
         """Raises ValueError where there is no test data. None is read."""
-        if self.test is None and not readers.has_test(self.source, self.tfds_dir):
+        if self.test is None and not self._source().has_test():
             raise ValueError(
                 f"{self.source} has no test data, which a final training is scored on: add x_test and y_test (idx "
-                "files: t10k-...; TensorFlow Datasets: a split test), or keep a share of the examples for it: "
-                "--task.test 0.1"
+                "files: t10k-...; pictures: test/CLASS/*.png; TensorFlow Datasets: a split test), or keep a share of "
+                "the examples for it: --task.test 0.1"
             )
 
-    def _read(self) -> tuple[Examples, int, tuple[str, ...], Examples | None]:
-        """Examples to learn from, the number of classes, their names, and what is kept for the test, where it is."""
-        train = readers.read(self.source, "train", self.tfds_dir)
-        classes = readers.classes(train, self.source)
-        names = readers.class_names(self.source, classes, self.tfds_dir)
-        if self.test is None:
-            return train, classes, names, None
-        if readers.has_test(self.source, self.tfds_dir):
-            raise ValueError(f"test={self.test}: {self.source} has test data of its own: leave test at None")
-        train, test = split(train, self.test, key_for(TEST_SEED, "test"), classes, "test")
-        return train, classes, names, test
+    def _source(self) -> readers.Source:
+        size = (self.size, self.size) if isinstance(self.size, int) else self.size
+        return readers.opened(self.source, self.tfds_dir, size, self.colour)
 
-    def _limited(self, train: Examples, classes: int) -> Examples:
-        return train if self.limit is None else limited(train, self.limit, classes)
+    def _read(self) -> tuple[readers.Training, Examples | None]:
+        """What is learnt from, and what is kept of it for the test, where it is."""
+        source = self._source()
+        read = readers.training(source, self.source)
+        if self.test is None:
+            return read, None
+        if source.has_test():
+            raise ValueError(f"test={self.test}: {self.source} has test data of its own: leave test at None")
+        train, test = split(read.examples, self.test, key_for(TEST_SEED, "test"), read.labels.classes, "test")
+        return replace(read, examples=train), test
+
+    def _limited(self, read: readers.Training) -> Examples:
+        return read.examples if self.limit is None else limited(read.examples, self.limit, read.labels.classes)
 
     def inputs(self, examples, data: Data, key=None):
         """Normalised float32 ``[B, H, W, C]``; augmented where a key is given."""

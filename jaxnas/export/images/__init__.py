@@ -33,7 +33,7 @@ def written(trained: Trained) -> Written:
     classes, norm, shape = trained.data["classes"], children.norm, tuple(trained.data["input_shape"])
     mean, std = moments(trained.data)
     weights = {"images.mean": mean, "images.std": std} | children.weights(trained.network, trained.architecture)
-    probes = np.random.default_rng(0).integers(seen.least, seen.greatest + 1, (PROBES, *shape)).astype(np.float32)
+    probes = seen.noise((PROBES, *shape))
     return Written(
         description=description | {"images": seen.facts()},
         module=module(description, classes, seen, norm.epsilon, norm.momentum, factors(children.dtype).name),

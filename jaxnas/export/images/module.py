@@ -104,7 +104,7 @@ def _expected(seen: Seen, sizes: Sequence[int], dtype: str) -> dict[str, str]:
     marks = {"@SIZES@": f"({sides})", "@COMMAS@": sides}
     normalised = "whitened(images)" if seen.whiten else "(images - self.mean[...]) / self.std[...]"
     marks["@NORMALISED@"] = normalised if dtype == "float32" else f"({normalised})@ROUNDED@"
-    marks |= {"@LOWEST@": seen.lowest, "@GREATEST@": seen.greatest, "@MOST@": seen.most}
+    marks |= {"@LOWEST@": seen.lowest, "@GREATEST@": seen.greatest, "@MOST@": seen.most, "@SCALED@": seen.scaled}
     return {mark: str(value) for mark, value in marks.items()} | {"@RANGE@": seen.range, "@DTYPE@": seen.dtype}
 
 

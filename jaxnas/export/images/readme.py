@@ -12,7 +12,7 @@ PAGE = """# A network found by jaxnas
 ```
 
 Images are `[b, {height}, {width}, {channels}]`: batch, height, width and channels ({layout}). Their values are
-{range}, as in the {dtype} images that this network has learnt from; other scales, such as 0..1, give other
+{range}, as in the {dtype} images that this network has learnt from; other scales, such as {other}, give other
 answers. Both programs {normal} images by themselves. Logits are float32 `[b, {classes}]`. {names}
 
 ```python
@@ -74,5 +74,5 @@ def readme(description: dict, facts: dict, classes: int, seen: Seen) -> str:
     height, width, channels = description["input"]
     sizes = {"height": height, "width": width, "channels": channels, "classes": classes}
     normal = "whiten" if seen.whiten else "normalise"
-    about = {"normal": normal, "range": seen.range, "dtype": seen.dtype, "layout": seen.layout, "names": seen.names}
-    return filled(PAGE, description, facts, **sizes, **about)
+    about = {"range": seen.range, "dtype": seen.dtype, "other": seen.other, "layout": seen.layout, "names": seen.names}
+    return filled(PAGE, description, facts, normal=normal, **sizes, **about)

@@ -18,7 +18,7 @@ from safetensors.flax import load_file
 
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
 SHAPE = @SIZES@  # height, width and channels of an image
-LOWEST, GREATEST = @LOWEST@, @GREATEST@  # what @DTYPE@ can hold, and the greatest value that was learnt from
+LOWEST, GREATEST = @LOWEST@, @GREATEST@  # below the first lies no such @DTYPE@ image; the second was learnt from
 CLASS_NAMES = @NAMES@
 
 
@@ -42,7 +42,7 @@ def check(images):
     least, greatest = float(images.min()), float(images.max())
     if not (least >= LOWEST and greatest <= @MOST@):  # NaN neither
         raise ValueError(f"images with values {least:.4g} to {greatest:.4g}: {expected}; scale them as those were")
-    if images.dtype.kind not in "ui" and 0 < greatest <= 1 < GREATEST:
+    if images.dtype.kind not in "ui" and 0 < greatest <= 1 and GREATEST > @SCALED@:
         remedy = f"multiply them by {GREATEST}, or give integers if they are that dark"
         raise ValueError(f"images with values {least:.4g} to {greatest:.4g}: {expected}; {remedy}")'''
 

@@ -55,15 +55,15 @@ def written(trained: Trained) -> Written:
     """
     children, shape = trained.children, tuple(trained.data["input_shape"])
     description, batch = children.describe(trained.architecture), jax.export.symbolic_shape("b")
-    draw = np.random.default_rng(0)
     if len(shape) == 1:
         seen, more = None, {"vocabulary": trained.data["vocabulary"], "unit": trained.data["unit"]}
+        draw = np.random.default_rng(0)
         probes = draw.integers(0, trained.data["classes"], (PROBES, *shape)).astype(np.int32)
         page = text_page(description, trained.facts, trained.data["classes"], shape)
     else:
         seen = seen_of(trained.data)
         more = {"images": seen.facts(), "input": list(shape)}
-        probes = draw.integers(seen.least, seen.greatest + 1, (PROBES, *shape)).astype(np.float32)
+        probes = seen.noise((PROBES, *shape))
         page = image_page(description, trained.facts, trained.data["classes"], shape, seen)
     network = Alone(trained, seen)
     return Written(

@@ -46,8 +46,8 @@ weights = load_file("weights.safetensors")
 The class itself, `{network}`, is in the file of the search's configuration.
 """
 IMAGES = """Images are float32 `[b, {shape}]`: batch, height, width and channels ({layout}). Their values are {range},
-as in the {dtype} images that this network has learnt from; other scales, such as 0..1, give other answers. The program
-{does} images by itself. Logits are float32 `[b, {classes}]`. {names}"""
+as in the {dtype} images that this network has learnt from; other scales, such as {other}, give other answers. The
+program {does} images by itself. Logits are float32 `[b, {classes}]`. {names}"""
 TEXT = """Texts are int32 `[b, {shape}]`: numbers of symbols, from 0 to {last}, in the order of "vocabulary" in
 architecture.json. Logits are float32 `[b, {shape}, {classes}]`: of what follows each symbol."""
 
@@ -56,8 +56,8 @@ def image_page(description: dict, facts: dict, classes: int, shape: tuple[int, .
     """Of a network for images of this shape; the other arguments as in `jaxnas.export.page.filled`."""
     does = "whitens" if seen.whiten else "normalises"
     takes = IMAGES.format(
-        shape=_sizes(shape), layout=seen.layout, range=seen.range, dtype=seen.dtype, does=does, classes=classes,
-        names=seen.names,
+        shape=_sizes(shape), layout=seen.layout, range=seen.range, dtype=seen.dtype, other=seen.other, does=does,
+        classes=classes, names=seen.names,
     )  # fmt: skip
     more = ", and mean and standard deviation of the training images' channels (`images.mean`, `images.std`)"
     return _page(description, facts, takes=takes, call="np.float32(images)", more=more)
