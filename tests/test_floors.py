@@ -8,7 +8,7 @@ import pytest
 HOUSE = Path(__file__).parent.parent / "jaxnas"
 FLOORS = {
     "absent": 0, "archive": 0, "decisions": 0, "fingerprint": 0, "interrupts": 0, "machine": 0, "numerics": 0,
-    "outcome": 0, "plain": 0, "ranges": 0, "rng": 0, "settings": 0,
+    "outcome": 0, "plain": 0, "ranges": 0, "rng": 0, "settings": 0, "version": 0,
     "elastic": 0, "values": 1, "children": 1,
     "journal": 1, "ledger_rows": 1, "locks": 0,
     "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2, "checkpoint": 2, "tables": 2,
@@ -21,6 +21,7 @@ FLOORS = {
 }  # fmt: skip
 ONLY = {"strategies": {"decisions", "ranges", "settings"}, "report": {"ledger", "outcome"}}
 SAME_FLOOR = {
+    ("machine", "version"),
     ("plain", "ranges"),
     ("children", "values"),
     ("settings", "plain"),
