@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # the table below once more, for who reads types (a test hold
     from jaxnas.evaluators import Train as Train
     from jaxnas.experiment import Experiment as Experiment
     from jaxnas.final import Final as Final
+    from jaxnas.found import Found as Found
     from jaxnas.ledger import Ledger as Ledger
     from jaxnas.outcome import Trial as Trial
     from jaxnas.rewards import Accuracy as Accuracy
@@ -54,6 +55,7 @@ if TYPE_CHECKING:  # the table below once more, for who reads types (a test hold
     from jaxnas.tasks import Digits as Digits
     from jaxnas.tasks import Images as Images
     from jaxnas.tasks import Text as Text
+    from jaxnas.tuning import tune as tune
     from jaxnas.values import Categorical as Categorical
     from jaxnas.values import Float as Float
     from jaxnas.values import Int as Int
@@ -63,9 +65,11 @@ if TYPE_CHECKING:  # the table below once more, for who reads types (a test hold
 _PLACES = {
     "Experiment": "experiment",
     "Final": "final",
+    "Found": "found",
     "Ledger": "ledger",
     "Trial": "outcome",
     "run": "running",
+    "tune": "tuning",
     **dict.fromkeys(["Adam", "Objective", "Population", "SGD", "SuccessiveHalving", "Table", "Train"], "evaluators"),
     **dict.fromkeys(["Accuracy", "CubedAccuracy", "Perplexity"], "rewards"),
     **dict.fromkeys(

@@ -16,7 +16,8 @@ FLOORS = {
     "named_trial": 3, "contracts": 3,
     "experiment": 4, "export": 4, "final": 4, "final_data": 4, "trained": 4, "record": 4, "search": 4,
     "compiled_search": 4, "compare": 4, "tabulate": 4,
-    "program_cache": 5, "running": 5, "overrides": 5, "setup": 5, "targets": 5, "shipped": 5,
+    "program_cache": 5, "overrides": 5, "setup": 5, "targets": 5, "shipped": 5,
+    "found": 5, "recorded": 5, "running": 5, "tuning": 5,
     "commands": 6, "cli": 7, "__main__": 8,
 }  # fmt: skip
 ONLY = {"strategies": {"decisions", "ranges", "settings"}, "report": {"ledger", "outcome"}}
@@ -39,7 +40,14 @@ SAME_FLOOR = {
     ("contracts", "strategies"),
     ("tables", "spaces"),
     ("setup", "overrides"),
+    ("recorded", "setup"),
+    ("found", "recorded"),
+    ("found", "setup"),
+    ("running", "found"),
     ("running", "setup"),
+    ("tuning", "found"),
+    ("tuning", "running"),
+    ("tuning", "setup"),
     ("targets", "setup"),
     ("setup", "program_cache"),
 }
