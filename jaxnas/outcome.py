@@ -144,8 +144,8 @@ class Trial:
 
     @property
     def values(self) -> dict[str, str | int | float | bool | None]:
-        """What was decided by name: the values of a `Choices` or a `ModuleSpace`, and settings of a `Tuned` ("training."
-        stands before one whose name is among the values). Raises ValueError where nothing has a name.
+        """What was decided by name: values of a `Choices` or a `ModuleSpace`, and settings of a `Tuned`, with "training."
+        before one whose name is among the values. Raises ValueError where nothing has a name.
         """
         named, settings = (self.architecture.get(part) for part in ("values", "training"))
         if not isinstance(named, dict) and not isinstance(settings, dict):

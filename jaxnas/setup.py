@@ -170,9 +170,7 @@ def _say_what_is_lost(flags: str) -> None:
     lost = []
     if _free_to_choose() and devices[0].platform == "cpu" and len(devices) < wanted:
         more = f'jax.config.update("jax_num_cpu_devices", {wanted})'
-        lost.append(
-            f"children train on {len(devices)} of {wanted} cores, to the same numbers: {remedy}, or with {more}"
-        )
+        lost.append(f"children train on {len(devices)} of {wanted} cores, to equal numbers: {remedy}, or with {more}")
     if os.environ.get("XLA_FLAGS", "") != flags:
         os.environ["XLA_FLAGS"] = flags
         lost.append(f"operations of the GPU are not made deterministic: {remedy}")

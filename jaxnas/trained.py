@@ -64,7 +64,8 @@ def load_trained(experiment, workdir: Path, trial: Trial | int) -> Trained:
     command = f"python -m jaxnas final {workdir} --trial {trial.trial_id}"
     if stored is None:
         raise ValueError(
-            f"trial {trial.trial_id} has no trained network in {workdir}: `{command}`, or found.final({trial.trial_id}) from Python, trains it"
+            f"trial {trial.trial_id} has no trained network in {workdir}: `{command}`, or from Python "
+            f"found.final({trial.trial_id}), trains it"
         )
     result, data = stored["result"], stored["data"]
     if result is None:

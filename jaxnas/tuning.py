@@ -11,6 +11,7 @@ from jaxnas.evaluators import Objective
 from jaxnas.evaluators.objective.named import loadable
 from jaxnas.experiment import Experiment
 from jaxnas.found import Found
+from jaxnas.rewards import Accuracy
 from jaxnas.running import check_not_read, run
 from jaxnas.setup import cores
 from jaxnas.spaces import Choices, Space
@@ -19,6 +20,9 @@ from jaxnas.values import Categorical, Float, Int, Value
 
 KEPT: list[tempfile.TemporaryDirectory] = []
 """Directories of searches that were given none, until this process ends."""
+
+LOWEST = -1e9
+"""What a failed call is worth to `Bayes`, which looks at the order of rewards alone."""
 
 
 def tune(
@@ -36,8 +40,7 @@ def tune(
 ) -> Found:
     """Search for the values with which a function's score is highest.
 
-        found = jaxnas.tune({"x": Float(0.0, 1.0), "kind": ["a", "b"]}, lambda values, seed: -(values["x"] - 0.3) ** 2,
-                            reward=jaxnas.Accuracy(floor=-1.0))
+        found = jaxnas.tune({"x": Float(0.0, 1.0), "kind": ["a", "b"]}, lambda values, seed: -((values["x"] - 0.3) ** 2))
         print(found.best.score, found.best.values)
 
     Args:
@@ -55,8 +58,8 @@ def tune(
             a function that no other process can load, such as a lambda or one of a notebook's cell, 0: in this one.
         timeout: seconds that a call may take, then its process is killed; not with 0 processes.
         quiet: print nothing.
-        **settings: of the `Experiment`: ``seed``, ``reward`` and others. Scores that may be negative need
-            ``reward=Accuracy(floor=...)`` with what a failed call is worth, below every score.
+        **settings: of the `Experiment`: ``seed``, ``reward`` and others. With a ``strategy``, scores that may be negative
+            need ``reward=Accuracy(floor=...)``, with what a failed call is worth, just below every score.
 
     Raises:
         ValueError: no values, a function that cannot be called so, or as `jaxnas.run` raises it.
@@ -64,7 +67,9 @@ def tune(
     check_not_read("jaxnas.tune")
     processes = _processes(fn, children) if processes is None else processes
     evaluator = Objective(fn, processes=processes, timeout=timeout)
-    strategy = Bayes() if strategy is None else strategy
+    if strategy is None:
+        strategy = Bayes()
+        settings = {"reward": Accuracy(floor=LOWEST)} | settings
     experiment = Experiment(
         _space(space), evaluator=evaluator, strategy=strategy, rounds=rounds, children=children, **settings
     )

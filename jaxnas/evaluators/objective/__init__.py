@@ -36,9 +36,9 @@ class Objective:
     the strategy is told of a child that failed.
 
     Attributes:
-        fn: a function that stands at the top of the config, or of a module; any with ``processes=0``. It is called with what the space decodes,
-            of `Choices` a dict of the values that exist, and with an int from 0 to 2**31 - 1, which depends on the
-            experiment's seed and the trial alone.
+        fn: a function that stands at the top of the config, or of a module; any with ``processes=0``. It is called
+            with what the space decodes, of `Choices` a dict of the values that exist, and with an int from 0 to
+            2**31 - 1, which depends on the experiment's seed and the trial alone.
         catch: the exceptions that make a child fail; () for none.
         processes: how many calls run at a time; 0: one, in this process. It may be changed during a search.
         timeout: seconds that a call may take, from when its process has loaded the file; None: as long as it wants.
@@ -56,7 +56,7 @@ class Objective:
     def __post_init__(self):
         if self.timeout is not None and not self.processes:
             raise ValueError(
-                f"timeout={self.timeout:g}, processes=0: a call in this process cannot be ended: leave it out"
+                f"timeout={self.timeout:g}: with processes=0 a call cannot be ended: give processes=1 or more"
             )
         object.__setattr__(self, "fn", named(self.fn, here=not self.processes))
 

@@ -15,8 +15,8 @@ from jaxnas.settings import describe
 CONFIG = "jaxnas_config"
 """As which `jaxnas.setup` executes a config."""
 REMEDY = (
-    "give one that is written with `def` at the top of the config, or of a module that it imports; or processes=0, which "
-    "calls it in this process, without a timeout"
+    "give one that is written with `def` at the top of the config, or of a module that it imports; or processes=0, "
+    "which calls it in this process, without a timeout"
 )
 
 
@@ -65,7 +65,7 @@ class Function:
 
 
 class OfThisProcess:
-    """A function that no other process could load: a lambda, one within another, of a notebook's cell. It is called here.
+    """A function that no other process could load, such as a lambda or one of a notebook's cell. It is called here.
 
     Written, it has a digest of its code beside its name, so that a changed one is another. (What it calls, or reads of
     the names around, is not looked at.)
