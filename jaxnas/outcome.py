@@ -144,7 +144,7 @@ class Trial:
 
     @property
     def values(self) -> dict[str, str | int | float | bool | None]:
-        """What was decided by name: values of a `Choices` or a `ModuleSpace`, and settings of a `Tuned`, with "training."
+        """What was decided by name: values of a `Choices` or a `ModuleSpace`, settings of a `Tuned`, with "training."
         before one whose name is among the values. Raises ValueError where nothing has a name.
         """
         named, settings = (self.architecture.get(part) for part in ("values", "training"))

@@ -40,7 +40,7 @@ def tune(
 ) -> Found:
     """Search for the values with which a function's score is highest.
 
-        found = jaxnas.tune({"x": Float(0.0, 1.0), "kind": ["a", "b"]}, lambda values, seed: -((values["x"] - 0.3) ** 2))
+        found = jaxnas.tune({"x": Float(0.0, 1.0), "n": range(1, 9)}, lambda v, seed: -((v["x"] - 0.3) ** 2) * v["n"])
         print(found.best.score, found.best.values)
 
     Args:
@@ -58,8 +58,8 @@ def tune(
             a function that no other process can load, such as a lambda or one of a notebook's cell, 0: in this one.
         timeout: seconds that a call may take, then its process is killed; not with 0 processes.
         quiet: print nothing.
-        **settings: of the `Experiment`: ``seed``, ``reward`` and others. With a ``strategy``, scores that may be negative
-            need ``reward=Accuracy(floor=...)``, with what a failed call is worth, just below every score.
+        **settings: of the `Experiment`: ``seed``, ``reward`` and others. With a ``strategy``, scores that may be
+            negative need ``reward=Accuracy(floor=...)``, with what a failed call is worth, just below every score.
 
     Raises:
         ValueError: no values, a function that cannot be called so, or as `jaxnas.run` raises it.
