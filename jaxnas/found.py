@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -26,9 +26,6 @@ from jaxnas.record import check_settings
 from jaxnas.recorded import check_trains, chosen, recorded, trained
 from jaxnas.report import pretty
 from jaxnas.trained import load_trained
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 FIXED = ("trial", "round", "status", "score", "reward", "parameters", "multiply_adds", "seconds")
 """Columns of every frame."""
@@ -94,8 +91,8 @@ class Found:
         seconds = np.cumsum(np.array([trial.seconds for trial in trials], np.float64))
         return Curve(np.arange(1, len(trials) + 1), seconds, np.array(scores, np.float64))
 
-    def frame(self) -> "DataFrame":
-        """All trials as a table of pandas: a row each, with a column for each value that was searched, where
+    def frame(self) -> Any:
+        """All trials as a pandas.DataFrame: a row each, with a column for each value that was searched, where
         architectures are such values, else one for the architecture in words; and for each figure that was found
         beside, and why children failed. A name that there is already has "values." or "figures." before it.
 

@@ -4,7 +4,7 @@ import contextvars
 import io
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -40,6 +40,7 @@ def console(width: int | None = None) -> Console:
     return _Verbatim(**more) if more else found
 
 
+@runtime_checkable
 class Display(Protocol):
     """What stays in place from ``start`` to ``stop``."""
 

@@ -122,8 +122,16 @@ def loadable(fn: Callable) -> bool:
 
 def _whole(fn: FunctionType) -> str:
     """What a function does, with its default arguments and what it has taken from the function around it."""
-    cells = [describe(cell.cell_contents) for cell in fn.__closure__ or ()]
-    return repr((_code(fn.__code__), describe(fn.__defaults__), describe(fn.__kwdefaults__), cells))
+    cells = tuple(cell.cell_contents for cell in fn.__closure__ or ())
+    more = tuple(sorted((fn.__kwdefaults__ or {}).items()))
+    return repr((_code(fn.__code__), *map(_lasting, (fn.__defaults__ or (), more, cells))))
+
+
+def _lasting(value: Any) -> Any:
+    """What cannot change, as it is; of anything else the type."""
+    if isinstance(value, tuple):
+        return [_lasting(one) for one in value]
+    return value if isinstance(value, str | bytes | int | float | bool | None) else type(value).__name__
 
 
 def _code(code: CodeType) -> str:
