@@ -10,11 +10,13 @@ from pathlib import Path
 
 import jax
 
+from jaxnas.version import version
+
 
 def machine() -> dict:
     """What results depend on beside the configuration: versions, device, flags, git revision."""
-    packages = ("jaxnas", "jax", "jaxlib", "flax", "optax", "numpy")
-    versions = {p: importlib.metadata.version(p) for p in packages}
+    packages = ("jax", "jaxlib", "flax", "optax", "numpy")
+    versions = {"jaxnas": version()} | {p: importlib.metadata.version(p) for p in packages}
     versions["python"] = platform.python_version()
     devices = jax.devices()
     return {

@@ -179,6 +179,17 @@ class Trial:
     copied_from: int | None = None
 
     @property
+    def values(self) -> dict[str, str | int | float | bool | None]:
+        """What was decided by name: values of a `Choices` or a `ModuleSpace`, settings of a `Tuned`, with "training."
+        before one whose name is among the values. Raises ValueError where nothing has a name.
+        """
+        named, settings = (self.architecture.get(part) for part in ("values", "training"))
+        if not isinstance(named, dict) and not isinstance(settings, dict):
+            raise ValueError(f"trial {self.trial_id} has no values by name: `architecture` has what was built")
+        named, settings = (part if isinstance(part, dict) else {} for part in (named, settings))
+        return named | {f"training.{name}" if name in named else name: value for name, value in settings.items()}
+
+    @property
     def ranked(self) -> bool:
         """Whether it is in the order of trials: it neither failed nor is it infeasible."""
         return self.status in RANKED

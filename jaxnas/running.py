@@ -1,70 +1,78 @@
 """A search from Python, as ``python -m jaxnas search`` runs it."""
 
 import sys
-from dataclasses import dataclass
+from contextlib import closing
 from os import PathLike
 from pathlib import Path
 
 from jaxnas import report, setup
 from jaxnas.experiment import Experiment, expected_measure
+from jaxnas.found import Found
 from jaxnas.ledger import Ledger
 from jaxnas.locks import locked
-from jaxnas.outcome import Trial
 from jaxnas.record import check_settings, is_finished
 from jaxnas.search import Silent, search
 from jaxnas.spaces import Space
 from jaxnas.spaces.named import NamedValues
 
-
-@dataclass(frozen=True)
-class Found:
-    """What a search has come to. workdir: its directory, which the commands take as well."""
-
-    workdir: Path
-
-    @property
-    def trials(self) -> list[Trial]:
-        """All that are done, in their order."""
-        return list(Ledger(self.workdir).trials())
-
-    @property
-    def best(self) -> Trial | None:
-        """The one with the greatest reward; None: no child has one."""
-        return next(iter(Ledger(self.workdir).top(1)), None)
+WORKER = "jaxnas_worker"
+"""A module of every process that calls an objective."""
+BELOW = 'call it below `if __name__ == "__main__":`'
 
 
-def run(experiment: Experiment, workdir: str | PathLike, quiet: bool = False) -> Found:
+def run(experiment: Experiment, workdir: str | PathLike, quiet: bool = False, kept: bool = True) -> Found:
     """Search, or go on with a search that was left: the same experiment and directory continue it, to the same numbers.
+
+    Ctrl-C (of a notebook: "interrupt") raises KeyboardInterrupt; the same call goes on from there.
 
     `final` and `export` take the directory where a script calls the experiment `experiment`, as a config does.
     A script calls this below ``if __name__ == "__main__":``: commands, and processes of an objective, read it as well.
+    In a notebook there is no need of that.
 
     Args:
         experiment: what to search.
         workdir: where everything is kept.
         quiet: print nothing.
+        kept: say at the end where all is kept, and what may come next.
 
     Raises:
         ValueError: unusable data or settings; a directory that holds another search, or that another process works in.
     """
-    if setup.BEING_READ:
-        raise ValueError(
-            'jaxnas.run: a command reads this file for its experiment: call it below `if __name__ == "__main__":`'
-        )
+    check_not_read("jaxnas.run")
     workdir = Path(workdir)
     setup.prepare(experiment, workdir)
     with locked(workdir):
         ledger = Ledger(workdir, write=True)
-    check_settings(experiment, ledger)
-    if not is_finished(experiment, ledger):
-        origin = _script(experiment)
+    with closing(ledger):
+        check_settings(experiment, ledger)
+        if not is_finished(experiment, ledger):
+            _search(experiment, ledger, quiet)
+        if not quiet:
+            print(report.summary(ledger, workdir, kept))
+    return Found(workdir, experiment)
+
+
+def check_not_read(name: str) -> None:
+    """Raises ValueError where the file that calls a function of that name is only read, by a command or a worker."""
+    if setup.BEING_READ:
+        raise ValueError(f"{name}: a command reads this file for its experiment: {BELOW}")
+    if WORKER in sys.modules:
+        raise ValueError(f"{name}: a process of the objective reads this file for its function: {BELOW}")
+
+
+def _search(experiment: Experiment, ledger: Ledger, quiet: bool) -> None:
+    origin = _script(experiment)
+    try:
         if quiet:
             search(experiment, ledger, Silent(), origin)
         else:
             told(experiment, ledger, origin)
-    if not quiet:
-        print(report.summary(ledger, workdir))
-    return Found(workdir)
+    except KeyboardInterrupt:
+        if not quiet:
+            print(
+                f"jaxnas: interrupted, {len(ledger)} trials are kept: the same call goes on from here", file=sys.stderr
+            )
+        raise
 
 
 def _script(experiment: Experiment) -> dict | None:

@@ -35,17 +35,28 @@ SHIPPED_COMPARISON = Path(__file__).parent / "shipped.py"
 Settings = TypeVar("Settings", Experiment, Comparison)
 BEING_READ: list[Path] = []
 """The config that is executed now."""
+SAID: list[str] = []
+"""What `prepare` has said, which it says once."""
 
 
-def use_all_cores() -> None:
+def use_allcores() -> None:
     """One CPU device a core (8 at most), so that children spread over cores; call before JAX computes anything.
 
     On two cores this trains the digits space half as fast again as one device with two threads does.
     """
+    if _free_to_choose():
+        jax.config.update("jax_num_cpu_devices", min(cores(), MOST_CPU_DEVICES))
+
+
+def _free_to_choose() -> bool:
+    """Whether nobody has said how many CPU devices there are to be."""
     flagged = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not flagged and "JAX_NUM_CPU_DEVICES" not in os.environ:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        jax.config.update("jax_num_cpu_devices", min(cores, MOST_CPU_DEVICES))
+    return not flagged and "JAX_NUM_CPU_DEVICES" not in os.environ
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def set_flags(experiment: Experiment, workdir: Path | None = None) -> None:
@@ -127,18 +138,46 @@ def skip_absent_devices() -> None:
 def start() -> None:
     """To be called by a command before JAX computes anything."""
     skip_absent_devices()
-    use_all_cores()
+    use_allcores()
     keep_programs()
     pinned()  # to the end of the process
 
 
-def prepare(experiment: Experiment, workdir: Path) -> None:
-    """`start` and `use` for a search from Python. Where JAX has computed something already, it keeps its devices."""
+def begin() -> None:
+    """`start` for a call from Python, which leaves JAX's number types as they are, and the devices, where JAX has
+    computed something already.
+    """
     skip_absent_devices()
     with contextlib.suppress(RuntimeError):  # "before backends are initialized"
-        use_all_cores()
+        use_allcores()
     keep_programs()
+
+
+def prepare(experiment: Experiment, workdir: Path) -> None:
+    """`begin` and `use` for a search from Python. What is lost where JAX has computed something already is said."""
+    from jax._src.xla_bridge import backends_are_initialized  # there is no public way to ask
+
+    begun, flags = backends_are_initialized(), os.environ.get("XLA_FLAGS", "")
+    begin()
     use(experiment, workdir)
+    if begun:
+        _say_what_is_lost(flags)
+
+
+def _say_what_is_lost(flags: str) -> None:
+    """Once, of devices and flags that came too late; ``flags``: those in force."""
+    wanted, devices, remedy = min(cores(), MOST_CPU_DEVICES), jax.devices(), "begin with jaxnas in a fresh process"
+    lost = []
+    if _free_to_choose() and devices[0].platform == "cpu" and len(devices) < wanted:
+        more = f'jax.config.update("jax_num_cpu_devices", {wanted})'
+        lost.append(f"children train on {len(devices)} of {wanted} cores, to equal numbers: {remedy}, or with {more}")
+    if os.environ.get("XLA_FLAGS", "") != flags:
+        os.environ["XLA_FLAGS"] = flags
+        lost.append(f"operations of the GPU are not made deterministic: {remedy}")
+    for what in lost:
+        if what not in SAID:
+            SAID.append(what)
+            print(f"jaxnas: note: JAX has computed something before, so {what}", file=sys.stderr)
 
 
 def use(experiment: Experiment, workdir: Path | None = None) -> None:

@@ -64,7 +64,10 @@ def load_trained(experiment, workdir: Path, trial: Trial | int) -> Trained:
     stored = kept.facts()
     command = f"python -m jaxnas final {workdir} --trial {trial.trial_id}"
     if stored is None:
-        raise ValueError(f"trial {trial.trial_id} has no trained network in {workdir}: `{command}` trains it")
+        raise ValueError(
+            f"trial {trial.trial_id} has no trained network in {workdir}: `{command}`, or from Python "
+            f"found.final({trial.trial_id}), trains it"
+        )
     result, data = stored["result"], stored["data"]
     if result is None:
         raise ValueError(

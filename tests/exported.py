@@ -13,7 +13,7 @@ from flax import nnx
 from jaxnas.children import alone, unpadded
 from jaxnas.children.chain.network import ChainChildren
 from jaxnas.children.skip.network import SkipChildren
-from jaxnas.export.images import moments
+from jaxnas.export.inputs import ImageInputs
 from jaxnas.rng import key_for
 from jaxnas.trained import Trained
 
@@ -128,7 +128,7 @@ def made_up(children: ChainChildren | SkipChildren, architecture, seed: int = 0)
 
 def logits(trained: Trained, images) -> np.ndarray:
     """Of the trained network itself."""
-    mean, std = moments(trained.data)
+    mean, std = ImageInputs.of(trained.data).moments()
     x = (np.float32(images) - mean) / std
     return np.asarray(nnx.jit(lambda network, x: network(x, trained.genes, False)[0])(trained.network, x))
 

@@ -9,14 +9,14 @@ from flax import nnx
 
 from jaxnas.children.chain.architecture import Chain, ConvLayer
 from jaxnas.experiment import Experiment
-from jaxnas.export.images import moments
+from jaxnas.export.inputs import ImageInputs
 from jaxnas.outcome import Trial
 from jaxnas.tasks import Digits
 
 CONFIG = """
 from jaxnas.evaluators import Population, Train
 from jaxnas.experiment import Experiment
-from jaxnas.export.images import moments
+from jaxnas.export.inputs import ImageInputs
 from jaxnas.final import Final
 from jaxnas.spaces import ChainCNN
 from jaxnas.tasks import Digits
@@ -71,7 +71,7 @@ def timeless(result: dict) -> dict:
 def accuracy(trained) -> float:
     """On the test images, normalised as it says."""
     test = Digits().final_data(0).held_out
-    mean, std = moments(trained.data)
+    mean, std = ImageInputs.of(trained.data).moments()
     x = (test.images.astype(np.float32) - mean) / std
     logits = nnx.jit(lambda network, x: network(x, trained.genes, False)[0])(trained.network, jnp.asarray(x))
     return float((np.asarray(logits).argmax(1) == test.labels).mean())

@@ -7,7 +7,7 @@ from flax import nnx
 from safetensors.numpy import save_file
 
 from jaxnas.export import module
-from jaxnas.export.images.seen import Seen
+from jaxnas.export.seen import Seen
 
 CLASSES, SEEN = 4, Seen(0, 255)
 

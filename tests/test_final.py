@@ -14,7 +14,7 @@ from jaxnas.children import unpadded
 from jaxnas.evaluators import SGD, Train
 from jaxnas.evaluators.train import Trainer
 from jaxnas.export import export
-from jaxnas.export.images import moments
+from jaxnas.export.inputs import ImageInputs
 from jaxnas.final import Final, checkpoints, finished, train_final
 from jaxnas.report import final_lines
 from jaxnas.settings import describe
@@ -214,7 +214,7 @@ def test_the_network_on_disk_has_the_recorded_score_of_the_first_seed(three):
     assert (trained.architecture, trained.children, trained.data["classes"]) == (CHAIN, CHILDREN, 10)
     assert trained.facts == result
     data = Digits().final_data(0)
-    np.testing.assert_array_equal(moments(trained.data), (data.mean, data.std))
+    np.testing.assert_array_equal(ImageInputs.of(trained.data).moments(), (data.mean, data.std))
     assert finished(final(seeds=3), workdir, TRIAL) == result
 
 

@@ -9,6 +9,7 @@ HOUSE = Path(__file__).parent.parent / "jaxnas"
 FLOORS = {
     "absent": 0, "archive": 0, "caches": 0, "called": 0, "decisions": 0, "examples": 0, "fingerprint": 0, "inputs": 0,
     "interrupts": 0, "machine": 0, "numerics": 0, "outcome": 0, "plain": 0, "ranges": 0, "rng": 0, "settings": 0,
+    "version": 0,
     "elastic": 0, "values": 1, "children": 1,
     "journal": 1, "ledger_rows": 1, "locks": 0,
     "spaces": 2, "tasks": 2, "rewards": 2, "ledger": 2, "checkpoint": 2, "tables": 2,
@@ -17,11 +18,13 @@ FLOORS = {
     "experiment": 4, "export": 4, "final": 4, "final_data": 4, "trained": 4, "record": 4, "starting": 4,
     "proposing": 4, "search": 4,
     "compiled_search": 4, "compare": 4, "tabulate": 4,
-    "by_name": 5, "program_cache": 5, "running": 5, "overrides": 5, "setup": 5, "targets": 5, "shipped": 5,
+    "by_name": 5, "program_cache": 5, "overrides": 5, "setup": 5, "targets": 5, "shipped": 5,
+    "found": 5, "recorded": 5, "running": 5, "tuning": 5,
     "commands": 6, "cli": 7, "__main__": 8,
 }  # fmt: skip
 ONLY = {"strategies": {"decisions", "ranges", "settings"}, "report": {"called", "ledger", "outcome"}}
 SAME_FLOOR = {
+    ("machine", "version"),
     ("plain", "ranges"),
     ("children", "values"),
     ("settings", "plain"),
@@ -44,7 +47,14 @@ SAME_FLOOR = {
     ("tables", "spaces"),
     ("setup", "overrides"),
     ("overrides", "by_name"),
+    ("recorded", "setup"),
+    ("found", "recorded"),
+    ("found", "setup"),
+    ("running", "found"),
     ("running", "setup"),
+    ("tuning", "found"),
+    ("tuning", "running"),
+    ("tuning", "setup"),
     ("targets", "setup"),
     ("setup", "program_cache"),
 }

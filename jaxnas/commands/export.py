@@ -3,10 +3,9 @@
 import sys
 
 from jaxnas.commands.status import FAILED, no_more
-from jaxnas.commands.workdir import chosen, recorded
-from jaxnas.export import FarOffError, check_free, export
+from jaxnas.export import FarOffError, check_exportable, check_free, export
 from jaxnas.ledger import Ledger
-from jaxnas.outcome import Status
+from jaxnas.recorded import chosen, recorded
 from jaxnas.trained import load_trained
 
 
@@ -18,11 +17,7 @@ def run(options, rest: list[str]) -> int:
     ledger = Ledger(workdir)
     ledger.check()
     trial = chosen(ledger, options.trial)
-    if trial.status == Status.DIVERGED.label:
-        raise ValueError(
-            f"trial {trial.trial_id} diverged in the search, there is no network to export: choose one that has a "
-            f"score, `python -m jaxnas trials {options.workdir}` lists them"
-        )
+    check_exportable(trial, options.workdir)
     try:
         with recorded(ledger, workdir) as experiment:
             written = export(load_trained(experiment, workdir, trial), out)

@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from jaxnas import report
 from jaxnas.called import called
 from jaxnas.commands.status import FAILED, no_more
-from jaxnas.commands.workdir import chosen, recorded
-from jaxnas.final import Final, finished, train_final
+from jaxnas.final import Final
 from jaxnas.ledger import Ledger
 from jaxnas.locks import locked
 from jaxnas.overrides import print_settings
-from jaxnas.record import record_final
+from jaxnas.recorded import recorded, trained
 
 
 def run(options, rest: list[str]) -> int:
@@ -31,19 +29,7 @@ def run(options, rest: list[str]) -> int:
 
 def train(ledger: Ledger, experiment, trial_id: int | None) -> int:
     """Final training of a trial (None: the best), unless it has been done; the directory must be held."""
-    trial = chosen(ledger, trial_id)
-    workdir, final = ledger.path.parent, experiment.final
-    result = finished(experiment, workdir, trial)
-    if result is None:
-        seeds = f", {final.seeds} seeds together" if final.seeds > 1 else ""
-        what = f"{final.train.epochs} epochs on all training data{seeds}"
-        print(f"Final training of trial {trial.trial_id}: {what}", flush=True)
-        with report.final_report_on(report.console(), final.seeds) as callback:
-            result = train_final(experiment, workdir, trial, callback.progress)
-    else:
-        print("This trial has had its final training; the test score is read only once. Recorded:")
-    record_final(ledger, result)
-    print(report.final_lines(result))
+    result = trained(ledger, experiment, trial_id)
     return 0 if result["test_score"] is not None else FAILED
 
 

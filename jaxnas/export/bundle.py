@@ -19,6 +19,7 @@ from jaxnas.export import images, language, own
 from jaxnas.export.artifact import artifact
 from jaxnas.export.written import Written
 from jaxnas.numerics import ALL_ROUNDED
+from jaxnas.outcome import Status, Trial
 from jaxnas.trained import Trained
 
 ARCHITECTURE, WEIGHTS, ARTIFACT, MODULE, README = FILES = (
@@ -88,6 +89,15 @@ def check_free(out: Path) -> None:
     """Raises ValueError where ``out`` exists."""
     if os.path.lexists(out):
         raise ValueError(f"{out} exists, and an export overwrites nothing: give a directory that does not exist yet")
+
+
+def check_exportable(trial: Trial, workdir: Path) -> None:
+    """Raises ValueError for a trial of which there can be no network; ``workdir``: of its search."""
+    if trial.status == Status.DIVERGED.label:
+        raise ValueError(
+            f"trial {trial.trial_id} diverged in the search, there is no network to export: choose one that has a "
+            f"score, `python -m jaxnas trials {workdir}` lists them"
+        )
 
 
 def _written(trained: Trained) -> Written:

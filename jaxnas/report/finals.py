@@ -1,4 +1,4 @@
-"""A final training as it goes, and what it has come to: a bar on a terminal, plain lines elsewhere."""
+"""A final training as it goes, and what it has come to: a bar on a terminal or in a notebook, plain lines elsewhere."""
 
 import statistics
 import time
@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from jaxnas.outcome import Measure, Progress
+from jaxnas.report.console import display, stays_in_place
 from jaxnas.report.live import clock
 
 
@@ -66,11 +67,12 @@ class LiveFinalReport(FinalReport):
         columns = (BarColumn(), MofNCompleteColumn(), "epochs ", TimeElapsedColumn(), TextColumn("{task.fields[left]}"))
         self._bar = Bar(TextColumn("{task.description}"), *columns, console=self.console)
         self._task = self._bar.add_task("reading data", total=None, left="")
-        self._bar.start()
+        self._live = display(self.console, self._bar.get_renderable)
+        self._live.start()
         return self
 
     def __exit__(self, *error) -> None:
-        self._bar.stop()
+        self._live.stop()
 
     def _compiling(self, what: str) -> None:
         self._bar.update(self._task, description=what)
@@ -83,7 +85,7 @@ class LiveFinalReport(FinalReport):
 
 def final_report_on(console: Console, seeds: int) -> FinalReport:
     """The report that fits where the output goes."""
-    return (LiveFinalReport if console.is_terminal else FinalReport)(console, seeds)
+    return (LiveFinalReport if stays_in_place(console) else FinalReport)(console, seeds)
 
 
 def final_lines(result: dict) -> str:

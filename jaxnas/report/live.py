@@ -1,17 +1,17 @@
-"""A search as it goes: a live display on a terminal, plain lines elsewhere."""
+"""A search as it goes: a live display on a terminal and in a notebook, plain lines elsewhere."""
 
 import sys
 import time
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from jaxnas.outcome import Measure, Progress, Trial
+from jaxnas.report.console import display, stays_in_place
 from jaxnas.report.draw import pretty
 from jaxnas.report.words import scored
 
@@ -132,7 +132,7 @@ class LiveReport(Report):
     """A panel that stays in place and shows the same figures as they change."""
 
     def __enter__(self) -> "LiveReport":
-        self._live = Live(console=self.console, get_renderable=self._panel, refresh_per_second=4)
+        self._live = display(self.console, self._panel)
         self._live.start()
         return self
 
@@ -167,7 +167,7 @@ def report_on(
     console: Console, rounds: int, total: int, done: int, best: Trial | None, measure: Measure = Measure.SCORE
 ) -> Report:
     """The report that fits where the output goes."""
-    return (LiveReport if console.is_terminal else Report)(console, Standing(rounds, total, done, best, measure))
+    return (LiveReport if stays_in_place(console) else Report)(console, Standing(rounds, total, done, best, measure))
 
 
 def _now(p: Progress | None) -> Text:

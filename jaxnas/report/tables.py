@@ -46,8 +46,10 @@ def trial_table(trials: list[Trial], title: str, measure: Measure = Measure.SCOR
     return table
 
 
-def summary(ledger: Ledger, workdir: Path) -> str:
-    """The end of a search: best architecture, the policy's favourite, where everything is, what to type next."""
+def summary(ledger: Ledger, workdir: Path, kept: bool = True) -> str:
+    """The end of a search: best architecture, the policy's favourite and, of what is ``kept``, where everything is and
+    what to type next.
+    """
     trials, facts = ledger.trials(), ledger.facts()
     count = lambda status: sum(t.status == status.label for t in trials)
     counts = [f"{sum(count(status) for status in Status if status.failed)} failed"]
@@ -71,8 +73,12 @@ def summary(ledger: Ledger, workdir: Path) -> str:
         lines += ["", f"Figures: {figures(best[0])}"] * bool(best[0].figures)
     if "most_likely" in facts:
         lines += ["", f"The strategy's favourite now: {pretty(facts['most_likely']['architecture'])}"]
-    lines += ["", f"Ledger: {ledger.path}", "Next:"]
+    return "\n".join([*lines, *(_next(ledger, workdir) if kept else [])])
+
+
+def _next(ledger: Ledger, workdir: Path) -> list[str]:
+    facts, lines = ledger.facts(), ["", f"Ledger: {ledger.path}", "Next:"]
     if facts.get("configuration", {}).get("task", ...) is not None:
-        lines += [f"  {called()} final {workdir}       train the best from scratch, read its test score"]
-    lines += [f"  {called()} trials {workdir} --top 10"]
-    return "\n".join(lines)
+        command = f"{called()} final {workdir}" if facts.get("origin") else "found.final()"
+        lines += [f"  {command}       train the best from scratch, read its test score"]
+    return [*lines, f"  {called()} trials {workdir} --top 10"]

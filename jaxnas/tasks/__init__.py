@@ -4,7 +4,7 @@ Letters: B batch, U steps of a chunk of text, H W C height, width and channels o
 """
 
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array
 
@@ -75,7 +75,7 @@ class Task(Protocol):
     def final_data(self, seed: int) -> Batched:
         """Training and validation data together, and held out: the test data. Only final training calls this."""
 
-    def inputs(self, examples, data: Batched, key=None):
+    def inputs(self, examples, data: Any, key=None):
         """A batch's examples, such as uint8 images ``[B, H, W, C]``, as the network takes them; augmented where a key
         is given (it is consumed).
         """

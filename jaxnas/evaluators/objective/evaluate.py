@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
+from jaxnas.evaluators.objective.here import Here
 from jaxnas.evaluators.objective.named import class_name
 from jaxnas.evaluators.objective.workers import Workers
 from jaxnas.outcome import Measure, Outcome, Progress, Status, Trial
@@ -28,7 +29,8 @@ class ObjectiveEvaluator:
 
     def __init__(self, objective, space, seed: int):
         self.objective, self.space, self.seed = objective, space, seed
-        self._workers = Workers(objective.fn, objective.processes, objective.timeout)
+        fn, processes = objective.fn, objective.processes
+        self._workers = Workers(fn, processes, objective.timeout) if processes else Here(fn)
         self._caught = {class_name(kind) for kind in objective.catch}
 
     def __call__(

@@ -1,15 +1,23 @@
-"""A function that another process can load: by its module, or by the file that it stands in, and its name."""
+"""A function that another process can load: by its module, or by the file that it stands in, and its name; and one that
+only this process has.
+"""
 
+import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
+
+from jaxnas.settings import describe
 
 CONFIG = "jaxnas_config"
 """As which `jaxnas.setup` executes a config."""
-REMEDY = "give one that is written with `def` at the top of the config, or of a module that it imports"
+REMEDY = (
+    "give one that is written with `def` at the top of the config, or of a module that it imports; or processes=0, "
+    "which calls it in this process, without a timeout"
+)
 
 
 class Function:
@@ -56,6 +64,87 @@ class Function:
         return about | {"path": [*sys.path, str(file.parents[inside])], "source": None}
 
 
+class OfThisProcess:
+    """A function that no other process could load, such as a lambda or one of a notebook's cell. It is called here.
+
+    Written, it has a digest of its code beside its name, so that a changed one is another. (What it calls, or reads of
+    the names around, is not looked at.)
+
+    Attributes:
+        file: in which it was written, as Python has it.
+
+    Raises:
+        ValueError: it does not take ``(values, seed)``.
+    """
+
+    def __init__(self, fn: Callable):
+        self.call = fn
+        self.name = fn.__qualname__ if isinstance(fn, FunctionType) else type(fn).__qualname__
+        _check_arguments(self)
+        self.file = fn.__code__.co_filename if isinstance(fn, FunctionType) else ""
+        what = _whole(fn) if isinstance(fn, FunctionType) else str(describe(fn))
+        self._digest = hashlib.sha256(what.encode()).hexdigest()[:12]
+
+    def __call__(self, values: Any, seed: int) -> Any:
+        return self.call(values, seed)
+
+    def __repr__(self) -> str:
+        return f"{self.name}#{self._digest}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OfThisProcess) and repr(other) == repr(self)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+
+def named(fn: Callable, here: bool) -> Function | OfThisProcess:
+    """A function as workers load it; where calls are made ``here``, also one that they could not.
+
+    Raises:
+        ValueError: it cannot be found by its name, and calls are made elsewhere; it does not take ``(values, seed)``.
+    """
+    fn = fn.call if isinstance(fn, OfThisProcess) else fn
+    if isinstance(fn, Function):
+        return fn
+    return OfThisProcess(fn) if here and not loadable(fn) else Function(fn)
+
+
+def loadable(fn: Callable) -> bool:
+    """Whether another process can load a function by its name."""
+    try:
+        module, name = _name(fn)
+        _check_found(fn, name, _names(fn, module))
+    except ValueError:
+        return False
+    return True
+
+
+def _whole(fn: FunctionType) -> str:
+    """What a function does, with its default arguments and what it has taken from the function around it."""
+    cells = tuple(cell.cell_contents for cell in fn.__closure__ or ())
+    more = tuple(sorted((fn.__kwdefaults__ or {}).items()))
+    return repr((_code(fn.__code__), *map(_lasting, (fn.__defaults__ or (), more, cells))))
+
+
+def _lasting(value: Any) -> Any:
+    """What cannot change, as it is; of anything else the type."""
+    if isinstance(value, tuple):
+        return [_lasting(one) for one in value]
+    return value if isinstance(value, str | bytes | int | float | bool | None) else type(value).__name__
+
+
+def _code(code: CodeType) -> str:
+    """Wherever it stands, and in each process the same."""
+    return repr((code.co_code.hex(), [_constant(c) for c in code.co_consts], code.co_names, code.co_varnames))
+
+
+def _constant(value: Any) -> str:
+    if isinstance(value, CodeType):
+        return _code(value)
+    return f"{type(value).__name__} {sorted(map(repr, value)) if isinstance(value, frozenset) else value!r}"
+
+
 def class_name(kind: type) -> str:
     """A class as a worker names it."""
     main = sys.modules["__main__"].__spec__
@@ -95,7 +184,7 @@ def _check_found(fn: Callable, name: str, names: Mapping[str, Any]) -> None:
         )
 
 
-def _check_arguments(named: Function) -> None:
+def _check_arguments(named: Function | OfThisProcess) -> None:
     try:
         inspect.signature(named.call).bind({}, 0)
     except TypeError as error:

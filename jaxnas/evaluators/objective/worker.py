@@ -36,6 +36,7 @@ def main(descriptor: int) -> None:
     """Answer until told to end, by no bytes at all."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who has started this process hears it, and ends it
     os.set_inheritable(descriptor, False)
+    sys.modules["jaxnas_worker"] = sys.modules["__main__"]  # who runs a search looks whether this is none to run one in
     sys.stdout.reconfigure(line_buffering=True)
     parent, asked = Connection(descriptor), queue.SimpleQueue()
     start = parent.recv()
@@ -67,7 +68,6 @@ def loaded(path: list[str], module: str, name: str, file: str, source: bytes | N
         # in a script, `if __name__ == "__main__":` must not hold here
         found = types.ModuleType("__mp_main__" if module == "__main__" else module)
         found.__file__ = file
-        sys.modules["jaxnas_worker"] = sys.modules["__main__"]  # keeps this one alive
         sys.modules[module] = sys.modules[found.__name__] = found
         exec(compile(source, file, "exec"), vars(found))
     for part in name.split("."):
@@ -75,8 +75,10 @@ def loaded(path: list[str], module: str, name: str, file: str, source: bytes | N
     return found
 
 
-def answer(fn: Callable, file: str, call: bytes) -> dict:
-    """One call, and what came of it; "kind" says which: scored, failed, raised, wrong, unusable."""
+def answer(fn: Callable, file: str, call: bytes, raised: type[BaseException] | tuple = ()) -> dict:
+    """One call, and what came of it; "kind" says which: scored, failed, raised, wrong, unusable. Exceptions of the kind
+    ``raised`` are raised.
+    """
     try:
         values, seed = pickle.loads(call)
     except BaseException as error:
@@ -88,6 +90,8 @@ def answer(fn: Callable, file: str, call: bytes) -> dict:
         said = checked(fn(values, seed))
     except WrongError as error:
         said = {"kind": "wrong", "words": str(error)}
+    except raised:
+        raise
     except BaseException as error:
         if "JAXNAS_DEBUG" in os.environ:
             traceback.print_exc()

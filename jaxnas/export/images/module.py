@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from jaxnas.export.images import source
-from jaxnas.export.images.seen import Seen
+from jaxnas.export.seen import Seen
 
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """Of a cell of NAS-Bench-201, (from, to) node."""

@@ -1,18 +1,14 @@
-"""Language models as files: the cell, found or ordinary, as a Flax cell, the network around it, its vocabulary.
-
-Letters: B texts, T symbols of a text, V symbols of the vocabulary.
-"""
+"""Language models as files: the cell, found or ordinary, as a Flax cell, the network around it, its vocabulary."""
 
 import jax
 import jax.export
 import numpy as np
-from flax import nnx
-from jaxtyping import Float, Int
 
+from jaxnas.export.alone import logits
 from jaxnas.export.language.module import cell_module
 from jaxnas.export.language.readme import readme
 from jaxnas.export.written import Written
-from jaxnas.numerics import ALL_ROUNDED, factors
+from jaxnas.numerics import factors
 from jaxnas.trained import Trained
 
 PROBES, STEPS = 16, 8
@@ -36,17 +32,5 @@ def written(trained: Trained) -> Written:
         page=readme(description, trained.facts, data["unit"]),
         inputs=jax.ShapeDtypeStruct(jax.export.symbolic_shape("b, t"), np.int32),
         probes=probes,
-        wanted=_logits(trained, probes),
+        wanted=logits(trained, probes),
     )
-
-
-def _logits(trained: Trained, symbols: Int[np.ndarray, "B T"]) -> Float[np.ndarray, "B T V"]:
-    """Of texts, by the trained network itself."""
-    graph, state = nnx.split(trained.network)
-    key = jax.random.key(0)  # nothing is dropped: it draws nothing
-
-    def logits(state, symbols):
-        network = nnx.merge(graph, state, copy=True)
-        return network(symbols, trained.genes, False, network.carry(len(symbols)), key)[0]
-
-    return np.asarray(jax.jit(logits, compiler_options=ALL_ROUNDED)(state, symbols))

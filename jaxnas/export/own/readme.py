@@ -1,7 +1,7 @@
 """The page that lies beside the files of a user's own network and says how to use them."""
 
-from jaxnas.export.images.seen import Seen
 from jaxnas.export.page import filled
+from jaxnas.export.seen import Seen
 
 PAGE = """# A network found by jaxnas
 
