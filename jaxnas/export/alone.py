@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jaxnas.export.inputs import Inputs, inputs_of
+from jaxnas.export.inputs import Stored
+from jaxnas.export.stored import stored_of
 from jaxnas.numerics import ALL_ROUNDED
 from jaxnas.trained import Trained
 
@@ -26,7 +27,7 @@ class Alone(nnx.Module):
         inputs: what they are.
     """
 
-    def __init__(self, trained: Trained, inputs: Inputs):
+    def __init__(self, trained: Trained, inputs: Stored):
         self.network, self.genes, self.inputs = trained.network, nnx.data(trained.genes), inputs
 
     def __call__(self, x):
@@ -34,15 +35,15 @@ class Alone(nnx.Module):
         return jax.vmap(lambda x: self.of_batch(x[None])[0])(x)
 
     def of_batch(self, x):
-        """The logits of a batch, as the trained network gives them."""
+        """The outputs of a batch: logits, or numbers in the unit of the target."""
         x = self.inputs.ready(x)
         key = jax.random.key(0)  # nothing is dropped: it draws nothing
-        return self.network(x, self.genes, False, self.network.carry(len(x)), key)[0]
+        return self.inputs.outputs(self.network(x, self.genes, False, self.network.carry(len(x)), key)[0])
 
 
 def logits(trained: Trained, x: np.ndarray) -> np.ndarray:
     """Of one batch, ``[B, ...]``, by the trained network itself."""
-    graph, state = nnx.split(Alone(trained, inputs_of(trained)))
+    graph, state = nnx.split(Alone(trained, stored_of(trained)))
     of = lambda state, x: nnx.merge(graph, state, copy=True).of_batch(x)
     return np.asarray(jax.jit(of, compiler_options=ALL_ROUNDED)(state, jnp.asarray(x)))
 
@@ -58,7 +59,7 @@ class Predictor:
     """
 
     def __init__(self, trained: Trained):
-        self.inputs = inputs_of(trained)
+        self.inputs = stored_of(trained)
         graph, self._state = nnx.split(Alone(trained, self.inputs))
 
         def answers(state, x):
@@ -67,7 +68,7 @@ class Predictor:
         self._answers = jax.jit(answers)
 
     def __call__(self, x: Any) -> np.ndarray:
-        """``[M, ...]`` -> float32 ``[M, ...]``, see `Inputs.checked` and `Inputs.answer`.
+        """``[M, ...]`` -> float32 ``[M, ...]``, see `Stored.checked` and `Stored.answer`.
 
         Raises:
             ValueError: inputs of another kind than the network has learnt from.

@@ -36,6 +36,7 @@ KINDS = {
     "recurrent": language.written,
     "standard": language.written,
     "module": own.written,
+    "mlp": own.written,
 }
 """What is written of a trained network, by the type of its architecture."""
 FAR = 0.01

@@ -17,12 +17,11 @@ from jaxnas.export.seen import Seen, seen_of
 from jaxnas.tasks.augment import whitened
 from jaxnas.tasks.corpus import split
 from jaxnas.tasks.vocabulary import Vocabulary
-from jaxnas.trained import Trained
 
 
 @runtime_checkable
-class Inputs(Protocol):
-    """A hashable frozen dataclass; `inputs_of` chooses it."""
+class Stored(Protocol):
+    """A hashable frozen dataclass; `jaxnas.export.stored.stored_of` chooses it."""
 
     def checked(self, x: Any) -> np.ndarray:
         """What a user gives, as an array ``[M, ...]``. Raises ValueError where the network has learnt from others."""
@@ -30,13 +29,28 @@ class Inputs(Protocol):
     def ready(self, x: Array) -> Array:
         """A batch of them as the network takes it; traced."""
 
-    def answer(self, logits: Array) -> Array:
-        """What `jaxnas.export.predict` says of its logits; traced."""
+    def outputs(self, found: Array) -> Array:
+        """What the exported program gives, from what the network does; traced."""
+
+    def answer(self, outputs: Array) -> Array:
+        """What `jaxnas.found.Found.predict` says of these; traced."""
+
+
+class Logits:
+    """Base of those whose outputs are logits. The answer: the probability of each class, ``[B, K]``."""
+
+    def outputs(self, found: Array) -> Array:
+        """As they are."""
+        return found
+
+    def answer(self, outputs: Float[Array, "B K"]) -> Float[Array, "B K"]:
+        """Their softmax."""
+        return jax.nn.softmax(outputs.astype(jnp.float32))
 
 
 @dataclass(frozen=True)
-class ImageInputs:
-    """Images in the units of those that were trained on. The answer: the probability of each class, ``[B, K]``.
+class ImageInputs(Logits):
+    """Images in the units of those that were trained on.
 
     Attributes:
         seen: those images.
@@ -81,13 +95,9 @@ class ImageInputs:
         mean, std = self.moments()
         return whitened(x) if self.seen.whiten else (x.astype(jnp.float32) - mean) / std
 
-    def answer(self, logits: Float[Array, "B K"]) -> Float[Array, "B K"]:
-        """Their softmax."""
-        return jax.nn.softmax(logits.astype(jnp.float32))
-
 
 @dataclass(frozen=True)
-class TextInputs:
+class TextInputs(Logits):
     """Texts, or numbers of their symbols. The answer: the log-probability of what follows each symbol, in nats,
     ``[B, T, K]``.
 
@@ -124,20 +134,6 @@ class TextInputs:
         """As they are."""
         return x
 
-    def answer(self, logits: Float[Array, "B T K"]) -> Float[Array, "B T K"]:
+    def answer(self, outputs: Float[Array, "B T K"]) -> Float[Array, "B T K"]:
         """Their log-softmax."""
-        return jax.nn.log_softmax(logits.astype(jnp.float32))
-
-
-def inputs_of(trained: Trained) -> Inputs:
-    """What a trained network takes, by what is recorded of its data.
-
-    Raises:
-        ValueError: something is missing there.
-    """
-    data = trained.data
-    if "vocabulary" not in data:
-        return ImageInputs.of(data)
-    own = trained.children.describe(trained.architecture).get("type") == "module"
-    steps = data["input_shape"][0] if own else None  # a recurrent one goes on as long as there are symbols
-    return TextInputs(Vocabulary(tuple(data["vocabulary"]), data["unit"]), steps)
+        return jax.nn.log_softmax(outputs.astype(jnp.float32))

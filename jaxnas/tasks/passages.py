@@ -180,21 +180,23 @@ class TextClassification(Supervised):
         ordered = sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
         vocabulary = (FILLING, UNKNOWN, *ordered[: None if self.vocabulary is None else self.vocabulary - 2])
         parts = [
-            Rows(_numbered(text, vocabulary, self.length), classes(sheet, names))
+            Rows(numbered(text, vocabulary, self.length), classes(sheet, names))
             for text, sheet in zip(texts, (train, held_out), strict=True)
         ]
         return PassageData(*parts, vocabulary, self.unit, names)
 
 
+def symbols(text: str, unit: Unit, length: int) -> list[str]:
+    """The first symbols of a text."""
+    return list(text[:length]) if unit == "characters" else re.findall(r"\w+(?:'\w+)*", text.lower())[:length]
+
+
 def _symbols(sheet: Sheet, unit: Unit, length: int) -> list[list[str]]:
     """The first symbols of each text."""
-    texts = [text or "" for text in sheet.columns[0].tolist()]
-    if unit == "characters":
-        return [list(text[:length]) for text in texts]
-    return [re.findall(r"\w+(?:'\w+)*", text.lower())[:length] for text in texts]
+    return [symbols(text or "", unit, length) for text in sheet.columns[0].tolist()]
 
 
-def _numbered(texts: Sequence[Sequence[str]], vocabulary: tuple[str, ...], length: int) -> Int32[np.ndarray, "M U"]:
+def numbered(texts: Sequence[Sequence[str]], vocabulary: tuple[str, ...], length: int) -> Int32[np.ndarray, "M U"]:
     """Symbols by their place in the vocabulary."""
     number, found = {symbol: i for i, symbol in enumerate(vocabulary)}, np.zeros((len(texts), length), np.int32)
     for row, text in zip(found, texts, strict=True):

@@ -1,5 +1,5 @@
-"""A user's own network as files: the program, the weights by the names that the network has for them, and the values.
-Its source is the user's, so there is no module beside.
+"""A network of a user's own, or a multilayer perceptron, as files: the program, the weights by name, and the values.
+There is no module beside: a user's source is the user's.
 """
 
 import jax
@@ -7,13 +7,11 @@ import jax.export
 import numpy as np
 
 from jaxnas.export.alone import Alone, logits
-from jaxnas.export.inputs import ImageInputs, Inputs, TextInputs, inputs_of
-from jaxnas.export.own.readme import image_page, text_page
+from jaxnas.export.own.readme import page
+from jaxnas.export.own.takes import takes
+from jaxnas.export.stored import stored_of
 from jaxnas.export.written import Written
 from jaxnas.trained import Trained
-
-PROBES = 16
-"""Images or texts of noise on which the program is held against the trained network."""
 
 
 def written(trained: Trained) -> Written:
@@ -22,34 +20,17 @@ def written(trained: Trained) -> Written:
     Raises:
         ValueError: the range of the images was not recorded.
     """
-    children, shape = trained.children, tuple(trained.data["input_shape"])
-    description, batch = children.describe(trained.architecture), jax.export.symbolic_shape("b")
-    draw = np.random.default_rng(0)
-    inputs = inputs_of(trained)
-    if isinstance(inputs, TextInputs):
-        more = {"vocabulary": trained.data["vocabulary"], "unit": trained.data["unit"]}
-        probes = draw.integers(0, trained.data["classes"], (PROBES, *shape)).astype(np.int32)
-        page = text_page(description, trained.facts, trained.data["classes"], shape)
-    else:
-        seen = inputs.seen
-        more = {"images": seen.facts(), "input": list(shape)}
-        probes = seen.noise((PROBES, *shape))
-        page = image_page(description, trained.facts, trained.data["classes"], shape, seen)
+    inputs = stored_of(trained)
+    found, description = takes(trained, inputs), trained.children.describe(trained.architecture)
+    weights = found.weights | trained.children.weights(trained.network, trained.architecture)
+    size = jax.export.symbolic_shape("b")
     return Written(
-        description=description | more,
+        description=description | found.facts,
         module=None,
         network=Alone(trained, inputs),
-        weights={n: np.ascontiguousarray(w, np.float32) for n, w in _weights(trained, inputs).items()},
-        page=page,
-        inputs=jax.ShapeDtypeStruct((*batch, *shape), probes.dtype),
-        probes=probes,
-        wanted=logits(trained, probes),
+        weights={name: np.ascontiguousarray(value, np.float32) for name, value in weights.items()},
+        page=page(description, trained.facts, found),
+        inputs=jax.ShapeDtypeStruct((*size, *found.probes.shape[1:]), found.probes.dtype),
+        probes=found.probes,
+        wanted=logits(trained, found.probes),
     )
-
-
-def _weights(trained: Trained, inputs: Inputs) -> dict[str, np.ndarray]:
-    own = trained.children.weights(trained.network, trained.architecture)
-    if not isinstance(inputs, ImageInputs):
-        return own
-    mean, std = inputs.moments()
-    return {"images.mean": mean, "images.std": std} | own
