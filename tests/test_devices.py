@@ -15,12 +15,14 @@ from jaxnas.experiment import Experiment
 from jaxnas.ledger import Ledger
 from jaxnas.search import Silent, search
 from jaxnas.spaces import ChainCNN
+from jaxnas.strategies import Reinforce
 from jaxnas.tasks import Digits
 
 space = ChainCNN(layers=3, kernel_heights=(3,), kernel_widths=(3,), filters=(4, 8, 32))
 train = Train(epochs=3, batch_size=64, best_of_last=1, optimiser=SGD(0.5))  # at this rate the last digits soon tell
 for rounds in map(int, sys.argv[2:]):
-    experiment = Experiment(space=space, task=Digits(), evaluator=Population(train), rounds=rounds, children=4)
+    evaluator, strategy = Population(train), Reinforce(policy="table")
+    experiment = Experiment(space, Digits(), strategy, evaluator=evaluator, rounds=rounds, children=4)
     ledger = Ledger(Path(sys.argv[1]), write=True)
     search(experiment, ledger, Silent())
     found = [(t.tokens, t.status, t.score, t.reward, t.curve) for t in ledger.trials()]

@@ -66,8 +66,12 @@ def plain(own, stride, x, w, dy):
         pads = [around(side) for side in own.kernel]
         return lax.conv_general_dilated(x[..., : own.channels], w[live(own)], stride, pads, dimension_numbers=LAYOUT)
 
-    y, pull = jax.vjp(conv, x, w)
-    return np.pad(y, [(0, 0)] * 3 + [(0, OUTER.filters - own.filters)]), *pull(dy[..., : own.filters])
+    def both(x, w, dy):
+        y, pull = jax.vjp(conv, x, w)
+        return y, *pull(dy[..., : own.filters])
+
+    y, dx, dw = jit(both)(x, w, dy)
+    return np.pad(y, [(0, 0)] * 3 + [(0, OUTER.filters - own.filters)]), dx, dw
 
 
 @cache

@@ -1,6 +1,7 @@
 """What surrounds a command: variables for JAX, a home that is missing or cannot be written, damaged programs, configs
 as editors write them."""
 
+import functools
 import os
 import re
 import subprocess
@@ -17,6 +18,12 @@ from jaxnas.numerics import pinned
 from jaxnas.overrides import override
 from jaxnas.strategies import Evolution, QLearning
 
+FEWER = {"layers=2, depths=(1, 2)": "layers=1", "rounds=3, children=6": "rounds=2, children=2"}
+SMALL_CONFIG = functools.reduce(lambda text, one: text.replace(*one), FEWER.items(), CONFIG)
+names = {}
+exec(SMALL_CONFIG, names)
+SMALL = names["experiment"]
+
 
 def jaxnas(*arguments, **environment) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "jaxnas", *map(str, arguments)]
@@ -30,20 +37,34 @@ def config(tmp_path_factory) -> Path:
     return path
 
 
-def test_jax_may_be_set_to_anything_and_the_numbers_are_the_same(config, tmp_path):
-    run(EXPERIMENT, tmp_path / "plain")
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Path:
+    """A config whose programs compile fast."""
+    path = tmp_path_factory.mktemp("config") / "small.py"
+    path.write_text(SMALL_CONFIG)
+    return path
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> list[tuple]:
+    """What the small search gives where nothing is odd."""
+    workdir = tmp_path_factory.mktemp("plain")
+    run(SMALL, workdir)
+    return rows(workdir)
+
+
+def test_jax_may_be_set_to_anything_and_the_numbers_are_the_same(small, plain, tmp_path):
     odd = {"JAX_ENABLE_X64": "1", "JAX_NUMPY_RANK_PROMOTION": "raise", "JAX_NUMPY_DTYPE_PROMOTION": "strict"}
-    done = jaxnas("search", config, "--workdir", tmp_path / "odd", "--final", **odd)
+    done = jaxnas("search", small, "--workdir", tmp_path / "odd", "--final", **odd)
     assert (done.returncode, done.stderr) == (0, "")
     assert "test score 0." in done.stdout
-    assert rows(tmp_path / "odd") == rows(tmp_path / "plain")
+    assert rows(tmp_path / "odd") == plain
 
 
-def test_so_it_may_from_python(tmp_path):
-    run(EXPERIMENT, tmp_path / "plain")
+def test_so_it_may_from_python(plain, tmp_path):
     with jax.enable_x64(True), jax.numpy_rank_promotion("raise"):
-        run(EXPERIMENT, tmp_path / "odd")
-    assert rows(tmp_path / "odd") == rows(tmp_path / "plain")
+        run(SMALL, tmp_path / "odd")
+    assert rows(tmp_path / "odd") == plain
     with jax.enable_x64(True):
         with pinned():
             assert jax.numpy.arange(2.0).dtype == "float32"
@@ -101,24 +122,29 @@ def test_a_home_that_cannot_be_made_or_written_is_said_once(cache, capsys, tmp_p
     assert jax.config.jax_persistent_cache_min_compile_time_secs == program_cache.NEVER
 
 
-@pytest.mark.parametrize("damage", ["short", "changed"])
-def test_a_damaged_program_is_removed_once(config, tmp_path, damage):
-    environment = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs")}
-    assert jaxnas("search", config, "--workdir", tmp_path / "1", "--rounds", 1, **environment).stderr == ""
-    programs = sorted((tmp_path / "programs").glob("jit_*-cache"), key=lambda path: path.stat().st_size)
-    [*others, largest] = programs
-    content = largest.read_bytes()
+def changed(content: bytes) -> bytes:
     middle = len(content) // 2
-    changed = content[:middle] + bytes(255 - b for b in content[middle : middle + 99]) + content[middle + 99 :]
-    largest.write_bytes({"short": content[:middle], "changed": changed}[damage])
-    done = jaxnas("search", config, "--workdir", tmp_path / "2", "--rounds", 1, **environment)
-    assert done.returncode == 0
-    assert done.stderr.count("a damaged compiled program was removed") == 1
-    assert len(done.stderr.splitlines()) == 1
-    assert all(path.exists() for path in others)
-    again = jaxnas("search", config, "--workdir", tmp_path / "3", "--rounds", 1, **environment)
-    assert (again.returncode, again.stderr) == (0, "")
-    assert rows(tmp_path / "1") == rows(tmp_path / "2") == rows(tmp_path / "3")
+    return content[:middle] + bytes(255 - b for b in content[middle : middle + 99]) + content[middle + 99 :]
+
+
+def test_a_damaged_program_is_removed_once(small, plain, tmp_path):
+    environment = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs")}
+
+    def said(workdir: str) -> str:
+        done = jaxnas("search", small, "--workdir", tmp_path / workdir, **environment)
+        assert done.returncode == 0
+        assert rows(tmp_path / workdir) == plain
+        return done.stderr
+
+    assert said("whole") == ""
+    programs = sorted((tmp_path / "programs").glob("jit_*-cache"), key=lambda path: path.stat().st_size)
+    for name, damage in {"short": lambda content: content[: len(content) // 2], "changed": changed}.items():
+        damaged = damage(programs[-1].read_bytes())
+        programs[-1].write_bytes(damaged)
+        [line] = said(name).splitlines()  # one: the damage of the time before is not there any more
+        assert "a damaged compiled program was removed" in line
+        assert programs[-1].read_bytes() != damaged
+        assert all(path.exists() for path in programs)  # the others were left alone
 
 
 ODD_CONFIGS = {
@@ -206,8 +232,8 @@ def test_help(config, arguments, shown, capsys):
         assert one in out
 
 
-def test_help_of_a_recorded_search_shows_its_settings(config, tmp_path, capsys):
-    assert main(["search", "--rounds", "1", "--workdir", str(tmp_path / "run"), str(config)]) == 0
+def test_help_of_a_recorded_search_shows_its_settings(small, tmp_path, capsys):
+    assert main(["search", "--rounds", "1", "--workdir", str(tmp_path / "run"), str(small)]) == 0
     capsys.readouterr()
     assert main(["final", str(tmp_path / "run"), "--help"]) == 0
     out = capsys.readouterr().out

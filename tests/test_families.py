@@ -16,6 +16,7 @@ from jaxnas.experiment import Experiment
 from jaxnas.final import Final, train_final
 from jaxnas.ledger import Ledger
 from jaxnas.search import Silent, search
+from jaxnas.strategies import Random
 from jaxnas.tasks import Digits
 from jaxnas.trained import load_trained
 
@@ -125,7 +126,9 @@ def test_stock_layers_cannot_be_told_by_a_traced_flag():
 
 def test_a_trained_network_that_is_read_back_scores(tmp_path):
     """Dropout is off and statistics are the running ones: its score is the recorded one."""
-    experiment = Experiment(OneHidden(), TASK, evaluator=Population(TRAIN), final=Final(TRAIN), rounds=1, children=2)
+    experiment = Experiment(
+        OneHidden(), TASK, Random(), evaluator=Population(TRAIN), final=Final(TRAIN), rounds=1, children=2
+    )
     ledger = Ledger(tmp_path, write=True)
     search(experiment, ledger, Silent())
     ledger.close()
@@ -153,7 +156,7 @@ class ApartSpace(OneHidden):
 
 def test_children_that_cannot_share_a_program_get_one_each(tmp_path):
     evaluator = Population(TRAIN, halving=SuccessiveHalving((1,)))
-    experiment = Experiment(ApartSpace(), TASK, evaluator=evaluator, rounds=3, children=6)
+    experiment = Experiment(ApartSpace(), TASK, Random(), evaluator=evaluator, rounds=3, children=6)
     ledger = Ledger(tmp_path, write=True)
     bound = evaluator.bind(experiment.space, TASK, 0, 18)
     tokens = np.array([[0], [1], [2], [1], [0], [1]], np.int32)

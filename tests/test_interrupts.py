@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,14 @@ def config(tmp_path_factory):
     path = tmp_path_factory.mktemp("config") / "tiny.py"
     path.write_text(CONFIG)
     return path
+
+
+@pytest.fixture(scope="module")
+def searched(config, tmp_path_factory):
+    """The directory of a search of one round."""
+    workdir = tmp_path_factory.mktemp("searched") / "run"
+    assert main(["search", str(config), "--workdir", str(workdir), "--rounds", "1"]) == 0
+    return workdir
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -63,13 +72,11 @@ def test_a_signal_that_python_drops_is_raised_again():
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["trials", "run"], ["search", "again"]])
-def test_nobody_reads(config, tmp_path, arguments):
+def test_nobody_reads(config, searched, tmp_path, arguments):
     """A closed pipe ends a command quietly, and closed streams do not disturb it."""
-    search = ["search", str(config), "--workdir", str(tmp_path / "run"), "--rounds", "1"]
-    if arguments[0] != "--help":
-        assert main(search) == 0
+    shutil.copytree(searched, tmp_path / "run")
     if arguments[0] == "search":
-        arguments = [*search[:-1], "2"]
+        arguments = ["search", str(config), "--workdir", "run", "--rounds", "2"]
     arguments = [str(tmp_path / "run") if one == "run" else one for one in arguments]
     process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
@@ -84,7 +91,7 @@ def test_nobody_reads(config, tmp_path, arguments):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_an_encoding_that_lacks_characters_gets_others(config, tmp_path, encoding, capsys):
+def test_an_encoding_that_lacks_characters_gets_others(config, tmp_path, encoding):
     arguments = ["search", str(config), "--workdir", str(tmp_path / "run é"), "--rounds", "1"]
     environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     done = subprocess.run([*COMMAND, *arguments], capture_output=True, env=environment, timeout=120, check=False)

@@ -34,12 +34,12 @@ def children_of(space):
     return space.children(DATA.input_shape, DATA.classes)
 
 
-def curves(space, architectures, order=None, known=()):
-    """Children of a space in one program, at the places that ``order`` says."""
+def trains(space, architectures):
+    """A function that trains children of a space in one program, at the places that ``order`` says."""
     children = children_of(space)
-    inside = children.envelope(architectures, children.engines[0], known)
-    trainer, order = Trainer(children, TASK, DATA, TRAIN, SEED), order or list(range(len(architectures)))
-    return trainer.run(inside, [children.place(architectures[i], inside) for i in order], order)
+    inside = children.envelope(architectures, children.engines[0], ())
+    trainer = Trainer(children, TASK, DATA, TRAIN, SEED)
+    return lambda order: trainer.run(inside, [children.place(architectures[i], inside) for i in order], order)
 
 
 @pytest.mark.parametrize("net", NETS.values(), ids=NETS)
@@ -47,11 +47,12 @@ def test_a_network_learns_and_does_not_know_its_company(two_devices, net):
     """Law 2, with dropout and statistics, of four children with other scales in one program."""
     space = ModuleSpace(net, width=Categorical(16), scale=SCALE)
     some = [{"width": 16, "scale": SCALE.value(token)} for token in (0, 1, 2, 3)]
-    found, order = curves(space, some), [2, 0, 3, 1]
+    run, order = trains(space, some), [2, 0, 3, 1]
+    found = run([0, 1, 2, 3])
     assert found.alive.all()
     assert found.curve[:, -1].min() > 0.5
     assert len({tuple(row) for row in found.curve.tolist()}) == 4
-    again = curves(space, some, order)
+    again = run(order)
     for place, i in enumerate(order):
         assert_equal(again, place, found, i)
 
@@ -60,7 +61,7 @@ def test_a_traced_value_is_the_same_value_given_as_a_number(two_devices):
     """Law 1 of traced values: a program of one's own gives what the shared one does."""
     space = ModuleSpace(Plain, width=Categorical(16), scale=SCALE)
     some = [{"width": 16, "scale": SCALE.value(token)} for token in (0, 3)]
-    shared = curves(space, some)
+    shared = trains(space, some)([0, 1])
     children = children_of(space)
     for i, one in enumerate(some):
         inside = unpadded(children, one)
@@ -76,9 +77,9 @@ def test_elastic_networks_of_all_sizes_share_one_program(two_devices):
     some = [
         {"width": w, "depth": d, "dropout": r} for w, d, r in ((1, 0, 0.0), (24, 2, 0.5), (13, 1, 0.1), (24, 0, 0.2))
     ]
-    children, found, order = children_of(space), curves(space, some), [3, 1, 0, 2]
+    children, run, order = children_of(space), trains(space, some), [3, 1, 0, 2]
+    found, again = run([0, 1, 2, 3]), run(order)
     assert found.alive.all()
-    again = curves(space, some, order)
     for place, i in enumerate(order):
         assert_equal(again, place, found, i)
     inside = children.envelope(some, children.engines[0], ())

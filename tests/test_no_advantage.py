@@ -1,5 +1,5 @@
 """Law 12: a round without any advantage changes nothing, moments of the optimiser included; an entropy bonus alone
-still acts. And no strategy is thrown off by rewards that are equal, all failed, huge or tiny."""
+still acts."""
 
 import itertools
 from dataclasses import replace
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from test_strategies import FAST, TINY
+from test_strategies import EVERYTHING, FAST, TINY
 
 from jaxnas.rng import key_for
 from jaxnas.strategies import PPO, Reinforce, finite
@@ -37,11 +37,11 @@ def policy_of(state):
 @pytest.mark.parametrize("policy", ["lstm", "table"])
 @pytest.mark.parametrize("name", POLICIES)
 def test_equal_rewards_of_a_first_round_change_nothing(name, policy):
-    strategy = POLICIES[name](policy=policy, entropy_weight=0.0)
+    strategy = POLICIES[name](policy=policy, layers=1, entropy_weight=0.0)
     state = strategy.init(TINY, key_for(0, "strategy"))
-    update, propose = jax.jit(strategy.update), jax.jit(strategy.propose, static_argnames="n")
+    update = jax.jit(strategy.update)
     for n, reward in itertools.product((1, 8), AWKWARD):
-        tokens = propose(state, key_for(1, "propose"), n=n)
+        tokens = EVERYTHING[:: len(EVERYTHING) // 8][:n]
         after, metrics = update(state, tokens, jnp.full(n, reward, jnp.float32))
         assert same(policy_of(after), policy_of(state)), (n, reward)
         assert int(after.rounds) == 1
@@ -84,12 +84,12 @@ def test_equal_rewards_that_differ_from_the_average_say_something(name):
 @pytest.mark.parametrize("policy", ["lstm", "table"])
 def test_an_entropy_bonus_alone_acts(policy):
     """The step is Adam's along the entropy, as if there were no rewards."""
-    strategy = Reinforce(0.03, policy=policy, entropy_weight=0.1)
+    strategy = Reinforce(0.03, policy=policy, layers=1, entropy_weight=0.1)
     state = strategy.init(TINY, key_for(0, "strategy"))
-    tokens = strategy.propose(state, key_for(1, "propose"), 8)
-    after, _ = strategy.update(state, tokens, np.full(8, 0.7, np.float32))
+    tokens = EVERYTHING[::5]
+    after, _ = jax.jit(strategy.update)(state, tokens, np.full(len(tokens), 0.7, np.float32))
     score = lambda parameters: strategy._policy.score(TINY, parameters, tokens).entropy.mean()
-    gradient = jax.tree.map(lambda g: -0.1 * g, jax.grad(score)(state.parameters))
+    gradient = jax.tree.map(lambda g: -0.1 * g, jax.jit(jax.grad(score))(state.parameters))
     steps, _ = optax.adam(0.03).update(gradient, optax.adam(0.03).init(state.parameters))
     wanted = optax.apply_updates(state.parameters, steps)
     for a, b in zip(jax.tree.leaves(after.parameters), jax.tree.leaves(wanted), strict=True):
@@ -124,35 +124,6 @@ def test_a_round_of_equal_rewards_does_not_freeze_a_normalised_ppo(equal):
         return jax.lax.scan(step, strategy.init(TINY, key_for(0, "strategy")), jnp.arange(80))[1][60:].mean()
 
     assert float(search(5)) > float(search(-1)) - 0.05
-
-
-ROUNDS = {
-    "equal": np.full(8, 0.5),
-    "failed": np.zeros(8),
-    "huge": np.linspace(-1e15, 1e15, 8),
-    "very low": np.full(8, -1e15),
-    "tiny": np.linspace(0, 1e-30, 8),
-    "log-probabilities": np.linspace(-9.0, -2.0, 8),
-}
-
-
-@pytest.mark.parametrize("name", FAST)
-def test_no_strategy_is_thrown_off(name):
-    """By four rounds of each kind, one kind a search."""
-    strategy = FAST[name]
-    jittable = name != "Optuna"
-    propose = jax.jit(strategy.propose, static_argnames="n") if jittable else strategy.propose
-    update = jax.jit(strategy.update) if jittable else strategy.update
-    for kind, rewards in ROUNDS.items():
-        state = strategy.init(TINY, key_for(0, "strategy"))
-        for r in range(4):
-            tokens = np.asarray(propose(state, key_for(0, "propose", r), n=8))
-            assert (tokens >= -1).all(), kind
-            assert (tokens < TINY.sizes).all(), kind
-            np.testing.assert_array_equal(tokens, TINY.without_absent(tokens))
-            state, metrics = update(state, tokens, np.float32(rewards))
-            assert finite(state), (kind, r)
-            assert all(np.isfinite(value) for value in metrics.values()), kind
 
 
 def test_what_is_finite():

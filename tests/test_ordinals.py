@@ -63,10 +63,9 @@ def test_all_architectures_are_counted_and_listed(space):
 
 MIXED = Decisions((*NESTED.made, Ordinal("size", "size", 1024, when=((5, (0, 1)),)), Ordinal("rate 3", "rate", 64)))
 """All at once: 1, 2, 5, 64 and 1,024 levels, choices, anchors, one condition in another."""
-LAWFUL = FAST | {"Bayes": Bayes(initial=4, capacity=16, pool=32)}
 
 
-@pytest.mark.parametrize("strategy", LAWFUL.values(), ids=LAWFUL)
+@pytest.mark.parametrize("strategy", FAST.values(), ids=FAST)
 class TestEveryStrategy:
     def test_tokens_are_valid_and_follow_their_key(self, strategy):
         (propose, _), state = functions(strategy), run(strategy, MIXED, 5)[0]
@@ -122,50 +121,64 @@ POLICIES = {
 }
 
 
+@functools.cache
+def fresh(policy: Policy, decisions: Decisions):
+    return jax.tree.map(np.asarray, policy.fresh(decisions, jax.random.key(0)))
+
+
 def disturbed(policy: Policy, decisions: Decisions, by: float):
     """Parameters that are far from where they begin."""
-    leaves, tree = jax.tree.flatten(policy.fresh(decisions, jax.random.key(0)))
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    return tree.unflatten(
-        [leaf + by * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
-    )
+    draw = np.random.default_rng(1)
+    far = lambda leaf: jnp.asarray(leaf + np.float32(by * draw.normal(size=leaf.shape)))
+    return jax.tree.map(far, fresh(policy, decisions))
+
+
+@functools.cache
+def scorer(policy: Policy, decisions: Decisions):
+    """What the policy says of tokens, compiled once for all that ask."""
+    return jax.jit(lambda parameters, tokens: policy.score(decisions, parameters, tokens))
+
+
+def probabilities(policy: Policy, decisions: Decisions, parameters) -> np.ndarray:
+    """Of all architectures, in the order of `Decisions.every`."""
+    return np.exp(np.float64(scorer(policy, decisions)(parameters, decisions.every(10_000)).log_prob))
 
 
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 def test_probabilities_sum_to_one(policy, space):
     decisions = SPACES[space]
-    log_prob = jax.jit(lambda p, tokens: policy.score(decisions, p, tokens).log_prob)
     for by in (0.0, 0.5):
-        p = np.exp(np.float64(log_prob(disturbed(policy, decisions, by), decisions.every(10_000))))
+        p = probabilities(policy, decisions, disturbed(policy, decisions, by))
         np.testing.assert_allclose(p.sum(), 1, atol=2e-5)
     assert p.max() > 3 * p.min()  # so the sum says something
 
 
-@pytest.mark.parametrize("by", [1e4, 1e12])
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
-def test_gradients_are_finite_at_extreme_parameters(policy, by):
+def test_gradients_are_finite_at_extreme_parameters(policy):
     tokens = Random().propose(Random().init(MIXED, key_for(0, "s")), key_for(0, "propose"), 40)
 
     def loss(p):
         walks = policy.score(MIXED, p, tokens)
         return walks.log_prob.mean() + walks.entropy.mean()
 
-    value, gradient = jax.jit(jax.value_and_grad(loss))(disturbed(policy, MIXED, by))
-    assert np.isfinite(value)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    value_and_gradient = jax.jit(jax.value_and_grad(loss))
+    for by in (1e4, 1e12):
+        value, gradient = value_and_gradient(disturbed(policy, MIXED, by))
+        assert np.isfinite(value)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 def test_samples_agree_with_probabilities(policy):
     n, every, parameters = 20_000, SMALL.every(100), disturbed(policy, SMALL, 0.4)
     drawn = jax.jit(lambda p, key: policy.sample(SMALL, p, key, n))(parameters, key_for(1, "propose"))
-    p = np.exp(np.float64(policy.score(SMALL, parameters, every).log_prob))
+    p = probabilities(policy, SMALL, parameters)
     counts = (np.asarray(drawn.tokens)[:, None] == every).all(-1).sum(0)
     assert counts.sum() == n
     assert np.abs((counts - n * p) / np.sqrt(n * p)).max() < 4.5  # standard deviations, 12 outcomes
-    scored = policy.score(SMALL, parameters, drawn.tokens[:50])
-    np.testing.assert_allclose(drawn.log_prob[:50], scored.log_prob, rtol=1e-5)
+    at = (np.asarray(drawn.tokens)[:50, None] == every).all(-1).argmax(1)
+    np.testing.assert_allclose(drawn.log_prob[:50], np.log(p)[at], rtol=1e-5)
 
 
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
@@ -176,7 +189,7 @@ def test_samples_of_many_levels_agree_with_probabilities(policy):
         parameters, every = disturbed(policy, decisions, 0.4), decisions.every(10_000)
         sample = jax.jit(lambda p, key, decisions=decisions: policy.sample(decisions, p, key, n).tokens)
         drawn = np.asarray(sample(parameters, key_for(2, "propose")))[:, column]
-        p = np.exp(np.float64(policy.score(decisions, parameters, every).log_prob))
+        p = probabilities(policy, decisions, parameters)
         part = lambda tokens, size=decisions.sizes[column]: np.where(tokens < 0, 8, tokens * 8 // size)
         expected = np.bincount(part(every[:, column]), p, minlength=9)
         got = np.bincount(part(drawn), minlength=9) / n
@@ -188,7 +201,7 @@ def test_samples_of_many_levels_agree_with_probabilities(policy):
 def test_entropy_is_that_of_the_distributions_met(policy):
     """Expected log-probability is the negative entropy, by enumeration of all."""
     parameters, every = disturbed(policy, TWINS, 0.4), TWINS.every(10_000)
-    walks = policy.score(TWINS, parameters, every)
+    walks = scorer(policy, TWINS)(parameters, every)
     p = np.exp(np.float64(walks.log_prob))
     np.testing.assert_allclose((p * walks.entropy).sum(), -(p * walks.log_prob).sum(), rtol=1e-4)
 
@@ -217,7 +230,7 @@ def test_the_favourite_is_the_most_likely():
     for policy in POLICIES.values():
         parameters, every = disturbed(policy, SMALL, 1.5), SMALL.every(100)
         favourite = policy.with_parameters(SMALL, parameters).most_likely()
-        p = np.exp(np.float64(policy.score(SMALL, parameters, every).log_prob))
+        p = probabilities(policy, SMALL, parameters)
         for t in range(3):  # decision by decision
             on = (every[:, :t] == np.asarray(favourite.tokens)[:t]).all(1)
             assert np.bincount(every[on, t] + 1, p[on]).argmax() - 1 == favourite.tokens[t]
@@ -248,7 +261,7 @@ LEARNERS = FAST | {
     "Reinforce table": Reinforce(learning_rate=0.1, policy="table"),
     "PPO": PPO(learning_rate=0.01),
     "Evolution": Evolution(population=20, sample=5),
-    "Bayes": Bayes(initial=8, capacity=64, pool=128),
+    "Bayes": Bayes(initial=8, capacity=32, pool=128),
     "QLearning": QLearning(learning_rate=0.1, epsilon=LESS_AND_LESS, replay=32, capacity=256),
     "QTuner": QTuner(learning_rate=0.5, epsilon=LESS_AND_LESS, walkers=8),
 }

@@ -34,7 +34,7 @@ from jaxnas.tasks import Digits
 
 experiment = Experiment(
     space=ChainCNN(layers=2, depths=(1, 2), kernel_heights=(1, 3), kernel_widths=(3,), filters=(4, 8), pool_after=(1,)),
-    task=Digits(), strategy=Reinforce(learning_rate=0.1),
+    task=Digits(), strategy=Reinforce(learning_rate=0.1, policy="table"),
     evaluator=Population(Train(epochs=2, batch_size=64), group_size=2),
     final=Final(Train(epochs=2)), rounds=3, children=6, seed=11,
 )
@@ -290,4 +290,4 @@ def test_the_experiment_of_these_tests_is_the_one_in_the_file():
     assert EXPERIMENT.space == ChainCNN(
         layers=2, depths=(1, 2), kernel_heights=(1, 3), kernel_widths=(3,), filters=(4, 8), pool_after=(1,)
     )
-    assert EXPERIMENT.strategy == Reinforce(learning_rate=0.1)
+    assert EXPERIMENT.strategy == Reinforce(learning_rate=0.1, policy="table")

@@ -19,10 +19,12 @@ from jaxnas.experiment import Experiment
 from jaxnas.final import Final
 from jaxnas.rewards import Perplexity
 from jaxnas.spaces import LanguageModel, RecurrentCell
+from jaxnas.strategies import Reinforce
 from jaxnas.tasks import Text
 
 experiment = Experiment(
     space=RecurrentCell(base=2, model=LanguageModel(hidden=8)), reward=Perplexity(),
+    strategy=Reinforce(policy="table"),
     task=Text("own.txt", unroll=8, vocabulary=12),
     evaluator=Population(Train(epochs=1, batch_size=4, optimiser=Adam(0.01))),
     final=Final(Train(epochs=1, batch_size=4, optimiser=Adam(0.01)), seeds=2), rounds=2, children=2,

@@ -25,11 +25,13 @@ from toy_family import OneHidden
 from jaxnas.evaluators import Population, SuccessiveHalving, Train
 from jaxnas.experiment import Experiment
 from jaxnas.final import Final
+from jaxnas.strategies import Reinforce
 from jaxnas.tasks import Digits
 
 train = Train(epochs=2, batch_size=64)
 experiment = Experiment(
-    space=OneHidden(), task=Digits(), evaluator=Population(train, halving=SuccessiveHalving((1,), 0.5)),
+    space=OneHidden(), task=Digits(), strategy=Reinforce(policy="table"),
+    evaluator=Population(train, halving=SuccessiveHalving((1,), 0.5)),
     final=Final(Train(epochs=2, batch_size=32), seeds=2), rounds=2, children=4,
 )
 """

@@ -133,7 +133,7 @@ def blank(kind: str, width: int, depth: int) -> nnx.Module:
 
     def zeros(leaf):
         key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        return jax.random.key(0) if key else jnp.zeros(leaf.shape, leaf.dtype)
+        return jax.random.key(0) if key else jnp.asarray(np.zeros(leaf.shape, leaf.dtype))
 
     make = lambda: NETS[kind](width=width, depth=depth, dropout=0.0, rngs=nnx.Rngs(0))
     graph, state = nnx.split(nnx.eval_shape(make))

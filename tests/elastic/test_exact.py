@@ -15,8 +15,8 @@ from jaxnas import elastic
 from jaxnas.learners.variables import Variables
 
 KINDS = list(nets.NETS)
-SIZES = [(1, 2), (4, 1), (6, 2), (3, 0)]
-"""Widths and depths, from least to greatest; a depth of 0 leaves out all that can be."""
+SIZES = [(1, 1), (4, 2), (6, 0)]
+"""Widths and depths: each from least to greatest; a depth of 0 leaves out all that can be."""
 
 
 def build(kind, width, depth, dropout, key):
@@ -56,14 +56,20 @@ def padded_program(kind):
 def test_padded_is_exact_before_and_after_training(kind, width, depth):
     x, y = nets.batch(kind)
     before, after = padded_program(kind)[1](width, depth, 0.0, jax.random.key(width))
-    net = elastic.cut(before[0], nets.blank(kind, width, depth))
-    np.testing.assert_allclose(answers(net, x), before[1], rtol=2e-5, atol=2e-5)
-    graph, state = nnx.split(net)
-    net = nnx.merge(graph, jit(lambda state: nnx.state(nets.train(nnx.merge(graph, state), x, y)))(state))
-    reached = nets.numbers(elastic.cut(after[0], nets.blank(kind, width, depth)))
-    for path, value in nets.numbers(net).items():
+    blank = nets.blank(kind, width, depth)
+    graph, state = nnx.split(elastic.cut(before[0], blank))
+
+    def run(state):
+        net = nnx.merge(graph, state)
+        first, net = answers(net, x), nets.train(net, x, y)
+        return first, nets.numbers(net), answers(net, x)
+
+    first, found, last = jit(run)(state)
+    np.testing.assert_allclose(first, before[1], rtol=2e-5, atol=2e-5)
+    reached = nets.numbers(elastic.cut(after[0], blank))
+    for path, value in found.items():
         np.testing.assert_allclose(value, reached[path], rtol=1e-4, atol=2e-5, err_msg=str(path))
-    np.testing.assert_allclose(answers(net, x), after[1], rtol=1e-4, atol=5e-5)
+    np.testing.assert_allclose(last, after[1], rtol=1e-4, atol=5e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -131,7 +131,7 @@ def test_a_childs_own_rate_holds_in_final_training(tmp_path):
 def grown(tmp_path, rounds, name):
     space = replace(SPACE, layers=4, growth=Growth(start=2, by=1, every=4))
     evaluator = Population(Train(epochs=1, batch_size=128), engine="branching")
-    experiment = Experiment(space, Digits(), Reinforce(units=8), evaluator=evaluator, rounds=rounds, children=2)
+    experiment = Experiment(space, Digits(), Reinforce(policy="table"), evaluator=evaluator, rounds=rounds, children=2)
     (tmp_path / name).mkdir(exist_ok=True)
     ledger = Ledger(tmp_path / name, write=True)
     search(experiment, ledger, Silent())
