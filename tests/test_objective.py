@@ -245,7 +245,7 @@ def test_a_function_that_no_worker_could_load_is_refused(fn, words):
 
 def test_other_settings_that_mean_nothing_are_refused():
     refused(lambda: Objective(objectives.smooth, catch=(3,)), "catch=(3,): give a list, each a class, BaseException or")
-    refused(lambda: Objective(objectives.smooth, processes=0), "processes=0: give a whole number from 1")
+    refused(lambda: Objective(objectives.smooth, processes=-1), "processes=-1: give a whole number from 0")
     refused(lambda: Objective(objectives.smooth, timeout=0), "timeout=0: give a number above 0")
     refused(lambda: Experiment(LINE, strategy=Random()), "task=None: the evaluator Population trains", "Objective(fn)")
     refused(lambda: replace(EXPERIMENT, reward=Perplexity()), "reward Perplexity reads log-probabilities")
