@@ -11,7 +11,6 @@ from jaxnas.evaluators import Objective
 from jaxnas.evaluators.objective.named import loadable
 from jaxnas.experiment import Experiment
 from jaxnas.found import Found
-from jaxnas.rewards import Accuracy
 from jaxnas.running import check_not_read, run
 from jaxnas.setup import cores
 from jaxnas.spaces import Choices, Space
@@ -20,9 +19,6 @@ from jaxnas.values import Categorical, Float, Int, Value
 
 KEPT: list[tempfile.TemporaryDirectory] = []
 """Directories of searches that were given none, until this process ends."""
-
-LOWEST = -1e9
-"""What a failed call is worth to `Bayes`, which looks at the order of rewards alone."""
 
 
 def tune(
@@ -58,8 +54,7 @@ def tune(
             a function that no other process can load, such as a lambda or one of a notebook's cell, 0: in this one.
         timeout: seconds that a call may take, then its process is killed; not with 0 processes.
         quiet: print nothing.
-        **settings: of the `Experiment`: ``seed``, ``reward`` and others. With a ``strategy``, scores that may be
-            negative need ``reward=Accuracy(floor=...)``, with what a failed call is worth, just below every score.
+        **settings: of the `Experiment`: ``seed``, ``reward`` and others.
 
     Raises:
         ValueError: no values, a function that cannot be called so, or as `jaxnas.run` raises it.
@@ -67,9 +62,7 @@ def tune(
     check_not_read("jaxnas.tune")
     processes = _processes(fn, children) if processes is None else processes
     evaluator = Objective(fn, processes=processes, timeout=timeout)
-    if strategy is None:
-        strategy = Bayes()
-        settings = {"reward": Accuracy(floor=LOWEST)} | settings
+    strategy = Bayes() if strategy is None else strategy
     experiment = Experiment(
         _space(space), evaluator=evaluator, strategy=strategy, rounds=rounds, children=children, **settings
     )

@@ -27,7 +27,6 @@ def test_two_lines():
     found = jaxnas.tune(
         {"x": jaxnas.Float(-1.0, 1.0), "kind": ["a", "b"], "n": range(9, 0, -3)},
         lambda values, seed: -(values["x"] ** 2) + values["n"] - (values["kind"] == "b"),
-        reward=jaxnas.Accuracy(floor=-10.0),
         **RANDOM,
     )
     scores = [-(t.values["x"] ** 2) + t.values["n"] - (t.values["kind"] == "b") for t in found.trials]
@@ -71,9 +70,8 @@ def test_what_is_not_given(monkeypatch):
         jaxnas.tune({"x": [1, 2]}, fn)
         experiment = made["experiment"]
         assert experiment.evaluator.processes == processes
-        assert (experiment.strategy, experiment.reward.floor) == (Bayes(), tuning.LOWEST)
+        assert experiment.strategy == Bayes()
     jaxnas.tune({"x": [1, 2]}, objectives.smooth, children=2, strategy=jaxnas.Random(), seed=3)
-    assert made["experiment"].reward == jaxnas.Accuracy()
     assert (made["experiment"].seed, made["experiment"].evaluator.processes) == (3, 2)
 
 

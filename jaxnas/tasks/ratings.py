@@ -102,16 +102,26 @@ class RatingData(Shuffled):
         """(2,): a user of so many and an item of so many, unknown ones among them."""
         return Inputs((2,), "pair", (len(self.users) + 1, len(self.items) + 1))
 
+    @property
+    def strangers(self) -> float:
+        """Share of the held-out ratings with a user or an item that no training row has."""
+        return float((np.asarray(self.held_out.examples) == UNKNOWN).any(1).mean())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to know of the data; see `jaxnas.tasks.Tells`."""
+        known = f"{len(self.users):,} users and {len(self.items):,} items"
+        return (f"{known}; {self.strangers:.2%} of the held-out ratings are of others, of whom nothing is known.",)
+
     def facts(self) -> dict:
         """What tells this data from other, and what a trained network needs of it, as JSON values."""
-        strangers = (np.asarray(self.held_out.examples) == UNKNOWN).any(1).mean()
         return self.input_shape.facts() | {
             "classes": 1,
             "train": len(self.train),
             "held_out": len(self.held_out),
             "users": list(self.users),
             "items": list(self.items),
-            "strangers": float(strangers),
+            "strangers": self.strangers,
             "target_mean": self.target_mean,
             "target_std": self.target_std,
         }

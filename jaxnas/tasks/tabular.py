@@ -82,6 +82,16 @@ class TableData(Shuffled):
             "target_std": self.target_std,
         }
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was taken for what; see `jaxnas.tasks.Tells`."""
+        names = [column.name for column in self.columns if column.values]
+        missing = int(np.isnan(self.train.examples).sum() + np.isnan(self.held_out.examples).sum())
+        told = f"one of {self.classes} classes" if self.class_names else "a number"
+        listed = f", categories: {', '.join(names[:5])}{', ...' * (len(names) > 5)}" if names else ""
+        gaps = f"; {missing:,} cells are missing or unknown" * (missing > 0)
+        return (f"{self.target!r} is told, {told}, from {len(self.columns)} columns{listed}{gaps}.",)
+
     def batch(self, rows: Rows, weights: Array) -> Batch:
         """Cells and labels; numbers are standardised."""
         labels = rows.labels if self.class_names else (rows.labels - self.target_mean) / self.target_std
