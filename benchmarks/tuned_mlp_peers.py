@@ -34,8 +34,6 @@ def in_torch(setting: dict) -> float:
     optimiser = torch.optim.SGD(net.parameters(), rate, **own)
     turn = lambda n: (1 + math.cos(math.pi * n / (EPOCHS * STEPS))) / 2
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, turn)
-        optimiser, lambda n: (1 + math.cos(math.pi * n / (EPOCHS * STEPS))) / 2
-    )
     for _ in range(EPOCHS):
         net.train()
         for rows in torch.randperm(len(x))[: STEPS * BATCH].reshape(STEPS, BATCH):
