@@ -10,19 +10,17 @@ import jax
 import numpy as np
 import own_networks
 import pytest
-from flax import nnx
 from own_networks import Elastic, InLinen, Plain, apply, start
-from refusals import refused
 from safetensors.numpy import load_file
 from steps import assert_equal
 
-from jaxnas.children import Children, Exports, alone, unpadded
+from jaxnas.children import Children, Exports, unpadded
 from jaxnas.cli import main
 from jaxnas.evaluators import Population, Train
 from jaxnas.evaluators.train import Trainer
 from jaxnas.ledger import Ledger
 from jaxnas.spaces import ModuleSpace
-from jaxnas.tasks import Digits, Ratings, Tabular, Text
+from jaxnas.tasks import Digits, Text
 from jaxnas.values import Categorical, Float, Int
 
 SEED, TASK = 3, Digits()
@@ -292,49 +290,3 @@ def test_a_script_that_runs_itself_is_no_config(tmp_path, monkeypatch, capsys):
     assert main(["search", "own.py"]) == 2
     assert 'call it below `if __name__ == "__main__":`' in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-
-
-class Rates(nnx.Module):
-    """A user's and an item's row of a table, and their product."""
-
-    def __init__(self, inputs, outputs, *, width, rngs):
-        users, items = inputs.values
-        self.inputs = inputs
-        self.users, self.items = nnx.Embed(users, width, rngs=rngs), nnx.Embed(items, width, rngs=rngs)
-        self.out = nnx.Linear(width, outputs, rngs=rngs)
-
-    def __call__(self, x):
-        return self.out(self.users(x[:, 0]) * self.items(x[:, 1]))
-
-
-class Tells(nnx.Module):
-    """Of the features of a table."""
-
-    def __init__(self, inputs, outputs, *, width, rngs):
-        [features] = inputs
-        self.hidden, self.out = nnx.Linear(features, width, rngs=rngs), nnx.Linear(width, outputs, rngs=rngs)
-
-    def __call__(self, x):
-        return self.out(nnx.relu(self.hidden(x)))
-
-
-@pytest.mark.parametrize(
-    ("net", "task", "parameters"),
-    [(Rates, Ratings(), 4 * (201 + 121) + 4 + 1), (Tells, Tabular("wine"), 13 * 4 + 4 + 4 * 3 + 3)],
-)
-def test_a_network_is_told_what_it_reads(net, task, parameters):
-    data, space = task.search_data(0), ModuleSpace(net, width=Categorical(4))
-    children = space.children(data.input_shape, data.classes)
-    assert alone(children, {"width": 4}).parameters == parameters
-    wrong = space.children(data.input_shape, data.classes + 1)
-    assert alone(wrong, {"width": 4}).parameters > parameters
-
-
-def test_a_network_that_gives_other_outputs_is_refused():
-    class Wrong(Tells):
-        def __call__(self, x):
-            return super().__call__(x)[:, 0]
-
-    data = Tabular("diabetes", regression=True).search_data(0)
-    children = ModuleSpace(Wrong, width=Categorical(4)).children(data.input_shape, data.classes)
-    refused(lambda: alone(children, {"width": 4}), "gives (2,)", "has to give outputs of (2, 1), 1 for each example")
