@@ -8,8 +8,8 @@ six==1.17.0. The settings are drawn from configs/tune_wine.py (widths, depth, ac
 weight decay) and are the same for all; so are rows, batches of 57, 100 epochs, SGD with Nesterov momentum and the
 cosine rate, and He's initial weights. jaxnas scores after each epoch and PyTorch too, Keras at the end. A line each:
 settings trained, seconds from the start of the process to its end (compilation included), settings a minute, median and
-best of the last log losses. Peers train the first --few (Keras a tenth of these) in a process of one thread, since a second
-makes networks of this size slower; their rates are of these.
+best of the last log losses. Peers train the first --few (Keras a tenth of these) in a process of one thread, since a
+second makes networks of this size slower; their rates are of these.
 """
 
 import argparse
