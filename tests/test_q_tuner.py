@@ -90,7 +90,7 @@ def test_walkers_stand_at_the_best_settings():
     assert tuple(states[-1].best.tolist()) == expected[0][1]
 
 
-@pytest.mark.parametrize(("replay", "discount"), [(0, 0.0), (5, 0.0), (5, 0.7)])
+@pytest.mark.parametrize(("replay", "discount"), [(0, 0.0), (5, 0.7)])
 def test_the_update_by_hand(replay, discount):
     """Adam on the mean squared error of a linear Q: the maximum over listed actions, the gradient by JAX."""
     strategy = QTuner(replay=replay, discount=discount, initial=3, walkers=2, learning_rate=0.1, capacity=8)
