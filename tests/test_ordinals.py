@@ -263,7 +263,7 @@ LEARNERS = FAST | {
     "Evolution": Evolution(population=20, sample=5),
     "Bayes": Bayes(initial=8, capacity=32, pool=128),
     "QLearning": QLearning(learning_rate=0.1, epsilon=LESS_AND_LESS, replay=32, capacity=256),
-    "QTuner": QTuner(learning_rate=0.5, epsilon=LESS_AND_LESS, walkers=8),
+    "QTuner": QTuner(epsilon=LESS_AND_LESS, walkers=4, capacity=64),
 }
 GAIN = {
     "Reinforce": 0.2,
@@ -272,7 +272,7 @@ GAIN = {
     "Evolution": 0.3,
     "LocalSearch": 0.3,
     "QLearning": 0.3,
-    "QTuner": 0.03,
+    "QTuner": 0.2,
     "Bayes": 0.08,
     "Optuna": 0.2,
 }

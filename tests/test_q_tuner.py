@@ -1,16 +1,17 @@
-"""The tuner: steps of one decision, and Q against a dictionary."""
+"""The tuner: steps of one decision, from the best settings so far, and its learning against numpy."""
 
 import functools
-from collections import defaultdict
 
+import jax
 import numpy as np
+import optax
 import pytest
 from test_strategies import functions
 
 from jaxnas.decisions import ABSENT, Choice, Decisions, Ordinal
 from jaxnas.rng import key_for
 from jaxnas.strategies import QTuner
-from jaxnas.strategies.rows import row
+from jaxnas.strategies.q_tuner import _features
 
 SPACE = Decisions(
     (
@@ -33,114 +34,130 @@ NUMBERS = Decisions(
 
 
 def tune(strategy, rounds, n, decisions):
+    """The state before each round and at the end, with tokens and rewards of each."""
     propose, update = functions(strategy)
-    state, rng, history = strategy.init(decisions, key_for(0, "strategy")), np.random.default_rng(0), []
+    states, rng, history = [strategy.init(decisions, key_for(0, "strategy"))], np.random.default_rng(0), []
     for r in range(rounds):
-        tokens = np.asarray(propose(state, key_for(0, "propose", r), n=n))
+        tokens = np.asarray(propose(states[-1], key_for(0, "propose", r), n=n))
         rewards = np.float32(rng.random(n))
-        state, _ = update(state, tokens, rewards)
-        history.append((list(map(tuple, tokens.tolist())), rewards.tolist()))
-    return state, history
+        states.append(update(states[-1], tokens, rewards)[0])
+        history.append((tokens, rewards))
+    return states, history
 
 
-def actions(decisions) -> list[tuple[int, int]]:
-    """(decision, step), in the order of the table; those of ordinals with 16 levels or more also by an eighth."""
-    far = [(t, c.size // 8) for t, c in enumerate(decisions.choices) if isinstance(c, Ordinal) and c.size >= 16]
-    near = [(t, 1) for t in range(len(decisions))]
-    return [(t, sign * step) for t, step in near + far for sign in (-1, 1)]
+def settings_after(point, decisions):
+    """By action, the setting after it; those that come into being are absent."""
+    for t, c in enumerate(decisions.choices):
+        if point[t] < 0:
+            continue
+        near = [s * 2**k for k in range(10) for s in (-1, 1)] if isinstance(c, Ordinal) else range(1, c.size)
+        for step in near:
+            token = point[t] + step if isinstance(c, Ordinal) else (point[t] + step) % c.size
+            if 0 <= token < c.size:
+                moved = np.where(np.arange(len(point)) == t, token, point)
+                yield t, tuple(np.asarray(decisions.without_absent(moved[None].astype(np.int32)))[0].tolist())
 
 
-def possible(point, decisions=SPACE):
-    """Every action that leads somewhere."""
-    for t, step in actions(decisions):
-        if point[t] >= 0 and 0 <= point[t] + step < decisions.sizes[t]:
-            yield t, step
+@pytest.mark.parametrize("decisions", [SPACE, NUMBERS], ids=["choices", "numbers"])
+def test_a_trial_is_one_change_of_where_a_walker_stands(decisions):
+    """After the uniform ones; nothing is proposed twice while a walker has something else."""
+    strategy, seen = QTuner(initial=4, walkers=3, epsilon=((0.5, 1),)), []
+    states, history = tune(strategy, 8, 4, decisions)
+    for r, (tokens, _) in enumerate(history):
+        for i, child in enumerate(map(tuple, tokens.tolist())):
+            point = np.asarray(states[r].points[(4 * r + i) % 3])
+            reached = [after for _, after in settings_after(point, decisions)]
+            alike = [
+                after
+                for after in reached
+                if all(a == c for a, c in zip(after, child, strict=True) if a != ABSENT) and (r > 0)
+            ]
+            assert r == 0 or alike
+            assert r == 0 or child not in seen or all(after in seen for after in reached if ABSENT not in after)
+            seen.append(child)
 
 
-@pytest.mark.parametrize(
-    ("walkers", "n", "rows", "decisions"),
-    [
-        *((1, 1, 100, SPACE), (3, 3, 100, SPACE), (3, 2, 100, SPACE), (2, 3, 100, SPACE), (1, 1, 23, SPACE)),
-        *((1, 1, 2000, NUMBERS), (3, 3, 2000, NUMBERS), (1, 1, 23, NUMBERS)),
-    ],
-)
-def test_the_updates_are_those_of_a_dictionary(walkers, n, rows, decisions):
-    """40 trials, with a row for each of 24 settings, or of 1,024 where ordinals count by eighths, or (23 rows) hashed
-    ones, which the dictionary then shares too."""
-    strategy = QTuner(learning_rate=0.3, discount=0.8, epsilon=((0.5, 1),), walkers=walkers, rows=rows)
-    state, history = tune(strategy, 40 // n, n, decisions)
-    assert state.values.shape == (min(rows, 24 if decisions is SPACE else 2 * 8**3), len(actions(decisions)))
-    name = functools.cache(lambda point: int(row(decisions, rows, np.array(point), 8)))
-    q, stands, trial = defaultdict(float), [None] * walkers, 0
-    for tokens, rewards in history:
-        start = list(stands)
-        for child, reward in zip(tokens, rewards, strict=True):
-            walker = trial % walkers
-            if start[walker] is not None:
-                point, score = start[walker]
-                t = next(t for t, (a, b) in enumerate(zip(point, child, strict=True)) if a != b and a >= 0)
-                assert (t, child[t] - point[t]) in set(possible(point, decisions))
-                assert all(a == b or ABSENT in (a, b) for a, b in zip(point[t + 1 :], child[t + 1 :], strict=True))
-                best = max(q[name(child), *action] for action in possible(child, decisions))
-                key = (name(point), t, child[t] - point[t])
-                q[key] += 0.3 * (reward - score + 0.8 * best - q[key])
-            stands[walker] = (child, reward)
-            trial += 1
-    assert sum(value != 0 for value in q.values()) > 10
-    for (place, *action), value in q.items():
-        np.testing.assert_allclose(state.values[place, actions(decisions).index(tuple(action))], value, atol=1e-5)
-    assert np.count_nonzero(state.values) == sum(value != 0 for value in q.values())
-    seen = [pair for tokens, rewards in history for pair in zip(rewards, tokens, strict=True)]
-    assert tuple(strategy.most_likely(state).tolist()) == max(seen)[1]
+def test_walkers_stand_at_the_best_settings():
+    states, history = tune(QTuner(walkers=3, initial=4), 10, 4, NUMBERS)
+    best = {}
+    for state, (tokens, rewards) in zip(states[1:], history, strict=True):
+        for child, reward in zip(map(tuple, tokens.tolist()), rewards.tolist(), strict=True):
+            assert child not in best  # a space as large as this has new ones always
+            best[child] = reward
+        expected = sorted(((reward, child) for child, reward in best.items()), reverse=True)[:3]
+        stand = zip(np.asarray(state.scores).tolist(), map(tuple, np.asarray(state.points).tolist()), strict=True)
+        assert sorted(stand, reverse=True) == expected
+    assert tuple(states[-1].best.tolist()) == expected[0][1]
 
 
-def test_greedy_steps_follow_the_table():
-    """Each of 24 settings in turn: the best of its actions, of equal ones any."""
-    strategy = QTuner(epsilon=((0.0, 1),), rows=100)
+@pytest.mark.parametrize(("replay", "discount"), [(0, 0.0), (5, 0.7)])
+def test_the_update_by_hand(replay, discount):
+    """Adam on the mean squared error of a linear Q: the maximum over listed actions, the gradient by JAX."""
+    strategy = QTuner(replay=replay, discount=discount, initial=3, walkers=2, learning_rate=0.1, capacity=8)
+    states, history = tune(strategy, 6, 2, SPACE)
+    of = jax.jit(lambda tokens: _features(SPACE, tokens))
+    known = functools.cache(lambda tokens: np.asarray(of(np.array(tokens, np.int32))))
+    features = lambda tokens: known(tuple(np.asarray(tokens).tolist()))
+    worth = lambda w, tokens: (features(tokens) * w).sum()
+    slope = jax.jit(jax.grad(lambda w, moves, y: ((y - (moves * w).sum((1, 2))) ** 2).mean()))
+    weights, kept, rewards, opt = np.zeros_like(states[0].weights), [], [], optax.adam(0.1)
+    moments = opt.init(weights)
+    for r, (tokens, scores) in enumerate(history):
+        for i, child in enumerate(tokens):
+            trial, state = 2 * r + i, states[r]
+            came = trial >= 3
+            start, before = (state.points[trial % 2], state.scores[trial % 2]) if came else (child, scores[i])
+            kept, rewards = [*kept, (start, child, scores[i] - before)][-8:], [*rewards, scores[i]][-8:]
+            chance = jax.random.uniform(jax.random.fold_in(states[0].key, trial), (2, max(replay, 1)))
+            for c in np.asarray(chance):
+                # the buffer is a ring: place p holds the latest trial with that remainder
+                places = [max(t for t in range(trial + 1) if t % 8 == p) for p in range(min(trial + 1, 8))]
+                drawn = [places[int(x * len(places))] for x in c] if replay else [trial]
+                rows = [kept[t - max(0, trial - 7)] for t in drawn]
+                gain = lambda at, w=weights: max(
+                    [0.0, *(worth(w, after) - worth(w, at) for _, after in settings_after(at, SPACE))]
+                )
+                targets = [row[2] / (np.std(rewards) or 1) + discount * gain(row[1]) for row in rows]
+                moves = np.stack([features(row[1]) - features(row[0]) for row in rows])
+                change, moments = opt.update(slope(weights, moves, np.float32(targets)), moments)
+                weights = np.asarray(optax.apply_updates(weights, change))
+        np.testing.assert_allclose(states[r + 1].weights, weights, atol=2e-4)
+    assert np.abs(weights).max() > 0.1
+
+
+def test_greedy_actions_are_the_best_of_the_weights():
+    strategy = QTuner(epsilon=((0.0, 1),), initial=1, walkers=1)
     propose, update = functions(strategy)
-    values = np.random.default_rng(0).random((24, 8)).astype(np.float32)
+    weights = np.random.default_rng(0).random(strategy.init(SPACE, key_for(0, "s")).weights.shape).astype(np.float32)
+    worth = lambda tokens: sum(weights[t, token] for t, token in enumerate(tokens) if token >= 0)
     for point in [(0, 0, 0, ABSENT), (0, 2, 0, ABSENT), (1, 1, 0, 3), (1, 0, 0, 1)]:
-        state = strategy.init(SPACE, key_for(0, "strategy"))
-        state, _ = update(state, np.array([point]), np.zeros(1, np.float32))
-        place = int(row(SPACE, 100, np.array(point)))
-        [child] = propose(type(state)(**vars(state) | {"values": values}), key_for(0, "propose"), n=1).tolist()
-        t, step = max(possible(point), key=lambda action: values[place, 2 * action[0] + (action[1] > 0)])
-        assert child[t] == point[t] + step
-        assert all(c == p or ABSENT in (c, p) for i, (c, p) in enumerate(zip(child, point, strict=True)) if i != t)
+        state, _ = update(strategy.init(SPACE, key_for(0, "s")), np.array([point]), np.zeros(1, np.float32))
+        [child] = propose(type(state)(**vars(state) | {"weights": weights}), key_for(0, "propose"), n=1).tolist()
+        best = max((after for _, after in settings_after(np.array(point), SPACE)), key=worth)
+        assert all(c == b for c, b in zip(child, best, strict=True) if b != ABSENT)
 
 
-def test_all_possible_steps_are_tried_equally_often():
-    """Epsilon 1: 4 actions from the middle."""
-    strategy, n, point = QTuner(epsilon=((1.0, 1),)), 8000, (1, 1, 0, 3)
+def test_all_decisions_are_changed_equally_often():
+    """Epsilon 1: of three in turn, whatever their actions are; and of a decision's actions each as often."""
+    strategy, n, point = QTuner(epsilon=((1.0, 1),), initial=1, walkers=1), 600, (0, 7, 20, ABSENT)
     propose, update = functions(strategy)
-    state, _ = update(strategy.init(SPACE, key_for(0, "s")), np.array([point]), np.zeros(1, np.float32))
-    drawn = np.asarray(propose(state, key_for(0, "propose"), n=n))
-    actions = list(possible(point))
-    assert len(actions) == 4
-    for t, step in actions:
-        count = (drawn[:, t] == point[t] + step).sum()
-        assert abs(count - n / 4) < 4.5 * np.sqrt(n * 3 / 16)
+    state, _ = update(strategy.init(NUMBERS, key_for(0, "s")), np.array([point]), np.zeros(1, np.float32))
+    one = jax.jit(jax.vmap(lambda key: strategy.propose(state, key, 1)[0]))
+    drawn = np.asarray(one(jax.random.split(jax.random.key(0), n)))
+    for t in range(3):
+        assert abs((drawn[:, t] != point[t]).sum() - n / 3) < 4.5 * np.sqrt(n * 2 / 9)
+    assert set((drawn[:, 2] - 20).tolist()) == {0, -16, -8, -4, -2, -1, 1, 2, 4, 8, 16}
+    assert set((drawn[:, 1] - 7).tolist()) == {0, -4, -2, -1, 1, 2, 4}
 
 
 def test_a_space_of_one_setting_is_no_trap():
-    one, strategy = Decisions((Choice("a", "a", 1),)), QTuner()
+    one, strategy = Decisions((Choice("a", "a", 1),)), QTuner(initial=1)
     (propose, update), state = functions(strategy), strategy.init(one, key_for(0, "s"))
     for r in range(3):
         tokens = propose(state, key_for(0, "propose", r), n=1)
         state, _ = update(state, tokens, np.float32([r]))
         assert tokens.tolist() == [[0]]
-    assert not state.values.any()
-
-
-def test_ordinals_move_by_a_level_or_an_eighth():
-    """From the middle of 40 levels, all steps as often."""
-    strategy, n, point = QTuner(epsilon=((1.0, 1),)), 8000, (0, 0, 20, ABSENT)
-    propose, update = functions(strategy)
-    state, _ = update(strategy.init(NUMBERS, key_for(0, "s")), np.array([point]), np.zeros(1, np.float32))
-    drawn = np.asarray(propose(state, key_for(0, "propose"), n=n))
-    for step in (-5, -1, 1, 5):
-        assert abs((drawn[:, 2] == 20 + step).sum() - n / 6) < 4.5 * np.sqrt(n * 5 / 36)
-    assert set(drawn[:, 2].tolist()) == {15, 19, 20, 21, 25}
+    assert not state.weights.any()
 
 
 @pytest.mark.parametrize(
@@ -149,7 +166,8 @@ def test_ordinals_move_by_a_level_or_an_eighth():
         ({"learning_rate": 0.0}, "learning_rate=0.0"),
         ({"discount": 1.1}, "discount=1.1"),
         ({"walkers": 0}, "walkers=0"),
-        ({"rows": 0}, "rows=0"),
+        ({"initial": 0}, "initial=0"),
+        ({"replay": -1}, "replay=-1"),
         ({"epsilon": ()}, "epsilon="),
     ],
 )

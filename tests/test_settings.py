@@ -364,7 +364,7 @@ def test_replacing_a_value_checks_again():
 def test_tables_that_would_not_fit_are_refused_before_they_are_made():
     decisions, key = SkipCNN(layers=30).decisions, key_for(0, "settings")
     for strategy, words in (
-        (QTuner(rows=2**28), "rows=268435456: the table would hold"),
+        (QTuner(capacity=10**6), "capacity=1000000: the table would hold"),
         (QLearning(capacity=10**6), "capacity=1000000: the table would hold"),
         (QLearning(memory=100), "memory=100: the table would hold"),
     ):

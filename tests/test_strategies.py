@@ -59,7 +59,7 @@ FAST = {
     "Evolution": Evolution(population=20, sample=5),
     "LocalSearch": LocalSearch(),
     "QLearning": QLearning(learning_rate=0.1, epsilon=LESS_AND_LESS, replay=8, capacity=64),
-    "QTuner": QTuner(learning_rate=0.5, epsilon=LESS_AND_LESS, walkers=8),
+    "QTuner": QTuner(epsilon=LESS_AND_LESS, walkers=4, capacity=64),
     "Optuna": Optuna(),
 }
 OTHER_POLICIES = {
