@@ -14,25 +14,20 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from jaxnas.decisions import Decisions
-from jaxnas.strategies.levels import binned, bins
-
-LEVELS = 2**31 - 1
-"""All of an ordinal are told apart."""
 
 
-def rows(decisions: Decisions, most: int, levels: int = LEVELS) -> int:
-    """How many rows the table of a space needs, but not more than ``most``; ``levels`` as in `row`."""
-    return min(most, math.prod(bins(decisions, levels).tolist()))
+def rows(decisions: Decisions, most: int) -> int:
+    """How many rows the table of a space needs, but not more than ``most``."""
+    return min(most, math.prod(decisions.sizes.tolist()))
 
 
-def row(decisions: Decisions, most: int, tokens: Int[Array | np.ndarray, " T"], levels: int = LEVELS) -> Int[Array, ""]:
+def row(decisions: Decisions, most: int, tokens: Int[Array | np.ndarray, " T"]) -> Int[Array, ""]:
     """The row of an architecture, the same for all raw tokens that mean it (absent ones are -1).
 
     Where the product of the sizes is ``most`` or less, a row is of one architecture alone (mixed radix, absent ones as
     0: whether a decision exists, the earlier ones tell). Otherwise the row is a hash of 32 bits, modulo ``most``.
-    Ordinals of more levels than ``levels`` count by so many equal bins.
     """
-    tokens, sizes = binned(decisions, tokens, levels), bins(decisions, levels)
+    sizes = decisions.sizes
     if math.prod(sizes.tolist()) <= most:
         radix = np.concatenate([np.cumprod(sizes[:0:-1], dtype=np.int64)[::-1], [1]]).astype(np.int32)
         return (jnp.maximum(tokens, 0) * radix).sum()
