@@ -12,12 +12,16 @@ from scipy.special import softmax
 from sklearn import metrics
 from toy_family import OneHidden
 
+from jaxnas.children import unpadded
 from jaxnas.evaluators import Train
 from jaxnas.evaluators.train import Trainer
 from jaxnas.experiment import Experiment
+from jaxnas.learners import Supervised
 from jaxnas.outcome import Measure
-from jaxnas.tasks import Batch, Digits, Text, scores, without_smoothing
+from jaxnas.spaces import Tuned
+from jaxnas.tasks import Batch, Digits, Tabular, Text, scores, without_smoothing
 from jaxnas.tasks.supervision import Classes, Numbers
+from jaxnas.values import Float
 
 TASK = Digits()
 DATA = TASK.search_data(0)
@@ -106,6 +110,19 @@ def test_a_score_says_how_it_is_read():
         Measure.LOG_LOSS, Measure.RMSE, Measure.MAE, Measure.PERPLEXITY, Measure.BITS,
     ]  # fmt: skip
     assert all(m.number(-0.3) == 0.3 for m in Measure if m.error)
+
+
+def test_labels_are_smoothed_in_cross_entropy_alone():
+    space = Tuned(OneHidden(), label_smoothing=Float(0.0, 0.2))
+    children = space.children(DATA.input_shape, DATA.classes)
+    one = space.decode(np.zeros(len(space.decisions), np.int32))
+    inside = unpadded(children, one)
+    genes = children.place(one, inside)
+    learner = lambda task: Supervised(children, inside, genes, task, lambda own: optax.sgd(0.1))
+    assert learner(TASK).whole is False
+    own = replace(TASK, loss=lambda logits, labels: logits[:, 0])
+    refused(lambda: learner(own), "label_smoothing is decided by each child", "leave it out of Tuned")
+    assert not Tabular("diabetes", regression=True).cross_entropy
 
 
 def test_what_cannot_be_a_score_is_refused():

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxnas.children import Children, OwnHyperparameters, Shares
 from jaxnas.learners.variables import Kept, Variables
-from jaxnas.tasks import losses, scores_whole, without_smoothing
+from jaxnas.tasks import losses, scores_whole, smooths, without_smoothing
 from jaxnas.tasks.batches import Batch
 
 SMOOTHING = "label_smoothing"
@@ -40,7 +40,8 @@ class Supervised:
         optimiser: the optax optimiser of a child from its own hyper-parameters, by name; none: that of the settings.
 
     Raises:
-        ValueError: a network that cannot be carried from step to step, or whose layers cannot take a traced flag.
+        ValueError: a network that cannot be carried from step to step, or whose layers cannot take a traced flag;
+            labels to be smoothed where there are none.
     """
 
     def __init__(self, children: Children, envelope, genes, task, optimiser: Callable):
@@ -50,6 +51,11 @@ class Supervised:
         self.traced = abstract.traced_training
         self._sharp = without_smoothing(task) if SMOOTHING in _own(genes) else task
         self.whole = scores_whole(task)
+        if SMOOTHING in _own(genes) and not smooths(task):
+            raise ValueError(
+                "label_smoothing is decided by each child, but the task's loss is no cross-entropy of classes: leave "
+                "it out of Tuned"
+            )
         stock = [type(m).__name__ for _, m in nnx.iter_modules(abstract) if isinstance(m, nnx.BatchNorm | nnx.Dropout)]
         if self.traced and stock:
             raise ValueError(

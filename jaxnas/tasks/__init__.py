@@ -125,6 +125,14 @@ class Smooths(Protocol):
 
 
 @runtime_checkable
+class SaysCrossEntropy(Protocol):
+    """A task whose loss need not be the cross-entropy of classes, which alone can be smoothed."""
+
+    cross_entropy: bool
+    """Whether it is."""
+
+
+@runtime_checkable
 class ChecksFinal(Protocol):
     """A task that can tell, before anything is trained, whether `final_data` will have what it needs."""
 
@@ -152,6 +160,11 @@ class Tells(Protocol):
 def without_smoothing(task: Task) -> Task:
     """A task whose loss is that of the labels as they are."""
     return replace(task, label_smoothing=0.0) if isinstance(task, Smooths) else task
+
+
+def smooths(task: Task) -> bool:
+    """Whether a child may decide to smooth its labels: unless the task says that its loss is another."""
+    return task.cross_entropy if isinstance(task, SaysCrossEntropy) else True
 
 
 def learnt(data: Batched, size: int) -> int:
@@ -195,6 +208,7 @@ __all__ = [
     "PassageData",
     "RatingData",
     "Ratings",
+    "SaysCrossEntropy",
     "ScoresWhole",
     "Smooths",
     "TableData",
@@ -209,5 +223,6 @@ __all__ = [
     "measure_of",
     "notes_of",
     "scores_whole",
+    "smooths",
     "without_smoothing",
 ]

@@ -143,6 +143,11 @@ class Supervised:
         """See `jaxnas.tasks.ScoresWhole`."""
         return self.supervision.whole
 
+    @property
+    def cross_entropy(self) -> bool:
+        """See `jaxnas.tasks.SaysCrossEntropy`."""
+        return isinstance(self.supervision, Classes) and self.supervision.loss is None
+
     def losses(self, outputs: Float[Array, "B K"], labels: Array) -> Array:
         """Of each example ``[B]``."""
         return self.supervision.losses(outputs, labels)

@@ -128,6 +128,11 @@ class Text:
         """See `jaxnas.tasks.ScoresWhole`."""
         return callable(self.score)
 
+    @property
+    def cross_entropy(self) -> bool:
+        """See `jaxnas.tasks.SaysCrossEntropy`."""
+        return self.loss is None
+
     def check_score(self, held_out: Batch, data: TextData) -> None:
         """A function of the user's is asked when there are outputs."""
 
