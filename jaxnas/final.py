@@ -20,7 +20,7 @@ from jaxnas.evaluators.train import Result, Train, Trainer, trained_by
 from jaxnas.final_data import check_final_data
 from jaxnas.named_trial import named_trial
 from jaxnas.numerics import NUMERICS, pinned
-from jaxnas.outcome import Measure, Progress, Status, Trial
+from jaxnas.outcome import Progress, Status, Trial
 from jaxnas.ranges import Epochs, Limit, Range, Share
 from jaxnas.settings import describe, differing, settings
 from jaxnas.tasks import learnt, measure_of
@@ -184,13 +184,8 @@ def check_same(kept: Checkpoints, facts: dict, part: str, wanted: dict) -> None:
         raise ValueError(f"{kept.folder} holds a training of another architecture: {MOVE}")
     if changed:
         lines, known = "\n  ".join(changed.values()), facts["result"]
-        what = "a training" if known is None else f"a finished training (test score {_read(known)})"
+        what = "a training" if known is None else "a finished training"
         raise ValueError(f"{kept.folder} holds {what} with other {part}:\n  {lines}\ngive these again, or {MOVE}")
-
-
-def _read(known: dict) -> str:
-    """The test score of a result, as it is read."""
-    return "none" if known["test_score"] is None else Measure(known["measure"]).words(known["test_score"])
 
 
 class _Training:

@@ -64,8 +64,8 @@ def auc(logits: Float[np.ndarray, "M K"], labels: Int[np.ndarray, " M"]) -> floa
     logits, classes = np.float64(logits), range(logits.shape[1])
     if len(classes) == 2:
         return _area(logits[:, 1] - logits[:, 0], labels == 1)
-    # the order of the probabilities, which themselves are 1 for all of which a network is sure
-    odds = [logits[:, k] - logsumexp(np.delete(logits, k, 1), 1) for k in classes]
+    # the order of the probabilities, which themselves are 1 for all of which a network is sure; sorted: ties stay ties
+    odds = [logits[:, k] - logsumexp(np.sort(np.delete(logits, k, 1)), 1) for k in classes]
     return float(np.mean([_area(odds[k], labels == k) for k in classes]))
 
 
