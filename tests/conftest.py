@@ -10,10 +10,8 @@ COMPILED = tempfile.TemporaryDirectory(prefix="jaxnas-tests-")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name  # the processes that tests start read it too
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
-QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-"""Most programs of tests run for less time than it takes to optimise their code; and the older way to write a fusion
-takes a third less time to compile.
-"""
+QUICKLY = "--xla_backend_optimization_level=0"
+"""Most programs of tests run for less time than it takes to optimise their code."""
 if QUICKLY not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICKLY}".strip()
 os.environ["JAX_NUM_CPU_DEVICES"] = "2"

@@ -11,7 +11,7 @@ from jaxnas import setup
 from jaxnas.evaluators import Adam
 from jaxnas.experiment import describe, differences
 from jaxnas.overrides import override
-from jaxnas.rewards import REWARDS, Accuracy, CubedAccuracy
+from jaxnas.rewards import REWARDS
 from jaxnas.strategies import STRATEGIES, Evolution, Random
 from jaxnas.tasks import Text
 
@@ -38,11 +38,11 @@ def test_settings_of_it_in_any_order_and_nothing_of_the_config_s_own():
 
 
 def test_it_is_checked_with_all_that_is_typed():
-    """The default floor of a cube is none for log-probabilities."""
-    text = replace(EXPERIMENT, task=Text(), reward=Accuracy(floor=-100.0))
-    refused(lambda: given("--reward", "CubedAccuracy", experiment=text), "a failed child, with floor=0.0, would be")
-    cubed = given("--reward.floor", "-1000", "--reward", "CubedAccuracy", experiment=text)
-    assert cubed.reward == CubedAccuracy(floor=-1000.0)
+    """A perplexity is of text alone."""
+    refused(lambda: given("--reward", "Perplexity"), "reward Perplexity reads log-probabilities")
+    text = replace(EXPERIMENT, task=Text())
+    found = given("--reward.c", "40", "--reward", "Perplexity", experiment=text)
+    assert found.reward == Perplexity(c=40.0)
 
 
 def test_optimisers_of_the_search_and_of_final_training():

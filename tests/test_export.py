@@ -60,7 +60,7 @@ def exported(tmp_path_factory):
         if name != "real images":
             images = np.random.default_rng(seed).integers(0, 256, (7, *children.input_shape)).astype(np.float32)
         elif HERE:
-            images = readers.read(str(REAL / "fashion-mnist"), "test").images[:50].astype(np.float32)
+            images = readers.opened(str(REAL / "fashion-mnist")).part("test")[0][:50, ..., None].astype(np.float32)
         else:
             continue
         assert export(trained, folder).out == folder

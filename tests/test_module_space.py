@@ -180,7 +180,7 @@ def test_the_winner_is_trained_and_exported_without_padding(folder, capsys):
     images, labels = TASK.final_data(0).held_out.images, TASK.final_data(0).held_out.labels
     np.savez(folder / "out" / "test.npz", images=images, labels=labels)
     script = "import sys; sys.modules['jaxnas'] = None\nimport numpy\ntest = numpy.load('test.npz')\n"
-    script += f"images = test['images']\n{code}\nprint((labels == test['labels']).mean(), len(logits))"
+    script += f"images = test['images']\n{code}\nprint((labels == test['labels']).mean(), len(outputs))"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=folder / "out", capture_output=True, text=True, check=True
     )

@@ -186,7 +186,7 @@ def test_samples_of_many_levels_agree_with_probabilities(policy):
     """64 levels and 1,024, by eighths of the range: total variation of 4,000 draws."""
     n = 4000
     for decisions, column in ((TWINS, 0), (LONG, 1)):
-        parameters, every = disturbed(policy, decisions, 0.4), decisions.every(10_000)
+        parameters, every = disturbed(policy, decisions, 0.6), decisions.every(10_000)
         sample = jax.jit(lambda p, key, decisions=decisions: policy.sample(decisions, p, key, n).tokens)
         drawn = np.asarray(sample(parameters, key_for(2, "propose")))[:, column]
         p = probabilities(policy, decisions, parameters)
