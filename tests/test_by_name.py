@@ -11,7 +11,7 @@ from jaxnas import setup
 from jaxnas.evaluators import Adam
 from jaxnas.experiment import describe, differences
 from jaxnas.overrides import override
-from jaxnas.rewards import REWARDS
+from jaxnas.rewards import REWARDS, Perplexity
 from jaxnas.strategies import STRATEGIES, Evolution, Random
 from jaxnas.tasks import Text
 
