@@ -132,7 +132,7 @@ def test_columns_may_be_chosen(tmp_path):
         ([*ROWS, "41,Rome,5,"], ("line 32: the target 'buys' is missing (1 of 31",)),
         ([row.replace("no", "yes") for row in ROWS], ("is 'yes' in all 30 rows",)),
         (["1,Rome,2,yes"], ("has 1 rows below its heading",)),
-        ([*ROWS, "41,Rome,5,perhaps"], ("class 1 has 1 of the 31 examples",)),
+        ([*ROWS, "41,Rome,5,perhaps"], ("class 'perhaps' has 1 of the 31 examples",)),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_file_is_named(tmp_path, rows, words):
