@@ -61,14 +61,14 @@ def first_losses(found: Experiment, spec, data, network) -> list[float]:
     optimiser = constant.transformation(data.steps(train.batch_size), train.epochs)
     graph, parameters = nnx.split(network)
     state, memory, losses = optimiser.init(parameters), spec.nothing(train.batch_size), []
-    order = data.order(key_for(found.seed, "order"), train.batch_size)
+    order, key = data.order(key_for(found.seed, "order"), train.batch_size), key_for(found.seed, "training")
 
     @jax.jit
     def step(parameters, state, memory, number):
         batch = data.training(order, number)
 
         def loss(parameters):
-            logits, after = nnx.merge(graph, parameters)(task.inputs(batch.examples, data), (), True, memory, root)
+            logits, after = nnx.merge(graph, parameters)(task.inputs(batch.examples, data), (), True, memory, key)
             return task.losses(logits, batch.labels).mean(), after
 
         (value, memory), gradient = jax.value_and_grad(loss, has_aux=True)(parameters)

@@ -14,8 +14,11 @@ second makes networks of this size slower; their rates are of these.
 
 import argparse
 import json
+import os
+import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -60,11 +63,23 @@ def workload(count: int, folder: Path) -> Path:
     train = found.evaluator.train
     about = {"epochs": train.epochs, "batch": train.batch_size, "momentum": train.optimiser.momentum}
     (folder / "settings.json").write_text(json.dumps(about | {"settings": settings}))
+    return file
+
+
+def timed(name: str, command: list[str], answer: Path) -> None:
+    """Run a contender, and print its line."""
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "torch"}
+    began = time.perf_counter()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    seconds = time.perf_counter() - began
+    if done.returncode:
+        print(f"{name}: left out: {(done.stderr.splitlines() or ['no message'])[-1]}", flush=True)
+        return
+    said = json.loads(answer.read_text())
     losses = np.array([np.nan if loss is None else loss for loss in said["losses"]])
     rate, middle, best = 60 * said["trained"] / seconds, np.nanmedian(losses), np.nanmin(losses)
-    print(
-        ROW.format(name, said["trained"], f"{seconds:.1f}", f"{rate:,.0f}", f"{middle:.3f}", f"{best:.4f}"), flush=True
-    )
+    line = name, said["trained"], f"{seconds:.1f}", f"{rate:,.0f}", f"{middle:.3f}", f"{best:.4f}"
+    print(ROW.format(*line), flush=True)
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
 """A grid of 4,320 settings of a multilayer perceptron on the wines that ship with scikit-learn, every one trained: a
 table on which tuners are judged in seconds.
 
-    python -m jaxnas tabulate configs/wine_grid.py wine.csv.gz --seeds 3
+    python -m jaxnas tabulate configs/wine_grid.py wine.csv.gz --seeds 2 --no-curves
 
-Some minutes on 2 CPU cores; the measure is log loss. The table ships as "wine": python -m jaxnas compare wine_grid.
+Some minutes on 2 CPU cores; the measure is log loss.
 """
 
 import jaxnas

@@ -148,11 +148,13 @@ def _on_tables(commands) -> None:
     parser = _config_command(commands, "compare", help, " [--out DIR]", "[CONFIG]")
     parser.add_argument("--out", type=Path, help="directory for CSV files and plot; default: runs/compare-NAME")
     help = "train every architecture of a space, and write a table of their scores; killed, it goes on"
-    options = " OUT.csv.gz [--seeds K] [--sample N] [--speed S]"
+    options = " OUT.csv.gz [--seeds K] [--sample N] [--no-curves] [--speed S]"
     table = _config_command(commands, "tabulate", help, options)
     table.add_argument("out", type=Path, help="the table, a name that ends in .csv.gz; it must not exist")
     table.add_argument("--seeds", type=int, default=1, help="trainings of each architecture")
     table.add_argument("--sample", type=int, help="only so many architectures, drawn by the seed; default: all")
+    help = "leave out the scores after each epoch but the last: a smaller file"
+    table.add_argument("--no-curves", dest="curves", action="store_false", help=help)
     table.add_argument("--speed", type=float, help="multiply-adds a second, for the column `seconds`; default: 1e9")
 
 

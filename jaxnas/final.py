@@ -184,7 +184,7 @@ def check_same(kept: Checkpoints, facts: dict, part: str, wanted: dict) -> None:
         raise ValueError(f"{kept.folder} holds a training of another architecture: {MOVE}")
     if changed:
         lines, known = "\n  ".join(changed.values()), facts["result"]
-        what = "a training" if known is None else f"a finished training (test score {known['test_score']:.4f})"
+        what = "a training" if known is None else "a finished training"
         raise ValueError(f"{kept.folder} holds {what} with other {part}:\n  {lines}\ngive these again, or {MOVE}")
 
 

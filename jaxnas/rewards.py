@@ -1,7 +1,7 @@
 """Rewards: what a strategy is told of an outcome. One number a child, higher is better; the best child is the one with
 the highest.
 
-A failed child gets the floor; where others of its round fall below that, the strategy is told less (`below_all`).
+A failed child gets the floor; where others have fallen below that, the strategy is told less (`Lessons`).
 """
 
 from typing import Annotated, Protocol, runtime_checkable
@@ -16,7 +16,7 @@ from jaxnas.settings import settings
 INFEASIBLE = -np.inf
 """What a reward gives a child that is not allowed, such as one that is too large. It is recorded as infeasible, with
 its score, and is never the best; the strategy is told the reward's ``floor``, or 0 where it has none, or less
-(`below_all`)."""
+(`Lessons`)."""
 
 
 @runtime_checkable
@@ -112,21 +112,36 @@ def told(reward: Reward, outcome: Outcome) -> tuple[Float[np.ndarray, " N"], Boo
     return np.where(infeasible, floor, found), infeasible
 
 
-def below_all(rewards: Float[np.ndarray, " N"], ranked: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
-    """What the strategy is told of a round: a child that failed or is infeasible is never better off than another.
+class Lessons:
+    """What a strategy is told of the rounds of a search, one after the other: a child that failed or is infeasible is
+    never better off than another.
 
-    Where its reward, the floor, is not below the least of the others, it is told to be as far below that as the best
-    lies above it, and by 1 where all are equal.
+    Where its reward, the floor, is above the least of those that had one so far, it is told to be as far below that as
+    the best of them lies above it, and by 1 where all are equal.
 
     Args:
-        rewards: as they are recorded.
-        ranked: which children have a place in the order of trials.
+        measure: what scores are. Where they may lie below any floor, rounds in which all failed teach nothing as long
+            as no child has had a score.
     """
-    known = rewards[ranked]
-    if not len(known) or ranked.all() or known.min() >= rewards[~ranked].max():
-        return rewards
-    least, best = known.min(), known.max()
-    return np.where(ranked, rewards, np.minimum(rewards, 2 * least - best - (least == best)))
+
+    def __init__(self, measure: Measure):
+        self.measure, self._least, self._best = measure, np.inf, -np.inf
+
+    def of(self, rewards: Float[np.ndarray, " N"], ranked: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " N"] | None:
+        """Of the next round; None: nothing.
+
+        Args:
+            rewards: as they are recorded.
+            ranked: which children have a place in the order of trials.
+        """
+        self._least = min(self._least, rewards[ranked].min(initial=np.inf))
+        self._best = max(self._best, rewards[ranked].max(initial=-np.inf))
+        if ranked.all():
+            return rewards
+        if self._best == -np.inf:
+            return rewards if self.measure.share else None
+        below = 2 * self._least - self._best - (self._least == self._best)
+        return np.where(~ranked & (rewards > self._least), below, rewards)
 
 
 def _scored(outcome: Outcome) -> np.ndarray:

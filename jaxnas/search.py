@@ -16,7 +16,7 @@ from jaxnas.outcome import Outcome, Progress, Status, Trial
 from jaxnas.proposing import Proposals, existing
 from jaxnas.record import begin, check_settings
 from jaxnas.repeats import EXHAUSTED, copy_of
-from jaxnas.rewards import below_all, told
+from jaxnas.rewards import Lessons, told
 from jaxnas.rng import key_for
 from jaxnas.starting import known
 from jaxnas.stopping import Clock
@@ -105,7 +105,7 @@ def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, tell: "_
     """
     strategy, n = experiment.strategy, experiment.children
     propose, update = _functions(strategy)
-    proposals = Proposals(experiment, propose, known)
+    proposals, lessons = Proposals(experiment, propose, known), Lessons(ledger.measure)
     state = checked_state(strategy, strategy.init(experiment.space.decisions, key_for(experiment.seed, "strategy")))
     for r in range(experiment.rounds):
         begun = bool(ledger.trials(range(r * n, (r + 1) * n)))
@@ -113,10 +113,15 @@ def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, tell: "_
         tokens = None if why else proposals.of_round(state, r)
         if why or not len(tokens):
             return state, r, why or EXHAUSTED
-        rewards = _evaluated(experiment, ledger, evaluate, tell, r, tokens, proposals.copies(tokens, r))
+        trials = _evaluated(experiment, ledger, evaluate, tell, r, tokens, proposals.copies(tokens, r))
         if len(tokens) < n:
             return state, r + 1, EXHAUSTED
-        state, metrics = update(state, tokens, np.float32(rewards))
+        rewards = np.array([t.reward for t in trials])
+        lesson = lessons.of(rewards, np.array([t.ranked for t in trials]))
+        if lesson is None:
+            tell.callback.round_done(r, {"mean reward": float(rewards.mean())})
+            continue
+        state, metrics = update(state, tokens, np.float32(lesson))
         if not finite(state):
             raise ValueError(_why_not_finite(strategy, r, rewards))
         tell.callback.round_done(r, checked_metrics(strategy, metrics))
@@ -132,8 +137,8 @@ class _Told(NamedTuple):
 
 def _evaluated(
     experiment: Experiment, ledger: Ledger, evaluate: Evaluate, tell: _Told, round: int, tokens, copies: dict[int, int]
-) -> np.ndarray:
-    """What the strategy is told of a round, once the ledger has all of it. ``copies``: its trials that are not
+) -> list[Trial]:
+    """The trials of a round, once the ledger has all of it. ``copies``: its trials that are not
     evaluated, and those whose results they get.
     """
     first = round * experiment.children
@@ -151,8 +156,7 @@ def _evaluated(
     _keep(ledger, tell, [copy_of(ledger.trial(copies[trial]), trial, round) for trial in copies if trial not in done])
     if len(done) < len(ids):
         ledger.settle()
-    trials = ledger.trials(ids)
-    return below_all(np.array([t.reward for t in trials]), np.array([t.ranked for t in trials]))
+    return ledger.trials(ids)
 
 
 def _keep(ledger: Ledger, tell: _Told, trials: list[Trial]) -> None:

@@ -39,7 +39,7 @@ SAID: list[str] = []
 """What `prepare` has said, which it says once."""
 
 
-def use_allcores() -> None:
+def use_all_cores() -> None:
     """One CPU device a core (8 at most), so that children spread over cores; call before JAX computes anything.
 
     On two cores this trains the digits space half as fast again as one device with two threads does.
@@ -138,7 +138,7 @@ def skip_absent_devices() -> None:
 def start() -> None:
     """To be called by a command before JAX computes anything."""
     skip_absent_devices()
-    use_allcores()
+    use_all_cores()
     keep_programs()
     pinned()  # to the end of the process
 
@@ -149,7 +149,7 @@ def begin() -> None:
     """
     skip_absent_devices()
     with contextlib.suppress(RuntimeError):  # "before backends are initialized"
-        use_allcores()
+        use_all_cores()
     keep_programs()
 
 

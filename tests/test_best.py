@@ -12,7 +12,7 @@ from jaxnas import report
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Measure, Outcome, Status, Trial
 from jaxnas.report.live import Standing
-from jaxnas.rewards import INFEASIBLE, Accuracy, below_all, told
+from jaxnas.rewards import INFEASIBLE, Accuracy, Lessons, told
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def test_what_a_strategy_is_told_of_an_infeasible_child():
     assert told(Accuracy(floor=-1.0), outcome(1, 500, status=Status.DIVERGED))[0].tolist() == [-1.0, -1.0]
     negative = lambda outcome: np.where(outcome.parameters > 400, INFEASIBLE, -2.5)
     rewards, infeasible = told(negative, outcome(1, 500))
-    assert below_all(rewards, ~infeasible).tolist() == [-2.5, -3.5]
+    assert Lessons(Measure.SCORE).of(rewards, ~infeasible).tolist() == [-2.5, -3.5]
 
 
 @pytest.mark.parametrize(

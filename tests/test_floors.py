@@ -7,8 +7,9 @@ import pytest
 
 HOUSE = Path(__file__).parent.parent / "jaxnas"
 FLOORS = {
-    "absent": 0, "archive": 0, "caches": 0, "called": 0, "decisions": 0, "examples": 0, "fingerprint": 0, "inputs": 0,
-    "interrupts": 0, "machine": 0, "numerics": 0, "outcome": 0, "plain": 0, "ranges": 0, "rng": 0, "settings": 0,
+    "absent": 0, "archive": 0, "caches": 0, "called": 0, "code": 0, "decisions": 0, "examples": 0,
+    "fingerprint": 0, "inputs": 0, "interrupts": 0, "machine": 0,
+    "numerics": 0, "outcome": 0, "plain": 0, "ranges": 0, "rng": 0, "settings": 0,
     "version": 0,
     "elastic": 0, "values": 1, "children": 1,
     "journal": 1, "ledger_rows": 1, "locks": 0,

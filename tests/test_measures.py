@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import dataclass, replace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich.console import Console
@@ -15,14 +16,16 @@ from jaxnas import report
 from jaxnas.cli import main
 from jaxnas.compare import Comparison, Contender, Problem, as_json, compare, of_json
 from jaxnas.compiled_search import CompiledSearch
-from jaxnas.evaluators import Table
+from jaxnas.evaluators import Objective, Table
 from jaxnas.experiment import Experiment
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Measure
-from jaxnas.rewards import Accuracy, below_all
+from jaxnas.rewards import Accuracy, Lessons
 from jaxnas.search import Silent, search
+from jaxnas.spaces import Choices
 from jaxnas.strategies import Evolution, LocalSearch, Random, Reinforce
 from jaxnas.tasks import Digits
+from jaxnas.values import Float
 from tests.toy_table import SPACE, columns, everything, write_csv
 
 SCORED = ("early", "valid", "test")
@@ -146,13 +149,64 @@ def test_a_failed_child_is_never_better_off_than_another_of_its_round(tmp_path):
     assert ledger.top(1)[0].score == max(scores)
 
 
+def lesson(*rounds, measure=Measure.SCORE):
+    """What is told of the last of some rounds, each of rewards and who is ranked."""
+    lessons = Lessons(measure)
+    *_, last = [lessons.of(np.array(rewards), np.array(ranked)) for rewards, ranked in rounds]
+    return None if last is None else last.tolist()
+
+
 def test_what_lies_below_all_is_as_it_was():
     """Where the floor is below the others already, also at the least of them."""
-    rewards, ranked = np.array([0.3, 0.0, 0.9, 0.0]), np.array([True, False, True, True])
-    assert below_all(rewards, ranked).tolist() == rewards.tolist()
-    assert below_all(-rewards, ranked).tolist() == [-0.3, -1.8, -0.9, 0.0]
-    assert below_all(np.array([-2.0, 0.0]), np.array([True, False])).tolist() == [-2.0, -3.0]
-    assert below_all(rewards, np.zeros(4, bool)).tolist() == rewards.tolist()
+    ranked = [True, False, True, True]
+    assert lesson(([0.3, 0.0, 0.9, 0.0], ranked)) == [0.3, 0.0, 0.9, 0.0]
+    assert lesson(([-0.3, 0.0, -0.9, 0.0], ranked)) == [-0.3, -1.8, -0.9, 0.0]
+    assert lesson(([-2.0, 0.0], [True, False])) == [-2.0, -3.0]
+
+
+def test_a_failed_child_is_below_those_of_earlier_rounds():
+    assert lesson(([-2.0, -5.0], [True, True]), ([0.0, -1.0], [False, True])) == [-9.0, -1.0]
+
+
+def test_a_round_of_failures_before_any_score_teaches_nothing_where_scores_have_no_floor():
+    failed = [0.0, 0.0], [False, False]
+    assert lesson(failed) == [0.0, 0.0]
+    assert lesson(failed, measure=Measure.RMSE) is None
+    assert lesson(failed, ([-3.0, 0.0], [True, False]), measure=Measure.RMSE) == [-3.0, -4.0]
+
+
+@dataclass(frozen=True)
+class Counts(Random):
+    """Rounds that it has learnt from."""
+
+    def init(self, decisions, key):
+        return super().init(decisions, key), jnp.int32(0)
+
+    def propose(self, state, key, n):
+        return super().propose(state[0], key, n)
+
+    def update(self, state, tokens, rewards):
+        return (super().update(state[0], tokens, rewards)[0], state[1] + 1), {"rounds": state[1] + 1}
+
+
+def test_a_strategy_is_not_told_of_rounds_in_which_nothing_was_learnt(tmp_path):
+    """The first two children fail; it then learns of both others."""
+    heard = []
+
+    class Listens(Silent):
+        def round_done(self, round, metrics):
+            heard.append(metrics)
+
+    def fn(values, seed):
+        if calls.append(seed) or len(calls) < 3:
+            raise ArithmeticError
+        return -5.0
+
+    calls, ledger = [], Ledger(tmp_path, write=True)
+    space = Choices(x=Float(0.0, 1.0))
+    experiment = Experiment(space, None, Counts(), evaluator=Objective(fn, processes=0), rounds=4, children=1)
+    search(experiment, ledger, Listens())
+    assert heard == [{"mean reward": 0.0}, {"mean reward": 0.0}, {"rounds": 1.0}, {"rounds": 2.0}]
 
 
 @pytest.mark.parametrize("measure", [Measure.PERPLEXITY, Measure.BITS])

@@ -94,6 +94,16 @@ def test_initial_weights_keep_the_size_of_what_they_read():
     assert drawn["output.kernel"].std() == pytest.approx(np.sqrt(2 / 256), rel=0.1)
 
 
+@pytest.mark.parametrize(("kind", "rows"), [("pair", [0, 5]), ("passage", [1])])
+def test_a_stranger_is_nothing_to_begin_with(kind, rows):
+    """Nobody learns from number 0, so that it would stay what was drawn."""
+    one = Perceptron((3,), "relu", 0.0)
+    children = SPACE.children(Inputs((2,), kind, (5, 7) if kind == "pair" else (9,)), 1)
+    tight = unpadded(children, one)
+    table = children.weights(children.build(tight, children.place(one, tight), jax.random.key(0)), one)["embedding"]
+    assert np.flatnonzero((table == 0).all(1)).tolist() == rows
+
+
 def test_tokens_and_networks():
     decisions = SPACE.decisions
     every = decisions.every(10_000)

@@ -7,7 +7,7 @@ from sklearn.metrics import ndcg_score
 
 from jaxnas.fingerprint import of_data
 from jaxnas.outcome import Measure
-from jaxnas.tasks import Ratings, TextClassification
+from jaxnas.tasks import Batch, Ratings, TextClassification
 
 LINES = [f"u{u},{m},{(u * m) % 5 + 1},99" for u in range(8) for m in range(6)]
 
@@ -47,6 +47,44 @@ def test_test_ratings_are_the_same_for_every_seed():
     }
     assert rows(search, search.train, search.held_out) <= rows(final, final.train)
     assert not rows(final, final.held_out) & rows(final, final.train)
+
+
+def test_users_items_and_symbols_have_the_same_numbers_in_a_search_and_after_it(tmp_path):
+    """What nobody learns from in a search is a stranger there."""
+    task = Ratings(limit=300)
+    search, final = task.search_data(0), task.final_data(0)
+    assert (search.users, search.items) == (final.users, final.items)
+    assert len(search.train) + len(search.held_out) == len(final.train) == 300
+    for column in (0, 1):
+        learnt, asked = (set(part.examples[:, column].tolist()) for part in (search.train, search.held_out))
+        assert asked - {0} <= learnt
+    texts = TextClassification(limit=200)
+    search, final = texts.search_data(0), texts.final_data(0)
+    assert search.vocabulary == final.vocabulary
+    assert set(search.held_out.examples.ravel().tolist()) - {1} <= set(search.train.examples.ravel().tolist())
+    assert (search.held_out.examples == 1).any()
+
+
+def test_a_limit_draws_from_all_ratings():
+    """A file is often sorted by user."""
+    every, some = Ratings().final_data(0), Ratings(limit=1000).final_data(0)
+    assert len(some.users) > 0.95 * len(every.users)
+
+
+def test_ratings_of_nothing_and_of_strangers_do_not_count_in_ndcg():
+    """Ratings 0 and 1, which standardising and back would leave a little above 0."""
+    task = Ratings(score="ndcg")
+    users, gains = (
+        np.repeat([0, 1, 2, 3], 5),
+        np.array([[1, 0, 0, 1, 1], [0, 0, 0, 0, 0], [0, 1, 0, 0, 1], [1, 0, 0, 0, 0]]),
+    )
+    said = np.random.default_rng(3).normal(size=20)
+    data = task.search_data(0)
+    standard = lambda values: (np.float32(values) - np.float32(data.target_mean)) / np.float32(data.target_std)
+    examples = np.stack([users, np.ones(20, np.int64)], 1)
+    held = Batch(examples, standard(gains.ravel()), np.ones(20, bool))
+    each = [ndcg_score([gains[u]], [said[users == u]], k=10) for u in (2, 3)]
+    assert task.whole_score(standard(said)[:, None], held, data) == pytest.approx(np.mean(each), abs=1e-6)
 
 
 def test_ndcg_is_the_mean_over_users():

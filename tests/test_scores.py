@@ -18,6 +18,7 @@ from jaxnas.evaluators.train import Trainer
 from jaxnas.experiment import Experiment
 from jaxnas.learners import Supervised
 from jaxnas.outcome import Measure
+from jaxnas.settings import describe
 from jaxnas.spaces import Tuned
 from jaxnas.tasks import Batch, Digits, Tabular, Text, scores, without_smoothing
 from jaxnas.tasks.supervision import Classes, Numbers
@@ -31,13 +32,21 @@ DRAW = np.random.default_rng(0)
 @pytest.mark.parametrize("classes", [2, 3, 7])
 def test_scores_of_classes_are_those_of_scikit_learn(classes):
     logits, labels = DRAW.normal(size=(200, classes)), DRAW.integers(0, classes, 200)
-    logits[::3] = np.round(logits[::3])  # with ties
+    if classes == 2:  # with ties; of more classes scikit-learn would have those of softmax's rounding
+        logits[::3] = np.round(logits[::3])
     p, found = softmax(logits, 1), logits.argmax(1)
     area = metrics.roc_auc_score(labels, p[:, 1] if classes == 2 else p, multi_class="ovr")
     assert scores.accuracy(logits, labels) == pytest.approx(metrics.accuracy_score(labels, found))
     assert scores.f1(logits, labels) == pytest.approx(metrics.f1_score(labels, found, average="macro"))
     assert scores.auc(logits, labels) == pytest.approx(area)
     assert scores.log_likelihood(logits, labels) == pytest.approx(-metrics.log_loss(labels, p))
+
+
+def test_a_network_that_is_sure_of_everything_has_an_order():
+    """Whose probabilities are all 1 in floating point."""
+    logits, labels = np.array([[0, 40.0], [0, 50], [0, 60], [0, 45]]), np.array([0, 1, 1, 0])
+    assert scores.auc(logits, labels) == 1.0
+    assert scores.auc(np.pad(logits, ((0, 2), (0, 1)), constant_values=-900.0), np.append(labels, [2, 2])) > 0.6
 
 
 def test_a_class_that_nobody_has_or_says_does_not_count_in_f1():
@@ -52,8 +61,12 @@ def test_scores_of_numbers_are_those_of_scikit_learn():
     assert scores.rmse(found, labels) == pytest.approx(-metrics.root_mean_squared_error(labels, found))
     assert scores.mae(found, labels) == pytest.approx(-metrics.mean_absolute_error(labels, found))
     groups, gains = DRAW.integers(0, 7, 100), DRAW.integers(0, 6, 100).astype(float)
-    each = [metrics.ndcg_score([gains[groups == g]], [found[groups == g]], k=10) for g in range(7)]
-    assert scores.ndcg(found, gains, groups) == pytest.approx(np.mean(each))
+    for said in (found, np.round(found), np.zeros(100)):  # without ties, with some, with nothing else
+        each = [metrics.ndcg_score([gains[groups == g]], [said[groups == g]], k=10) for g in range(7)]
+        assert scores.ndcg(said, gains, groups) == pytest.approx(np.mean(each))
+    order = np.random.default_rng(1).permutation(100)
+    again = scores.ndcg(found[order], gains[order], groups[order])
+    assert again == pytest.approx(scores.ndcg(found, gains, groups))
 
 
 def curve(task, epochs=2, batch_size=128):
@@ -112,6 +125,14 @@ def test_a_score_says_how_it_is_read():
     assert all(m.number(-0.3) == 0.3 for m in Measure if m.error)
 
 
+def test_another_function_is_another_setting():
+    """Law 11."""
+    one, two = (Digits(score=eval(f"lambda outputs, labels: {value}")) for value in ("1.0", "2.0"))
+    assert (one == two, describe(one) == describe(two)) == (False, False)
+    again = Digits(score=eval("lambda outputs, labels: 1.0"))
+    assert (one == again, describe(one) == describe(again), one.score(0, 0)) == (True, True, 1.0)
+
+
 def test_labels_are_smoothed_in_cross_entropy_alone():
     space = Tuned(OneHidden(), label_smoothing=Float(0.0, 0.2))
     children = space.children(DATA.input_shape, DATA.classes)
@@ -127,6 +148,7 @@ def test_labels_are_smoothed_in_cross_entropy_alone():
 
 def test_what_cannot_be_a_score_is_refused():
     refused(lambda: Digits(score="rmse"), "score='rmse': give 'accuracy' or 'f1'")
+    refused(lambda: Digits(loss=scores.f1, label_smoothing=0.1), "label_smoothing=0.1", "smooth in it")
     refused(lambda: Numbers(None, "f1"), "score='f1' does not fit labels that are numbers", "r2, rmse, mae")
     held = Batch(None, np.array([1, 1]), np.ones(2, bool))
     refused(lambda: Classes(None, "auc").check(held, DATA), "none of the 2 held-out examples is of class 0", "'f1'")

@@ -23,12 +23,12 @@ from jaxnas.cli import main
 from jaxnas.decisions import Choice, Decisions
 from jaxnas.evaluators import SGD, Population, Train
 from jaxnas.experiment import Experiment
-from jaxnas.outcome import Progress
+from jaxnas.outcome import Measure, Progress
 from jaxnas.report import table_report_on
 from jaxnas.report.tabulation import LiveTableReport
 from jaxnas.spaces import ChainCNN, SkipCNN
 from jaxnas.tabulate import architectures, tabulate
-from jaxnas.tabulate.table import row
+from jaxnas.tabulate.table import columns, row
 from jaxnas.tasks import Digits
 
 CONFIG = """
@@ -313,6 +313,10 @@ def test_a_mean_is_empty_where_one_seed_failed():
         "valid_s0": "0.5000", "test_s0": "0.1250", "valid_s1": "", "test_s1": "",
     }  # fmt: skip
     assert row([0, -1], [good], speed=1e9)["seconds"] == "3e-06"
+    small = good | {"curve": [-1.23456789e-5, -2e-5], "test": -1234567.8}
+    found = row([0, -1], [small], 1e9, Measure.RMSE)
+    assert (found["valid_1"], found["valid"], found["test"]) == ("-1.2346e-05", "-2e-05", "-1.2346e+06")
+    assert columns(0, 1) == ["tokens", "parameters", "multiply_adds", "seconds", "valid", "test", "valid_s0", "test_s0"]
 
 
 # Which architectures.

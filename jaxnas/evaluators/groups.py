@@ -79,6 +79,7 @@ class Workload:
         devices: over how many the children are spread.
         budget: bytes of memory a group may take on one device.
         epochs: that these images are.
+        kept: bytes of each child's outputs, where its score wants all of them.
     """
 
     images: int
@@ -87,6 +88,7 @@ class Workload:
     devices: int
     budget: int
     epochs: int = 1
+    kept: int = 0
 
     def of(self, own: Mapping[str, Any]) -> "Workload":
         """That of children with other epochs or batches."""

@@ -232,7 +232,7 @@ class Planner:
         """Memory on one device: the children's states, the maps of those that run at once, and the batches."""
         whole, each = self.children.work(inside), -(-size // self.work.devices)
         maps, at_once = whole.held_bytes * self._own(inside).batch_size, 1 if self._in_turn(inside) else each
-        return STATES * 4 * whole.parameters * each + maps * at_once + BATCHES_BYTES
+        return (STATES * 4 * whole.parameters + self.work.kept) * each + maps * at_once + BATCHES_BYTES
 
     def _own(self, inside) -> Workload:
         """What the children of an envelope go through."""

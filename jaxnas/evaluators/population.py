@@ -21,6 +21,7 @@ from jaxnas.evaluators.halving import SuccessiveHalving
 from jaxnas.evaluators.memory import DoesNotFitError, fitting
 from jaxnas.evaluators.plan import PROGRAMS, EngineName, Planner
 from jaxnas.evaluators.rounds import Paused, Round
+from jaxnas.evaluators.scoring import kept_bytes
 from jaxnas.evaluators.train import Result, Train, Trainer
 from jaxnas.evaluators.trainings import check_trainings
 from jaxnas.fingerprint import of_data
@@ -80,7 +81,8 @@ class PopulationEvaluator:
         self.images = data.seen(train.batch_size) * train.epochs  # that a child sees, all epochs together
         budget = memory.budget(devices) if settings.memory is None else int(settings.memory * 2**30)
         self.trainer = Trainer(self.children, task, data, train, seed, len(devices), threads=False, budget=budget)
-        work = Workload(self.images, train.batch_size, devices[0].platform, len(devices), budget, train.epochs)
+        settled = self.images, train.batch_size, devices[0].platform, len(devices), budget, train.epochs
+        work = Workload(*settled, kept_bytes(task, data))
         self.planner = Planner(self.children, work, settings.engine, settings.group_size, settings.programs)
 
     def __call__(

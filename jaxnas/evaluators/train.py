@@ -20,7 +20,7 @@ from jaxnas.evaluators.compiling import Program, build, stack
 from jaxnas.evaluators.memory import check_fits
 from jaxnas.evaluators.optimisers import SGD, Optimiser, named, of_child
 from jaxnas.evaluators.programs import ChildState
-from jaxnas.evaluators.scoring import Tally, held_out
+from jaxnas.evaluators.scoring import Tally, check_score, held_out
 from jaxnas.learners import Learner, Supervised
 from jaxnas.ranges import Epochs, Range, Such
 from jaxnas.rng import key_for
@@ -125,6 +125,7 @@ class Trainer:
         self.learners: dict[Any, Learner] = {}
         self.compiling: list[float] = []
         self._held = {train.batch_size: held_out(task, data, train.batch_size, len(data.held_out))}
+        check_score(task, data, self._held[train.batch_size])
 
     @property
     def compile_seconds(self) -> float:
@@ -210,7 +211,7 @@ class Trainer:
             data = replace(self.data, held_out=some)
             states, totals = program.epoch(states, genes, keys, root, data, 0, False, int(count))
             tally.add(totals, int(count), held_out(self.task, data, size, int(count)))
-        return np.where(result.alive, tally.scores(), np.nan)
+        return np.where(result.alive, tally.scores(check=True), np.nan)
 
     def _scores(self, found) -> Float[np.ndarray, " N"]:
         """Of N children, from what the program gave for all held-out examples."""

@@ -57,6 +57,7 @@ def tabulate(
     sample: int | None = None,
     speed: float = SPEED,
     origin: dict | None = None,
+    curves: bool = True,
 ) -> dict:
     """Train all architectures and write their table; killed, it goes on, to the same file byte for byte.
 
@@ -71,6 +72,7 @@ def tabulate(
         sample: so many architectures, drawn by the experiment's seed; None: all.
         speed: multiply-adds a second, from which the column ``seconds`` is computed.
         origin: JSON values for ``*.json``: the config's text, the machine.
+        curves: whether the table has the scores after each epoch, not the last alone.
 
     Returns:
         What ``*.json`` holds.
@@ -92,7 +94,8 @@ def tabulate(
         for seed in range(seeds):
             _train(experiment, tokens, seed, working, callback)
         made = [working.rows(seed) for seed in range(seeds)]
-        facts = write(out, tokens, made, speed, {"configuration": about, "measure": about["measure"], **origin})
+        origin = {"configuration": about, "measure": about["measure"], **origin}
+        facts = write(out, tokens, made, speed, origin, about["measure"], curves)
         working.remove()
     return facts
 

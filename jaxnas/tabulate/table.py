@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from jaxnas.outcome import Measure
+
 SPEED = 1e9
 """Multiply-adds a second of the column ``seconds``: a round figure. Two CPU cores train the shipped table at 6e9,
 counted by processor time."""
@@ -44,7 +46,15 @@ def check_free(out: Path) -> None:
         raise ValueError(f"{taken[0]} exists: give another name, or move it away")
 
 
-def write(out: Path, tokens: Int[np.ndarray, "N T"], seeds: list[dict[int, dict]], speed: float, origin: dict) -> dict:
+def write(
+    out: Path,
+    tokens: Int[np.ndarray, "N T"],
+    seeds: list[dict[int, dict]],
+    speed: float,
+    origin: dict,
+    measure: Measure = Measure.SCORE,
+    curves: bool = True,
+) -> dict:
     """Write a table and the file beside it.
 
     Args:
@@ -53,6 +63,8 @@ def write(out: Path, tokens: Int[np.ndarray, "N T"], seeds: list[dict[int, dict]
         seeds: for each seed its trainings by row, see `Working.rows`.
         speed: multiply-adds a second.
         origin: more for the file beside it, as JSON values.
+        measure: what scores are.
+        curves: whether there is a column for each epoch.
 
     Returns:
         What the file beside it holds.
@@ -61,11 +73,12 @@ def write(out: Path, tokens: Int[np.ndarray, "N T"], seeds: list[dict[int, dict]
         OSError: the disk is full, say.
     """
     first = seeds[0][0]
-    names = columns(len(first["curve"]), len(seeds))
+    names = columns(len(first["curve"]) if curves else 0, len(seeds))
     text = io.StringIO()
-    lines = csv.DictWriter(text, names, lineterminator="\n")
+    lines = csv.DictWriter(text, names, lineterminator="\n", extrasaction="ignore")
     lines.writeheader()
-    lines.writerows(row(one, [rows[i] for rows in seeds], speed) for i, one in enumerate(tokens.tolist()))
+    every = enumerate(tokens.tolist())
+    lines.writerows(row(one, [rows[i] for rows in seeds], speed, measure) for i, one in every)
     packed = io.BytesIO()
     with gzip.GzipFile("", "wb", compresslevel=9, fileobj=packed, mtime=0) as file:
         file.write(text.getvalue().encode())
@@ -95,7 +108,7 @@ def columns(epochs: int, seeds: int) -> list[str]:
     ]
 
 
-def row(tokens: list[int], seeds: list[dict], speed: float) -> dict[str, str]:
+def row(tokens: list[int], seeds: list[dict], speed: float, measure: Measure = Measure.SCORE) -> dict[str, str]:
     """One line. A mean is that of all seeds: where one failed, the cell is empty."""
     first = seeds[0]
     seconds = TRAINING * first["multiply_adds"] * first["images"] / speed
@@ -106,10 +119,10 @@ def row(tokens: list[int], seeds: list[dict], speed: float) -> dict[str, str]:
         "seconds": f"{seconds:.4f}" if seconds >= SHORT else f"{seconds:.3g}",
     }
     for epoch in range(len(first["curve"])):
-        made[f"valid_{epoch + 1}"] = _mean([one["curve"][epoch] for one in seeds])
-    made["valid"], made["test"] = (_mean([last(one)[which] for one in seeds]) for which in (0, 1))
+        made[f"valid_{epoch + 1}"] = _mean([one["curve"][epoch] for one in seeds], measure)
+    made["valid"], made["test"] = (_mean([last(one)[which] for one in seeds], measure) for which in (0, 1))
     for seed, one in enumerate(seeds):
-        made[f"valid_s{seed}"], made[f"test_s{seed}"] = (_mean([score]) for score in last(one))
+        made[f"valid_s{seed}"], made[f"test_s{seed}"] = (_mean([score], measure) for score in last(one))
     return made
 
 
@@ -118,9 +131,11 @@ def last(one: dict) -> tuple[float | None, float | None]:
     return one["curve"][-1], one["test"]
 
 
-def _mean(scores: list[float | None]) -> str:
-    """Rounded to 4 decimals, ties to even; "" where one is None."""
-    return "" if None in scores else f"{statistics.fmean(scores):.4f}"
+def _mean(scores: list[float | None], measure: Measure) -> str:
+    """Shares of 1 rounded to 4 decimals, ties to even, others to 5 digits; "" where one is None."""
+    if None in scores:
+        return ""
+    return f"{statistics.fmean(scores):{'.4f' if measure.share or measure.logarithmic else '.5g'}}"
 
 
 def _place(path: Path, content: bytes) -> None:

@@ -19,7 +19,7 @@ from jaxnas.tasks.classification import (
     prepare,
 )
 from jaxnas.tasks.splits import TEST_SEED, split_validation
-from jaxnas.tasks.supervision import Classes, ClassScore, Loss, Supervised
+from jaxnas.tasks.supervision import Classes, ClassScore, Loss, Supervised, own_functions
 
 TEST_SHARE = 0.2
 NAMES = tuple("0123456789")
@@ -43,6 +43,10 @@ class Digits(Supervised):
     label_smoothing: Share = 0.0
     loss: Loss = None
     score: ClassScore = None
+
+    def __post_init__(self):
+        own_functions(self)
+        _ = self.supervision  # whether its settings go together
 
     @property
     def supervision(self) -> Classes:

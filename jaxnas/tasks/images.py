@@ -15,7 +15,7 @@ from jaxnas.tasks.classification import (
     prepare,
 )
 from jaxnas.tasks.splits import TEST_SEED, limited, split, split_validation
-from jaxnas.tasks.supervision import Classes, ClassScore, Loss, Supervised
+from jaxnas.tasks.supervision import Classes, ClassScore, Loss, Supervised, own_functions
 
 Side = Annotated[int, Range(1, 10_000)]
 """Of a picture, in pixels."""
@@ -57,6 +57,10 @@ class Images(Supervised):
     colour: Literal["rgb", "grey"] | None = None
     loss: Loss = None
     score: ClassScore = None
+
+    def __post_init__(self):
+        own_functions(self)
+        _ = self.supervision  # whether its settings go together
 
     @property
     def supervision(self) -> Classes:

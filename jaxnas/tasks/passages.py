@@ -26,11 +26,13 @@ from jaxnas.tasks.rows import Rows
 from jaxnas.tasks.sheet import RawTable, Sheet, named, of_csv
 from jaxnas.tasks.shuffled import Shuffled
 from jaxnas.tasks.splits import TEST_SEED, limited, split
-from jaxnas.tasks.supervision import Classes, ClassScore, Loss, Supervised
+from jaxnas.tasks.supervision import Classes, ClassScore, Loss, Supervised, own_functions
 from jaxnas.tasks.table_files import class_names, classes
 
 FILLING, UNKNOWN = "<fill>", "<unk>"
 """The first two symbols of a vocabulary."""
+UNKNOWN_SYMBOL = 1
+"""The number of the second, also of a symbol that the vocabulary has and no text that is learnt from."""
 SECOND_PLAY = "Now is the winter of our discontent"
 MOST_CLASSES = 1000
 NAMES = {
@@ -124,6 +126,10 @@ class TextClassification(Supervised):
     loss: Loss = None
     score: ClassScore = None
 
+    def __post_init__(self):
+        own_functions(self)
+        _ = self.supervision  # whether its settings go together
+
     @property
     def supervision(self) -> Classes:
         """Classes, with these settings."""
@@ -137,12 +143,13 @@ class TextClassification(Supervised):
         """
         sheet, _, names = self._parts()
         train, held_out = self._split(sheet, names, self.validation, key_for(seed, "split"), "validation")
-        return self._data(train, held_out, names)
+        return self._data(sheet, train, held_out, names)
 
     def final_data(self, seed: int) -> PassageData:
         """All training texts; held out: the test texts. Raises ValueError as `search_data` does."""
         del seed
-        return self._data(*self._parts())
+        train, test, names = self._parts()
+        return self._data(train, train, test, names)
 
     def inputs(self, examples: Int[Array, "B U"], data: PassageData, key=None) -> Int[Array, "B U"]:
         """Symbols by number, as they are."""
@@ -178,15 +185,15 @@ class TextClassification(Supervised):
         label = named("label", self.label, others, {n.lower() for n in known}, path)
         return table.sheet(label, [name for name in others if name != label], (text,))
 
-    def _data(self, train: Sheet, held_out: Sheet, names: tuple[str, ...]) -> PassageData:
-        texts = [_symbols(sheet, self.unit, self.length) for sheet in (train, held_out)]
-        counts = Counter(symbol for text in texts[0] for symbol in text)
+    def _data(self, known: Sheet, train: Sheet, held_out: Sheet, names: tuple[str, ...]) -> PassageData:
+        """The vocabulary is that of ``known``, all texts that may be learnt from."""
+        counts = Counter(symbol for text in _symbols(known, self.unit, self.length) for symbol in text)
         ordered = sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
         vocabulary = (FILLING, UNKNOWN, *ordered[: None if self.vocabulary is None else self.vocabulary - 2])
-        parts = [
-            Rows(numbered(text, vocabulary, self.length), classes(sheet, names))
-            for text, sheet in zip(texts, (train, held_out), strict=True)
-        ]
+        of = lambda sheet: numbered(_symbols(sheet, self.unit, self.length), vocabulary, self.length)
+        learnt, asked = of(train), of(held_out)
+        asked = np.where(np.isin(asked, learnt), asked, UNKNOWN_SYMBOL * (asked > 0))
+        parts = Rows(learnt, classes(train, names)), Rows(asked.astype(np.int32), classes(held_out, names))
         return PassageData(*parts, vocabulary, self.unit, names)
 
 

@@ -30,6 +30,8 @@ from jaxnas.tasks.supervision import Loss, Numbers, Supervised, scored
 from jaxnas.tasks.table_files import numbers
 
 SYNTHETIC = "synthetic"
+ROUNDING = 1e-5
+"""Of a rating that was standardised in float32, a share of the greatest."""
 UNKNOWN = 0
 """The number of every user or item that no training row has."""
 NAMES = {
@@ -67,8 +69,11 @@ class Ranked(Numbers):
         """See `Supervision`."""
         if self.score != "ndcg":
             return super().of(outputs, held_out, data)
-        found, gains = self.in_units(outputs, data), self.in_units(held_out.labels, data).clip(0)
-        return scored(scores.ndcg, found, gains, held_out.examples[:, 0])
+        found, gains = self.in_units(outputs, data), self.in_units(held_out.labels, data)
+        users = held_out.examples[:, 0]
+        gains = np.where(gains > ROUNDING * np.abs(gains).max(), gains, 0.0)  # or 0 would come back as almost 0
+        known = users != UNKNOWN if (gains[users != UNKNOWN] > 0).any() else np.full(len(users), True)
+        return scored(scores.ndcg, found[known], gains[known], users[known])
 
 
 @partial(
@@ -146,7 +151,7 @@ class Ratings(Supervised):
         rating: of ratings; None: the one that is called so, as "rating".
         validation: share of the training ratings that a search holds out.
         test: share of the ratings that final training alone reads, the same in every experiment.
-        limit: learn from and validate on the first so many ratings only; None: all.
+        limit: learn from and validate on so many ratings only, drawn from all, the same in every experiment; None: all.
         loss: a JAX function (outputs ``[B]``, labels ``[B]``) -> loss of each ``[B]``, in place of the squared error;
             both are standardised.
         score: "rmse" (None), "mae", "r2", "ndcg" (of the first 10, the mean over users), or a function (outputs
@@ -180,12 +185,13 @@ class Ratings(Supervised):
         sheet, _ = self._parts()
         order = Rows(np.arange(len(sheet)), np.zeros(len(sheet)))
         train, held_out = split_freely(order, self.validation, key_for(seed, "split"), "validation")
-        return _data(sheet[train.examples], sheet[held_out.examples])
+        return _data(sheet, sheet[train.examples], sheet[held_out.examples])
 
     def final_data(self, seed: int) -> RatingData:
         """All training ratings; held out: the test ratings. Raises ValueError as `search_data` does."""
         del seed
-        return _data(*self._parts())
+        train, test = self._parts()
+        return _data(train, train, test)
 
     def inputs(self, examples: Int[Array, "B 2"], data: RatingData, key=None) -> Int[Array, "B 2"]:
         """User and item by number, as they are."""
@@ -197,7 +203,7 @@ class Ratings(Supervised):
         sheet = self._read()
         order = Rows(np.arange(len(sheet)), np.zeros(len(sheet)))
         rest, test = split_freely(order, self.test, key_for(TEST_SEED, "test"), "test")
-        return sheet[np.sort(rest.examples)[: self.limit]], sheet[np.sort(test.examples)]
+        return sheet[np.sort(rest.examples[: self.limit])], sheet[np.sort(test.examples)]
 
     def _read(self) -> Sheet:
         """Users, items and ratings."""
@@ -226,11 +232,15 @@ def _ordered(sheet: Sheet, names: list[str]) -> Sheet:
     return found
 
 
-def _data(train: Sheet, held_out: Sheet) -> RatingData:
-    users, items = (tuple(sorted(set(column.tolist()))) for column in train.columns)
-    ratings = np.float64(numbers(train))
-    rows = lambda sheet: Rows(_pairs(sheet, users, items), numbers(sheet))
-    return RatingData(rows(train), rows(held_out), users, items, float(ratings.mean()), float(ratings.std()) or 1.0)
+def _data(known: Sheet, train: Sheet, held_out: Sheet) -> RatingData:
+    """Users and items are numbered as they stand in ``known``, all ratings that may be learnt from."""
+    users, items = (tuple(sorted(set(column.tolist()))) for column in known.columns)
+    ratings, pairs = np.float64(numbers(train)), _pairs(train, users, items)
+    asked = _pairs(held_out, users, items)
+    for column in (0, 1):
+        asked[~np.isin(asked[:, column], pairs[:, column]), column] = UNKNOWN
+    parts = Rows(pairs, numbers(train)), Rows(asked, numbers(held_out))
+    return RatingData(*parts, users, items, float(ratings.mean()), float(ratings.std()) or 1.0)
 
 
 def _pairs(sheet: Sheet, users: tuple[str, ...], items: tuple[str, ...]) -> Int32[np.ndarray, "M 2"]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tyro
 from jaxtyping import Float, Int
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax, logsumexp
 from scipy.stats import rankdata
 
 from jaxnas.outcome import Measure
@@ -61,14 +61,17 @@ def auc(logits: Float[np.ndarray, "M K"], labels: Int[np.ndarray, " M"]) -> floa
         Hand & Till, A Simple Generalisation of the Area Under the ROC Curve, 2001, section 2, equation 3
         (https://doi.org/10.1023/A:1010920819831): by ranks.
     """
-    p = softmax(np.float64(logits), -1)
-    classes = [1] if p.shape[1] == 2 else range(p.shape[1])
-    return float(np.mean([_area(p[:, k], labels == k) for k in classes]))
+    logits, classes = np.float64(logits), range(logits.shape[1])
+    if len(classes) == 2:
+        return _area(logits[:, 1] - logits[:, 0], labels == 1)
+    # the order of the probabilities, which themselves are 1 for all of which a network is sure; sorted: ties stay ties
+    odds = [logits[:, k] - logsumexp(np.sort(np.delete(logits, k, 1)), 1) for k in classes]
+    return float(np.mean([_area(odds[k], labels == k) for k in classes]))
 
 
-def _area(scores, positive) -> float:
+def _area(scores: np.ndarray, positive: np.ndarray) -> float:
     n, ranks = positive.sum(), rankdata(scores)
-    return (ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(positive) - n))
+    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(positive) - n)))
 
 
 def r2(found: Float[np.ndarray, " M"], labels: Float[np.ndarray, " M"]) -> float:
@@ -88,22 +91,29 @@ def mae(found: Float[np.ndarray, " M"], labels: Float[np.ndarray, " M"]) -> floa
 
 def ndcg(found: Float[np.ndarray, " M"], gains: Float[np.ndarray, " M"], groups: Int[np.ndarray, " M"]) -> float:
     """The mean over groups, such as users, of the discounted gains of the first ten in the order that was found over
-    those in the best order. Groups without a gain do not count; of equal predictions the earlier comes first.
+    those in the best order. Groups without a gain do not count; equal predictions share their places.
 
     References:
         Jaervelin & Kekaelaeinen, Cumulated Gain-Based Evaluation of IR Techniques, 2002, section 2.3
-        (https://doi.org/10.1145/582415.582418), with logarithms to the base of 2 and gains as they are.
+        (https://doi.org/10.1145/582415.582418), with logarithms to the base of 2 and gains as they are; McSherry &
+        Najork, Computing Information Retrieval Performance Measures Efficiently in the Presence of Tied Scores, 2008
+        (https://doi.org/10.1007/978-3-540-78646-7_38).
     """
     had, best = _gained(found, gains, groups), _gained(gains, gains, groups)
     return float((had[best > 0] / best[best > 0]).mean())
 
 
-def _gained(by, gains, groups) -> np.ndarray:
+def _gained(by: np.ndarray, gains: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Discounted gains of each group's first ten, when sorted by the first argument."""
     order = np.lexsort((-by, groups))
-    _, starts, counts = np.unique(groups[order], return_index=True, return_counts=True)
-    place = np.arange(len(order)) - np.repeat(starts, counts)
-    return np.add.reduceat(np.where(place < FIRST, gains[order] / np.log2(place + 2), 0), starts)
+    by, gains, groups = by[order], gains[order], groups[order]
+    starts = np.flatnonzero(np.diff(groups, prepend=groups[:1] - 1))
+    place = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
+    worth = np.where(place < FIRST, 1 / np.log2(place + 2), 0)
+    ties = np.flatnonzero((np.diff(by, prepend=np.nan) != 0) | (place == 0))
+    counts = np.diff(ties, append=len(order))
+    shared = np.repeat(np.add.reduceat(worth, ties) / counts, counts)
+    return np.add.reduceat(gains * shared, starts)
 
 
 def _every_class(labels: np.ndarray, classes: int) -> None:

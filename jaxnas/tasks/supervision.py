@@ -13,6 +13,7 @@ import optax
 import tyro
 from jaxtyping import Array, Float, Int
 
+from jaxnas.code import of_function
 from jaxnas.outcome import Measure
 from jaxnas.plain import shown
 from jaxnas.tasks import scores
@@ -89,6 +90,14 @@ class Classes(Supervision):
     default = "accuracy"
     labels = "classes"
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.loss is not None and self.smoothing:
+            raise ValueError(
+                f"label_smoothing={self.smoothing}: a loss of your own is taken as it is: smooth in it, or leave "
+                "this at 0"
+            )
+
     @property
     def whole(self) -> bool:
         return callable(self.score) or self.score not in (None, "accuracy", "log-loss")
@@ -123,6 +132,36 @@ class Numbers(Supervision):
     def in_units(self, values, data):
         """See `Supervision`; ``data`` has ``target_mean`` and ``target_std``."""
         return np.float64(values).reshape(len(values)) * float(data.target_std) + float(data.target_mean)
+
+
+class Own:
+    """A loss or a score of the user's. Written, it has a digest of its code beside its name, so that a search does not
+    go on with another function.
+    """
+
+    def __init__(self, fn: Callable):
+        self.call = fn
+        self._written = f"{of_function(fn)}"
+
+    def __call__(self, *given: Any) -> Any:
+        return self.call(*given)
+
+    def __repr__(self) -> str:
+        return self._written
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Own) and repr(other) == repr(self)
+
+    def __hash__(self) -> int:
+        return hash(self._written)
+
+
+def own_functions(task: Any) -> None:
+    """Make the functions among a task's ``loss`` and ``score`` ones that are told apart."""
+    for name in ("loss", "score"):
+        value = getattr(task, name)
+        if callable(value) and not isinstance(value, Own):
+            object.__setattr__(task, name, Own(value))
 
 
 class Supervised:

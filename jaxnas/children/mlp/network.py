@@ -82,8 +82,8 @@ class PerceptronNetwork(Network):
         self.inside, self.units, self.dtype = inside, max(children.widths), children.dtype
         self.inputs = children.input_shape
         sides = [children.features, *inside.widths]
-        table = jax.random.normal(key_for(key, "embedding"), children.table)
-        self.embedding = nnx.Param(table / math.sqrt(max(1, children.embedding)))
+        table = jax.random.normal(key_for(key, "embedding"), children.table) / math.sqrt(max(1, children.embedding))
+        self.embedding = nnx.Param(table.at[np.array(children.unknown, np.int32)].set(0.0))
         self.layers = nnx.List([nnx.Param(w) for w in _hidden(sides, self.units, genes, key)])
         self.biases = nnx.List([nnx.Param(jnp.zeros(width)) for width in inside.widths])
         last = genes.live[-1]  # layers that are not there have the width of the last one that is
@@ -215,6 +215,11 @@ class PerceptronChildren:
     def table(self) -> tuple[int, int]:
         """Rows of what is embedded, and their length; of numbers there are none."""
         return (sum(self.input_shape.values), self.embedding) if self.input_shape.whole_numbers else (0, 0)
+
+    @property
+    def unknown(self) -> tuple[int, ...]:
+        """Rows of the table for who and what is in no training row: 0 to begin with, and so for ever."""
+        return {"pair": (0, *self.input_shape.values[:1]), "passage": (1,)}.get(self.input_shape.kind, ())
 
     @property
     def features(self) -> int:

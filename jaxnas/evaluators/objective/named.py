@@ -2,15 +2,14 @@
 only this process has.
 """
 
-import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any
 
-from jaxnas.settings import describe
+from jaxnas.code import of_function
 
 CONFIG = "jaxnas_config"
 """As which `jaxnas.setup` executes a config."""
@@ -82,14 +81,13 @@ class OfThisProcess:
         self.name = fn.__qualname__ if isinstance(fn, FunctionType) else type(fn).__qualname__
         _check_arguments(self)
         self.file = fn.__code__.co_filename if isinstance(fn, FunctionType) else ""
-        what = _whole(fn) if isinstance(fn, FunctionType) else str(describe(fn))
-        self._digest = hashlib.sha256(what.encode()).hexdigest()[:12]
+        self._written = of_function(fn)
 
     def __call__(self, values: Any, seed: int) -> Any:
         return self.call(values, seed)
 
     def __repr__(self) -> str:
-        return f"{self.name}#{self._digest}"
+        return self._written
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, OfThisProcess) and repr(other) == repr(self)
@@ -118,31 +116,6 @@ def loadable(fn: Callable) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _whole(fn: FunctionType) -> str:
-    """What a function does, with its default arguments and what it has taken from the function around it."""
-    cells = tuple(cell.cell_contents for cell in fn.__closure__ or ())
-    more = tuple(sorted((fn.__kwdefaults__ or {}).items()))
-    return repr((_code(fn.__code__), *map(_lasting, (fn.__defaults__ or (), more, cells))))
-
-
-def _lasting(value: Any) -> Any:
-    """What cannot change, as it is; of anything else the type."""
-    if isinstance(value, tuple):
-        return [_lasting(one) for one in value]
-    return value if isinstance(value, str | bytes | int | float | bool | None) else type(value).__name__
-
-
-def _code(code: CodeType) -> str:
-    """Wherever it stands, and in each process the same."""
-    return repr((code.co_code.hex(), [_constant(c) for c in code.co_consts], code.co_names, code.co_varnames))
-
-
-def _constant(value: Any) -> str:
-    if isinstance(value, CodeType):
-        return _code(value)
-    return f"{type(value).__name__} {sorted(map(repr, value)) if isinstance(value, frozenset) else value!r}"
 
 
 def class_name(kind: type) -> str:
