@@ -108,7 +108,9 @@ def test_a_regression_is_scored_in_the_targets_own_unit():
         -np.abs(data.held_out.labels - data.target_mean).mean(), rel=1e-5
     )
     assert (task.measure, replace(task, score=None).measure) == (Measure.RMSE, Measure.R2)
-    assert np.asarray(task.losses(jnp.asarray(said), held.labels)) == pytest.approx(np.asarray(held.labels) ** 2)
+    assert np.asarray(task.losses(jnp.asarray(said), jnp.asarray(held.labels))) == pytest.approx(
+        np.asarray(held.labels) ** 2
+    )
     seen = []
     replace(task, score=lambda *both: float(bool(seen.append(both)))).whole_score(said, held, data)
     np.testing.assert_allclose(seen[0][1], data.held_out.labels, rtol=1e-5)

@@ -115,7 +115,7 @@ def _numbered(column: Column, cells: Sequence) -> list[float]:
     """As `jaxnas.tasks.tabular.TableData` has them. Raises ValueError where a column of numbers has something else."""
     if column.values:
         place = places(column.values)
-        return [place.get(text_of(cell), np.nan) for cell in cells]
+        return [float(place.get(text_of(cell), np.nan)) for cell in cells]
     numbers = [number_of(cell) for cell in cells]
     for cell, number in zip(cells, numbers, strict=True):
         if number is None or is_infinite(number):

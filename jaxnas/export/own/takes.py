@@ -12,6 +12,24 @@ PROBES = 16
 """Inputs of noise on which the program is held against the trained network."""
 LABELS = "labels = np.argmax(outputs, axis=-1)"
 NUMBERS = "values = outputs[:, 0]"
+ROWS = """import json
+import re
+
+columns = json.load(open("architecture.json"))["columns"]
+
+
+def number(column, cell):  # NaN where it is unknown or missing
+    text = re.sub(r"^([+-]?\\d+)\\.0$", r"\\1", str(cell).strip())  # a whole number has no point
+    if column["values"]:
+        return column["values"].index(text) if text in column["values"] else np.nan
+    try:
+        return float(text) - column["offset"]
+    except ValueError:
+        return np.nan
+
+
+rows = np.float32([[number(column, row[column["name"]]) for column in columns] for row in table])  # of dictionaries
+"""
 
 
 class Takes(NamedTuple):
@@ -71,15 +89,10 @@ def _table(trained: Trained, inputs: TableInputs) -> Takes:
     data, columns = trained.data, inputs.columns
     words = (
         f'Rows are float32 `[b, {len(columns)}]`: cells in the order of "columns" in architecture.json; of a category '
-        'the place\nof its value among "values", and NaN where nothing is known. The program standardises by itself. '
-        f'What is told is\n"{data["target"]}". {_outputs(data)}'
+        'the place\nof its value among "values", of a number what it is above its "offset", and NaN where a value is '
+        f'unknown or missing. The\nprogram standardises by itself. What is told is "{data["target"]}". {_outputs(data)}'
     )
-    code = """import json
-
-columns = json.load(open("architecture.json"))["columns"]
-place = lambda column, cell: column["values"].index(cell) if column["values"] else cell
-rows = np.float32([[place(column, row[column["name"]]) for column in columns] for row in table])  # of dictionaries
-"""
+    code = ROWS
     probes = [
         _draw().integers(0, len(c.values), PROBES) if c.values else c.mean + c.std * _draw().normal(size=PROBES)
         for c in columns
