@@ -15,7 +15,7 @@ NUMBERS = "values = outputs[:, 0]"
 ROWS = """import json
 import re
 
-columns = json.load(open("architecture.json"))["columns"]
+columns = json.loads(Path("architecture.json").read_text())["columns"]
 
 
 def number(column, cell):  # NaN where it is unknown or missing
@@ -109,7 +109,7 @@ def _pairs(trained: Trained, inputs: PairInputs) -> Takes:
     )
     code = """import json
 
-known = json.load(open("architecture.json"))
+known = json.loads(Path("architecture.json").read_text())
 place = lambda names, name: names.index(name) + 1 if name in names else 0
 pairs = np.int32([[place(known["users"], user), place(known["items"], item)] for user, item in wanted])
 """
@@ -127,7 +127,7 @@ def _passages(trained: Trained, inputs: PassageInputs) -> Takes:
     code = f"""import json
 import re
 
-places = {{symbol: i for i, symbol in enumerate(json.load(open("architecture.json"))["vocabulary"])}}
+places = {{symbol: i for i, symbol in enumerate(json.loads(Path("architecture.json").read_text())["vocabulary"])}}
 symbols = np.zeros((len(texts), {inputs.length}), np.int32)
 for row, text in zip(symbols, texts):
     found = {symbols}[:{inputs.length}]
