@@ -148,12 +148,16 @@ class Found:
 
         Args:
             x: images ``[M, H, W, C]`` in the units of the training images (uint8, not divided by anything): they are
-                normalised inside. Of text: a str, a list of them of equal length, or numbers of symbols ``[M, T]``.
+                normalised inside. Of text: a str, a list of them of equal length, or numbers of symbols ``[M, T]``. Of
+                `Tabular`: a data frame, dictionaries or one of them, by the columns' names, or rows ``[M, C]`` in their
+                order, cells as in the table. Of `Ratings`: pairs ``[M, 2]``, user and item. Of `TextClassification`: a
+                list of texts, or one.
             trial: its number; None: the best.
 
         Returns:
-            Of images the probability of each class, float32 ``[M, K]``; of text the log-probability, in nats, of each
-            symbol after each, ``[M, T, K]``.
+            Of images, classes of rows and of texts the probability of each class, float32 ``[M, K]``, in the order of
+            ``experiment.task.final_data(0).class_names``; of regressions and ratings numbers ``[M]`` in the target's
+            unit; of text the log-probability, in nats, of each symbol after each, ``[M, T, K]``.
 
         Raises:
             ValueError: nothing is finally trained; inputs of another kind than the network has learnt from.

@@ -17,10 +17,17 @@ TEXTS = [(f"a {word} thing it {verb}", word) for word in ("good", "bad") for ver
 def prices() -> list[dict]:
     """Houses, some cells of which are missing."""
     rows = []
-    for _ in range(120):
+    for i in range(120):
         size, town = DRAW.integers(50, 200), DRAW.choice(["Bern", "Oslo", "Rome"])
         price = 1000.0 * size + 20_000 * len(town) * (town == "Rome")
-        rows.append({"size": "" if DRAW.random() < 0.1 else str(size), "town": str(town), "price": f"{price:g}"})
+        rows.append(
+            {
+                "size": "" if DRAW.random() < 0.1 else str(size),
+                "town": str(town),
+                "sold": f"{17 * 10**11 + i}",
+                "price": f"{price:g}",
+            }
+        )
     return rows
 
 
@@ -61,9 +68,11 @@ def found(request, tmp_path_factory):
 def asked(kind: str, task, rows) -> tuple[list, np.ndarray]:
     """The test rows as a user has them, and what is right: found by the task's own order of the file."""
     _, kept = task._parts()[:2]
-    rows = [rows[int(line.split()[1]) - 2] for line in kept.lines]
+    rows = [rows[line - 2] for line in kept.lines]
     if kind == "table":
-        return [{"size": row["size"], "town": row["town"]} for row in rows], np.float64([r["price"] for r in rows])
+        return [{name: row[name] for name in ("size", "town", "sold")} for row in rows], np.float64(
+            [r["price"] for r in rows]
+        )
     if kind == "pair":
         return [[row["user"], row["item"]] for row in rows], np.float64([row["rating"] for row in rows])
     return [row["text"] for row in rows], np.array([["bad", "good"].index(row["label"]) for row in rows])
@@ -85,8 +94,12 @@ def test_the_page_of_an_export_is_enough_to_use_it(found, tmp_path, monkeypatch)
     """Law 14: its own lines, with the user's rows, say what `predict` says."""
     kind, found, task, rows = found
     x, _ = asked(kind, task, rows)
-    if kind == "table":  # the page's lines know numbers and categories, not empty cells
-        x = [{"size": float(row["size"] or "nan"), "town": row["town"]} for row in x]
+    if kind == "table":
+        x = [
+            *x,
+            {"size": 70, "town": "Paris", "sold": 17 * 10**11},
+            {"size": None, "town": "", "sold": "NA"},
+        ]  # unknown and missing
     found.export(tmp_path / "out")
     [code, *_] = re.findall(r"```python\n(.*?)```", (tmp_path / "out" / "README.md").read_text(), re.DOTALL)
     names = {"table" if kind == "table" else "wanted" if kind == "pair" else "texts": x}
@@ -104,7 +117,7 @@ def test_the_page_of_an_export_is_enough_to_use_it(found, tmp_path, monkeypatch)
 def test_what_the_network_does_not_take_is_refused(found):
     kind, found, _, _ = found
     bad, words = {
-        "table": ([[1.0, "Rome", 3.0]], "this network takes the columns size, town"),
+        "table": ([[1.0, "Rome"]], "this network takes the columns size, town, sold"),
         "pair": ([["u1"]], r"takes pairs \[M, 2\]"),
         "passage": ([3], "takes a list of texts"),
     }[kind]

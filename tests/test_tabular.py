@@ -108,7 +108,9 @@ def test_a_regression_is_scored_in_the_targets_own_unit():
         -np.abs(data.held_out.labels - data.target_mean).mean(), rel=1e-5
     )
     assert (task.measure, replace(task, score=None).measure) == (Measure.RMSE, Measure.R2)
-    assert np.asarray(task.losses(jnp.asarray(said), held.labels)) == pytest.approx(np.asarray(held.labels) ** 2)
+    assert np.asarray(task.losses(jnp.asarray(said), jnp.asarray(held.labels))) == pytest.approx(
+        np.asarray(held.labels) ** 2
+    )
     seen = []
     replace(task, score=lambda *both: float(bool(seen.append(both)))).whole_score(said, held, data)
     np.testing.assert_allclose(seen[0][1], data.held_out.labels, rtol=1e-5)
@@ -132,7 +134,7 @@ def test_columns_may_be_chosen(tmp_path):
         ([*ROWS, "41,Rome,5,"], ("line 32: the target 'buys' is missing (1 of 31",)),
         ([row.replace("no", "yes") for row in ROWS], ("is 'yes' in all 30 rows",)),
         (["1,Rome,2,yes"], ("has 1 rows below its heading",)),
-        ([*ROWS, "41,Rome,5,perhaps"], ("class 1 has 1 of the 31 examples",)),
+        ([*ROWS, "41,Rome,5,perhaps"], ("class 'perhaps' has 1 of the 31 examples",)),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_file_is_named(tmp_path, rows, words):

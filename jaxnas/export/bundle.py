@@ -41,12 +41,14 @@ KINDS = {
 """What is written of a trained network, by the type of its architecture."""
 FAR = 0.01
 """A difference that no rounding explains: programs that round at other places agree to two digits in bfloat16, too."""
+ROUNDED = 4 * float(np.finfo(np.float32).eps) / FAR
+"""Of a number's size: in the last digits of float32 two programs may differ."""
 
 
 @dataclass(frozen=True)
 class Exported:
     """out: the new directory; files: names in it; difference: of the logits of artifact and module from those of the
-    trained network on noise, the greatest, relative to the greatest logit.
+    trained network on noise, the greatest, relative to the greatest logit; of numbers to their range.
     """
 
     out: Path
@@ -138,4 +140,10 @@ def _difference(written: Written, network: nnx.Module, folder: Path) -> float:
     program = jax.export.deserialize(bytearray((folder / ARTIFACT).read_bytes()))
     call = jax.jit(program.call, compiler_options=ALL_ROUNDED)
     found, wanted = (call(written.probes), network(written.probes)), written.wanted
-    return max(float(np.abs(np.asarray(f) - wanted).max() / np.abs(wanted).max()) for f in found)
+    return max(float(np.abs(np.asarray(f) - wanted).max() / _scale(wanted)) for f in found)
+
+
+def _scale(wanted: np.ndarray) -> float:
+    """Of outputs. Numbers in a target's unit, one an input, may lie far from 0: their range, and their own rounding."""
+    greatest = np.abs(wanted).max()
+    return float(greatest if wanted.shape[-1] > 1 else np.ptp(wanted) + ROUNDED * greatest)

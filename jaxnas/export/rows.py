@@ -3,8 +3,7 @@
 Letters: B rows of a batch, M all of them, C columns, U symbols, K classes.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int32
 
 from jaxnas.export.inputs import Logits
+from jaxnas.tasks.cells import Frame, is_infinite, names_of, number_of, places, text_of
 from jaxnas.tasks.columns import Column, features, of_json
 from jaxnas.tasks.passages import numbered, symbols
 
@@ -66,37 +66,62 @@ class TableInputs(Told):
         return cls(of_json(data["columns"]), target)
 
     def checked(self, x: Any) -> Float32[np.ndarray, "M C"]:
-        """Rows ``[M, C]`` of numbers and texts, as arrays or lists, or a list of dictionaries by the columns' names.
-        None, NaN and "" are missing.
+        """Rows ``[M, C]`` of numbers and texts as the table had them: an array or lists, in the order of the columns;
+        or a frame, a dictionary or a list of these, by their names, whatever else is in them.
         """
-        names = [column.name for column in self.columns]
-        rows = list(x) if isinstance(x, Sequence) else np.asarray(x, object).tolist()
-        if rows and isinstance(rows[0], Mapping):
-            lacking = [name for name in names if name not in rows[0]]
-            if lacking:
-                raise ValueError(f"x has no {lacking[0]!r}: this network takes the columns {', '.join(names)}")
-            rows = [[row[name] for name in names] for row in rows]
-        wrong = [row for row in rows if not isinstance(row, Sequence) or len(row) != len(names)]
-        if wrong:
-            raise ValueError(f"x with the row {wrong[0]!r:.80}: this network takes the columns {', '.join(names)}")
-        cells = [[_cell(c, v) for c, v in zip(self.columns, row, strict=True)] for row in rows]
-        return np.array(cells, np.float32).reshape(len(cells), len(names))
+        if isinstance(x, Frame):
+            names = names_of(x, "x")
+            self._check_there(names)
+            x = np.asarray(x.to_numpy(), object)[:, [names.index(column.name) for column in self.columns]]
+        rows = [self._row(row) for row in ([x] if isinstance(x, Mapping) else _listed(x, self._takes))]
+        cells = [_numbered(column, [row[i] for row in rows]) for i, column in enumerate(self.columns)]
+        return np.array(cells, np.float32).reshape(len(self.columns), len(rows)).T
+
+    def _row(self, row: Any) -> Sequence:
+        """Its cells, in the order of the columns."""
+        if isinstance(row, Mapping):
+            self._check_there(row)
+            return [row[column.name] for column in self.columns]
+        cells = _listed(row, self._takes)
+        if len(cells) != len(self.columns):
+            raise ValueError(f"x with the row {row!r:.80}: this network takes {self._takes}")
+        return cells
+
+    def _check_there(self, names: Collection[str]) -> None:
+        lacking = [column.name for column in self.columns if column.name not in names]
+        if lacking:
+            raise ValueError(f"x has no {lacking[0]!r}: this network takes {self._takes}")
+
+    @property
+    def _takes(self) -> str:
+        return f"the columns {', '.join(column.name for column in self.columns)}"
 
     def ready(self, x: Float[Array, "B C"]) -> Float[Array, "B F"]:
         """Features."""
         return features(self.columns, x)
 
 
-def _cell(column: Column, value: Any) -> float:
-    """As `jaxnas.tasks.tabular.TableData` has it. Raises ValueError for a text in a column of numbers."""
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
-        return math.nan
+def _listed(x: Any, takes: str) -> Sequence:
+    """Rows, or the cells of one. Raises ValueError for what is neither an array nor a list."""
+    if isinstance(x, list | tuple):
+        return x
+    array = np.asarray(x, object)
+    if not array.ndim:
+        raise ValueError(f"x with {x!r:.80}: this network takes {takes}")
+    return array.tolist()
+
+
+def _numbered(column: Column, cells: Sequence) -> list[float]:
+    """As `jaxnas.tasks.tabular.TableData` has them. Raises ValueError where a column of numbers has something else."""
     if column.values:
-        return float(column.values.index(str(value))) if str(value) in column.values else math.nan
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"x has {value!r} in the column {column.name!r}, which is one of numbers") from error
+        place = places(column.values)
+        return [float(place.get(text_of(cell), np.nan)) for cell in cells]
+    numbers = [number_of(cell) for cell in cells]
+    for cell, number in zip(cells, numbers, strict=True):
+        if number is None or is_infinite(number):
+            what = "one of numbers" if number is None else "one of numbers, all of them finite"
+            raise ValueError(f"x has {cell!r} in the column {column.name!r}, which is {what}")
+    return [number - column.offset for number in numbers]
 
 
 @dataclass(frozen=True)
@@ -126,7 +151,7 @@ class PairInputs(Told):
                 f"x of shape {list(pairs.shape)}: this network takes pairs [M, 2], a user and an item each"
             )
         numbers = [{name: i for i, name in enumerate(names, 1)} for names in (self.users, self.items)]
-        found = [[number.get(str(one), 0) for number, one in zip(numbers, pair, strict=True)] for pair in pairs]
+        found = [[number.get(text_of(one), 0) for number, one in zip(numbers, pair, strict=True)] for pair in pairs]
         return np.array(found, np.int32).reshape(len(pairs), 2)
 
     def ready(self, x: Array) -> Array:
@@ -155,7 +180,7 @@ class PassageInputs(Logits):
 
     def checked(self, x: Any) -> Int32[np.ndarray, "M U"]:
         """A list of texts."""
-        texts = [x] if isinstance(x, str) else list(x)
+        texts = _listed([x] if isinstance(x, str) else x, "a list of texts")
         if not all(isinstance(text, str) for text in texts):
             raise ValueError("x: this network takes a list of texts")
         return numbered([symbols(text, self.unit, self.length) for text in texts], self.vocabulary, self.length)

@@ -5,13 +5,16 @@ Letters: B batch, M rows, C columns, F features.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+VARIED = 1000
+"""Times its deviation: greater numbers lose digits that count when they are rounded to float32."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Column:
         mean: of a number, over the training data; a cell that is missing has it.
         std: of a number; 1 where all are equal.
         gaps: whether cells of a number are missing in the training data: then a further feature says where.
+        offset: of a number that varies little for its size, such as a time stamp: what is subtracted before it is
+            rounded to float32, and so from the mean; else 0.
     """
 
     name: str
@@ -31,6 +36,7 @@ class Column:
     mean: float = 0.0
     std: float = 1.0
     gaps: bool = False
+    offset: float = 0.0
 
     @property
     def features(self) -> int:
@@ -48,7 +54,15 @@ def _of_numbers(column: Column, cells: Float[np.ndarray, " M"]) -> Column:
     if not len(known):
         raise ValueError(f"column {column.name!r} has no number in the training data: leave it out (--task.drop)")
     std = float(known.std())
-    return Column(column.name, (), float(known.mean()), std if std > 0 else 1.0, len(known) < len(cells))
+    mean, gaps = float(known.mean()), len(known) < len(cells)
+    return replace(column, mean=mean, std=std if std > 0 else 1.0, gaps=gaps)
+
+
+def offset(cells: Float[np.ndarray, " M"]) -> float:
+    """See `Column.offset`; of the numbers ``cells``, float64."""
+    known = cells[~np.isnan(cells)]
+    little = len(known) > 0 and np.ptp(known) > 0 and np.abs(known).max() > VARIED * known.std()
+    return float(np.median(known)) if little else 0.0
 
 
 def features(columns: Sequence[Column], rows: Float[Array | np.ndarray, "B C"]) -> Float[Array, "B F"]:

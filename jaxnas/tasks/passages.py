@@ -23,7 +23,7 @@ from jaxnas.settings import settings
 from jaxnas.tasks.batches import Batch
 from jaxnas.tasks.corpus import SHAKESPEARE, Unit, shakespeare
 from jaxnas.tasks.rows import Rows
-from jaxnas.tasks.sheet import Sheet, heading, named, of_cells, of_csv
+from jaxnas.tasks.sheet import RawTable, Sheet, named, of_csv
 from jaxnas.tasks.shuffled import Shuffled
 from jaxnas.tasks.splits import TEST_SEED, limited, split
 from jaxnas.tasks.supervision import Classes, ClassScore, Loss, Supervised, own_functions
@@ -35,7 +35,10 @@ UNKNOWN_SYMBOL = 1
 """The number of the second, also of a symbol that the vocabulary has and no text that is learnt from."""
 SECOND_PLAY = "Now is the winter of our discontent"
 MOST_CLASSES = 1000
-NAMES = {"text": ("text", "review", "sentence", "message", "body", "content"), "label": ("label", "class", "target")}
+NAMES = {
+    "text": ("text", "review", "sentence", "message", "body", "content"),
+    "label": ("label", "class", "target", "sentiment"),
+}
 """What the columns are usually called, in small letters."""
 
 
@@ -96,7 +99,7 @@ class TextClassification(Supervised):
         source: a CSV file with a heading, a text and its class in each row; or "shakespeare": which of two plays,
             Coriolanus or Richard III, a speech is from.
         text: the column of texts; None: the one that is called so, as "text" or "review".
-        label: of classes; None: the one that is called so, as "label", or the last.
+        label: of classes; None: the one that is called so, as "label", or else the last other.
         unit: what a symbol is: "characters" or "words" (in small letters, without signs).
         length: symbols of a text that are read, U; shorter ones are filled up.
         vocabulary: so many of the most frequent symbols of the training texts, filling and unknown ones among them;
@@ -164,7 +167,7 @@ class TextClassification(Supervised):
 
     def _split(self, sheet: Sheet, names, share: float, key: jax.Array, name: str) -> tuple[Sheet, Sheet]:
         rows = Rows(np.arange(len(sheet)), classes(sheet, names))
-        return tuple(sheet[np.sort(part.examples)] for part in split(rows, share, key, len(names), name))
+        return tuple(sheet[np.sort(part.examples)] for part in split(rows, share, key, len(names), name, names))
 
     def _read(self) -> Sheet:
         """One column of texts, and their classes."""
@@ -175,11 +178,12 @@ class TextClassification(Supervised):
             raise ValueError(
                 f"no texts at {self.source!r}: give a CSV file with a heading such as text,label, or {SHAKESPEARE!r}"
             )
-        known = heading(path)
-        own = {"text": self.text, "label": self.label}
-        text, label = (named(role, name, known, NAMES[role], path) for role, name in own.items())
-        others = [name for name in known if name not in (text, label)]
-        return of_csv(path, label, others, (text,))
+        table = of_csv(path)
+        text = named("text", self.text, table.names, NAMES["text"], path)
+        others = [name for name in table.names if name != text]
+        known = [name for name in others if name.lower() in NAMES["label"]] or others[-1:]
+        label = named("label", self.label, others, {n.lower() for n in known}, path)
+        return table.sheet(label, [name for name in others if name != label], (text,))
 
     def _data(self, known: Sheet, train: Sheet, held_out: Sheet, names: tuple[str, ...]) -> PassageData:
         """The vocabulary is that of ``known``, all texts that may be learnt from."""
@@ -220,5 +224,4 @@ def _speeches() -> Sheet:
     plays = ["Coriolanus" if i < second else "Richard III" for i in range(len(parts))]
     there = [i for i, speech in enumerate(speeches) if speech.strip()]
     cells = [[speeches[i] for i in there], [plays[i] for i in there]]
-    lines = np.array([f"speech {i}" for i in there])
-    return of_cells(["text", "play"], cells, lines, "play", (), ("text",), SHAKESPEARE)
+    return RawTable(("text", "play"), cells, np.array(there), SHAKESPEARE, "speech").sheet("play", (), ("text",))

@@ -23,7 +23,7 @@ from jaxnas.tasks import scores
 from jaxnas.tasks.batches import Batch
 from jaxnas.tasks.rows import Rows
 from jaxnas.tasks.scores import Score
-from jaxnas.tasks.sheet import Sheet, heading, named, of_cells, of_csv
+from jaxnas.tasks.sheet import RawTable, Sheet, named, of_csv
 from jaxnas.tasks.shuffled import Shuffled
 from jaxnas.tasks.splits import TEST_SEED, split_freely
 from jaxnas.tasks.supervision import Loss, Numbers, Supervised, scored
@@ -215,11 +215,11 @@ class Ratings(Supervised):
                 f"no ratings at {self.source!r}: give a CSV file with a heading such as userId,movieId,rating, or "
                 f"{SYNTHETIC!r}, which is made up"
             )
-        known = heading(path)
+        table = of_csv(path)
         own = {"user": self.user, "item": self.item, "rating": self.rating}
-        *pair, rating = (named(role, name, known, NAMES[role], path) for role, name in own.items())
-        others = [name for name in known if name not in (*pair, rating)]
-        return _ordered(of_csv(path, rating, others, pair), pair)
+        *pair, rating = (named(role, name, table.names, NAMES[role], path) for role, name in own.items())
+        others = [name for name in table.names if name not in (*pair, rating)]
+        return _ordered(table.sheet(rating, others, pair), pair)
 
 
 def _ordered(sheet: Sheet, names: list[str]) -> Sheet:
@@ -228,7 +228,7 @@ def _ordered(sheet: Sheet, names: list[str]) -> Sheet:
     for name, column in zip(found.names, found.columns, strict=True):
         missing = np.flatnonzero([cell is None for cell in column.tolist()])
         if len(missing):
-            raise ValueError(f"{sheet.source}, {sheet.lines[missing[0]]}: {name!r} is missing: leave the row out")
+            raise ValueError(f"{sheet.where(missing[0])}: {name!r} is missing: leave the row out")
     return found
 
 
@@ -260,5 +260,5 @@ def _synthetic() -> Sheet:
     liked = (tastes[users[user]] * items[item]).sum(1) / np.sqrt(8)
     ratings = np.rint(np.clip(3 + 1.2 * liked + 0.5 * draw.normal(size=6000), 1, 5))
     cells = [[f"user {n}" for n in user], [f"item {n}" for n in item], ratings]
-    lines = np.array([f"row {n}" for n in range(6000)])
-    return of_cells(["user", "item", "rating"], cells, lines, "rating", (), ("user", "item"), SYNTHETIC)
+    table = RawTable(("user", "item", "rating"), cells, np.arange(6000), SYNTHETIC, "row")
+    return table.sheet("rating", (), ("user", "item"))

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
-"""What stands in cells that are empty, in small letters."""
-UNTOLD = frozenset({"", "nan"})
-"""Likewise of a target, which may have classes called "none" or "-"."""
+from jaxnas.tasks.cells import MISSING, UNTOLD, is_infinite, number_of, text_of
+
 USUALLY = 0.8
 """A column of which such a share of the cells are numbers is one of numbers, and the other cells are mistakes."""
+COMMAS = re.compile(r"[+-]?(\d[\d.]*,\d+|\d{1,3}(,\d{3})+(\.\d+)?)")
+"""Numbers as "1.234,5" or "1,234.5"."""
 
 
 @dataclass(frozen=True)
@@ -29,49 +30,156 @@ class Sheet:
         columns: one for each.
         target: what is to be told.
         target_name: its heading.
-        lines: where each row stands, in words: "line 3".
+        lines: where each row stands.
         source: what the table is called in messages.
+        word: what is counted there: "line", "row".
     """
 
     names: tuple[str, ...]
     columns: tuple[np.ndarray, ...]
     target: np.ndarray
     target_name: str
-    lines: np.ndarray
+    lines: Int[np.ndarray, " M"]
     source: str
+    word: str
 
     def __len__(self) -> int:
         return len(self.target)
 
     def __getitem__(self, index) -> "Sheet":
         of = lambda column: column[index]
-        return Sheet(
-            self.names, tuple(map(of, self.columns)), of(self.target), self.target_name, of(self.lines), self.source
-        )
+        parts = tuple(map(of, self.columns)), of(self.target), self.target_name, of(self.lines)
+        return Sheet(self.names, *parts, self.source, self.word)
+
+    def where(self, row: int | np.integer) -> str:
+        """A row in messages: the table, "line 3"."""
+        return f"{self.source}, {self.word} {self.lines[row]}"
 
 
-def of_csv(path: Path, target: str | None, drop: Collection[str], categorical: Collection[str]) -> Sheet:
+@dataclass(frozen=True)
+class RawTable:
+    """Columns of texts or numbers as they are written, before it is known what they are for.
+
+    Attributes:
+        names: of the columns.
+        cells: of each column, ``[M]``.
+        lines: where each row stands.
+        source: what the table is called in messages.
+        word: what is counted there.
+    """
+
+    names: Sequence[str]
+    cells: Sequence[Sequence | np.ndarray]
+    lines: Int[np.ndarray, " M"]
+    source: str
+    word: str = "line"
+
+    def sheet(self, target: str | None, drop: Collection[str], categorical: Collection[str]) -> Sheet:
+        """What a task reads of it; no other column is looked at.
+
+        Args:
+            target: the column to tell; None: the last that is kept.
+            drop: columns to leave out.
+            categorical: columns of numbers that are names.
+
+        Raises:
+            ValueError: a name that is no column, none that is left, a text among numbers, or a target that is missing
+                somewhere.
+        """
+        target, features = self._roles(target, drop, categorical)
+        parsed = tuple(self._column(name, name in categorical) for name in features)
+        told = self._column(target, target in categorical, UNTOLD)
+        found = Sheet(features, parsed, told, target, self.lines, self.source, self.word)
+        missing = np.flatnonzero([cell is None or cell != cell for cell in told.tolist()])
+        if len(missing):
+            raise ValueError(
+                f"{found.where(missing[0])}: the target {target!r} is missing ({len(missing)} of {len(told)} are): "
+                "fill it, or leave these rows out"
+            )
+        return found
+
+    def _roles(self, target: str | None, drop: Collection[str], categorical: Collection[str]):
+        """The name of the target, and of the other columns that are kept."""
+        given = (("target", () if target is None else (target,)), ("drop", drop), ("categorical", categorical))
+        for setting, wanted in given:
+            unknown = [name for name in wanted if name not in self.names]
+            if unknown:
+                raise ValueError(f"{setting}={unknown[0]!r}: {self.source} has the columns {', '.join(self.names)}")
+        kept = [name for name in self.names if name not in drop]
+        if target in drop:
+            raise ValueError(f"target={target!r} is among drop={tuple(drop)!r}: it cannot be told and left out")
+        if len(kept) < 2:
+            raise ValueError(
+                f"{self.source}: of the columns {', '.join(self.names)} {len(kept)} are kept: at least two are needed"
+            )
+        if "" in kept:
+            raise ValueError(
+                f"{self.source}: column {self.names.index('') + 1} has no name in the heading: give it one, or leave "
+                "it out (pandas: df.to_csv(path, index=False))"
+            )
+        target = kept[-1] if target is None else target
+        return target, tuple(name for name in kept if name != target)
+
+    def _column(self, name: str, category: bool, empty: Collection[str] = MISSING) -> np.ndarray:
+        """One column. Raises ValueError for a text among numbers, or a number that is not finite."""
+        cells = self.cells[self.names.index(name)]
+        array = cells if isinstance(cells, np.ndarray) else np.array(cells, object)  # no text of the longest's width
+        array = array.astype(str) if array.dtype.kind in "mM" else array
+        if array.dtype.kind in "biuf" and not category:
+            return self._finite(name, array.astype(np.float64))
+        texts = lambda: np.array([text_of(cell, empty) for cell in array.tolist()], object)
+        if category:
+            return texts()
+        numbers = [number_of(cell, empty) for cell in array.tolist()]
+        wrong = [i for i, number in enumerate(numbers) if number is None]
+        there = sum(number is None or number == number for number in numbers)
+        if not there or len(wrong) > (1 - USUALLY) * there:
+            found = texts()
+            self._check_commas(name, {i: found[i] for i in wrong}, there)
+            return found
+        if wrong:
+            raise ValueError(
+                f"{self._where(wrong[0])}, column {name!r}: {text_of(array[wrong[0]])!r} among numbers ({len(wrong)} "
+                f"of {len(numbers)} cells): mend or empty the cell, or say that these are names: "
+                f"--task.categorical {name}"
+            )
+        return self._finite(name, np.array(numbers, np.float64))
+
+    def _check_commas(self, name: str, texts: dict[int, str], there: int) -> None:
+        """Raises ValueError where texts, by row, would be numbers but for their commas: they are no categories."""
+        commas = [i for i, text in texts.items() if COMMAS.fullmatch(text)]
+        if commas and len(texts) - len(commas) <= (1 - USUALLY) * there:
+            raise ValueError(
+                f"{self._where(commas[0])}, column {name!r}: {texts[commas[0]]!r} has a comma, of decimals or of "
+                "thousands: write a decimal point and no thousands (pandas: read_csv(path, sep=';', decimal=',') reads "
+                f"them), or say that these are names: --task.categorical {name}"
+            )
+
+    def _finite(self, name: str, numbers: np.ndarray) -> np.ndarray:
+        infinite = np.flatnonzero(is_infinite(numbers))
+        if len(infinite):
+            at = infinite[0]
+            raise ValueError(
+                f"{self._where(at)}, column {name!r}: {numbers[at]:g} is no finite number: mend or empty the cell"
+            )
+        return numbers
+
+    def _where(self, row: int | np.integer) -> str:
+        return f"{self.source}, {self.word} {self.lines[row]}"
+
+
+def of_csv(path: Path) -> RawTable:
     """A file of rows with a heading; cells are parted by comma, semicolon or tab, whichever the heading has most of.
 
     Args:
         path: of the file, UTF-8, with or without Excel's mark.
-        target: the column to tell; None: the last.
-        drop: columns to leave out.
-        categorical: columns of numbers that are names.
 
     Raises:
-        ValueError: no rows, rows of unequal length, a name that is no column, a text among numbers, or a target that is
-            missing somewhere.
+        ValueError: no rows, rows of unequal length, or two columns of one name.
     """
     names, rows = _rows(path)
-    cells = list(zip(*(row for _, row in rows), strict=True))
-    lines = np.array([f"line {line}" for line, _ in rows])
-    return of_cells(names, cells, lines, target, drop, categorical, str(path))
-
-
-def heading(path: Path) -> list[str]:
-    """The names of a file's columns. Raises ValueError where it is no table."""
-    return _rows(path)[0]
+    lines = np.array([line for line, _ in rows])
+    return RawTable(names, list(zip(*(row for _, row in rows), strict=True)), lines, str(path))
 
 
 def named(role: str, own: str | None, names: Sequence[str], usual: Collection[str], source: object) -> str:
@@ -114,74 +222,3 @@ def _lines(text: str, sign: str, path: Path) -> Iterator[tuple[int, list[str]]]:
             yield reader.line_num, row
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: no row of a CSV file ({error})") from error
-
-
-def of_cells(
-    names: Sequence[str],
-    cells: Sequence[Sequence | np.ndarray],
-    lines: np.ndarray,
-    target: str | None,
-    drop: Collection[str],
-    categorical: Collection[str],
-    source: str,
-) -> Sheet:
-    """Columns of texts or numbers as a sheet; arguments and errors are those of `of_csv`."""
-    target = names[-1] if target is None else target
-    for setting, given in (("target", (target,)), ("drop", drop), ("categorical", categorical)):
-        unknown = [name for name in given if name not in names]
-        if unknown:
-            raise ValueError(f"{setting}={unknown[0]!r}: {source} has the columns {', '.join(names)}")
-    kept = [i for i, name in enumerate(names) if name not in (*drop, target)]
-    if not kept:
-        raise ValueError(f"{source}: no column is left beside the target {target!r}")
-    parsed = tuple(_column(names[i], cells[i], lines, names[i] in categorical, source) for i in kept)
-    found = _column(target, cells[names.index(target)], lines, target in categorical, source, UNTOLD)
-    missing = np.flatnonzero([cell is None or cell != cell for cell in found.tolist()])
-    if len(missing):
-        raise ValueError(
-            f"{source}, {lines[missing[0]]}: the target {target!r} is missing ({len(missing)} of {len(found)} "
-            "are): fill it, or leave these rows out"
-        )
-    return Sheet(tuple(names[i] for i in kept), parsed, found, target, lines, source)
-
-
-def _column(
-    name: str,
-    cells: Sequence | np.ndarray,
-    lines: np.ndarray,
-    category: bool,
-    source: str,
-    empty: Collection[str] = MISSING,
-) -> np.ndarray:
-    """One column. Raises ValueError for a text among numbers, or a number that is not finite."""
-    array = np.asarray(cells)
-    if array.dtype.kind in "biuf" and not category:
-        numbers, wrong = array.astype(np.float64), []
-    else:
-        texts = [str(cell).strip() for cell in array.tolist()]
-        known = [None if text.lower() in empty else text for text in texts]
-        numbers = np.array([_number(text) for text in known])
-        wrong = [i for i, text in enumerate(known) if text is not None and np.isnan(numbers[i])]
-        there = len(known) - known.count(None)
-        if category or not there or len(wrong) > (1 - USUALLY) * there:
-            return np.array(known, object)
-    if wrong:
-        place, text = lines[wrong[0]], texts[wrong[0]]
-        raise ValueError(
-            f"{source}, {place}, column {name!r}: {text!r} among numbers ({len(wrong)} of {len(texts)} cells): "
-            f"mend or empty the cell, or say that these are names: --task.categorical {name}"
-        )
-    infinite = np.flatnonzero(np.isinf(numbers) | (np.abs(np.nan_to_num(numbers)) > np.finfo(np.float32).max))
-    if len(infinite):
-        at = infinite[0]
-        raise ValueError(
-            f"{source}, {lines[at]}, column {name!r}: {numbers[at]:g} is no finite number: mend or empty the cell"
-        )
-    return numbers
-
-
-def _number(text: str | None) -> float:
-    """NaN where it is none; of "3,5" too, since a comma may part thousands."""
-    if text is None or not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", text, re.IGNORECASE):
-        return np.nan
-    return float(text)

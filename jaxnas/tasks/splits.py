@@ -3,6 +3,7 @@
 Letters: M examples, K classes.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -31,11 +32,13 @@ def split_validation(
     Raises:
         ValueError: a class would be missing from one of the two.
     """
-    train, held_out = split(examples, fraction, key_for(seed, "split"), classes, "validation")
+    train, held_out = split(examples, fraction, key_for(seed, "split"), classes, "validation", class_names)
     return assemble(train, held_out, classes, class_names)
 
 
-def split(examples: Any, fraction: float, key: jax.Array, classes: int, name: str) -> tuple[Any, Any]:
+def split(
+    examples: Any, fraction: float, key: jax.Array, classes: int, name: str, class_names: Sequence[str] = ()
+) -> tuple[Any, Any]:
     """Two parts, the second with this share of each class, in the order that ``key`` draws (it is consumed).
 
     Raises:
@@ -50,8 +53,9 @@ def split(examples: Any, fraction: float, key: jax.Array, classes: int, name: st
         )
     few = np.flatnonzero(counts < 2)
     if len(few):
+        called = repr(class_names[few[0]]) if class_names else few[0]
         raise ValueError(
-            f"class {few[0]} has {counts[few[0]]} of the {len(examples)} examples, and training and {name} need at "
+            f"class {called} has {counts[few[0]]} of the {len(examples)} examples, and training and {name} need at "
             "least one each: give more examples of it, or leave the class out"
         )
     order = np.asarray(jax.random.permutation(key, len(examples)))

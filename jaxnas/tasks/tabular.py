@@ -26,6 +26,7 @@ from jaxnas.tasks.sheet import Sheet
 from jaxnas.tasks.shuffled import Shuffled
 from jaxnas.tasks.splits import TEST_SEED, limited, split, split_freely
 from jaxnas.tasks.supervision import Classes, Loss, Numbers, Supervised
+from jaxnas.tasks.table_files import Table
 
 TableScore = Annotated[
     Literal["accuracy", "f1", "auc", "log-loss", "r2", "rmse", "mae"] | Callable[..., Any] | None,
@@ -33,6 +34,8 @@ TableScore = Annotated[
 ]
 MOST_CLASSES = 100
 """More different whole numbers than these are no classes."""
+TEST = 0.2
+"""Share of the rows that is kept for the test where no other is given."""
 
 
 @partial(
@@ -108,12 +111,13 @@ class Tabular(Supervised):
     Attributes:
         source: a CSV file with a heading; an .npz file with x ``[M, C]`` and y ``[M]``, or x_train, y_train, x_test and
             y_test; or one of the sets that come with scikit-learn: "wine", "breast-cancer", "diabetes".
-        target: the column to tell; None: the last.
+        target: the column to tell; None: the last that is kept. Of arrays and sets that come along it is y.
         regression: whether it is a number, not a class.
         drop: columns to leave out.
         categorical: columns of numbers that are names, such as postal codes.
         validation: share of the training data that a search holds out, of each class likewise.
-        test: share of the rows that final training alone reads, the same in every experiment.
+        test: share of the rows that final training alone reads, the same in every experiment; None: 0.2, or the test
+            rows that the source has apart.
         limit: learn from and validate on so many rows only; None: all.
         label_smoothing: share of a class that the loss spreads evenly over all.
         loss: a JAX function (outputs, labels) -> loss of each example ``[B]``, in place of cross-entropy or squared
@@ -121,7 +125,8 @@ class Tabular(Supervised):
         score: of classes "accuracy" (None), "f1" (macro), "auc", "log-loss"; of a regression "r2" (None), "rmse",
             "mae"; or a function (outputs, labels) of numpy arrays -> a number, higher is better, over all held-out
             examples; of a regression both are in the target's own unit.
-        arrays: x ``[M, C]`` and y ``[M]`` in place of a source, from Python: ``Tabular(arrays=(x, y))``.
+        arrays: x ``[M, C]``, an array or a data frame, and y ``[M]`` in place of a source, from Python:
+            ``Tabular(arrays=(x, y))``.
     """
 
     source: str = ""
@@ -130,7 +135,7 @@ class Tabular(Supervised):
     drop: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     validation: Part = 0.2
-    test: Part = 0.2
+    test: Part | None = None
     limit: Limit | None = None
     label_smoothing: Share = 0.0
     loss: Loss = None
@@ -168,6 +173,7 @@ class Tabular(Supervised):
         """All training rows; held out: the test rows. Raises ValueError as `search_data` does."""
         del seed
         sheet, test = self._parts()
+        test = self._table.read_test() if test is None else test
         rows, columns, names = self._encoded(sheet)
         return self._data(rows, self._alike(test, columns, names), columns, names, sheet.target_name)
 
@@ -176,14 +182,21 @@ class Tabular(Supervised):
         del key
         return tables.features(data.columns, examples)
 
-    def _parts(self) -> tuple[Sheet, Sheet]:
-        """Rows to learn from, and test rows."""
-        train, test = table_files.read(self.source, self.arrays, self.target, self.drop, self.categorical)
-        if test is not None:
-            return train, test
+    @property
+    def _table(self) -> Table:
+        return Table(self.source, self.arrays, self.target, self.drop, self.categorical)
+
+    def _parts(self) -> tuple[Sheet, Sheet | None]:
+        """Rows to learn from, and the test rows that are kept of them; None: the source has them apart."""
+        train = self._table.read()
+        if self._table.has_test():
+            if self.test is not None:
+                raise ValueError(f"test={self.test}: {self.source} has test rows of its own: leave test at None")
+            return train, None
         labels, names = self._labels(train)
         rows = Rows(np.arange(len(train)), labels)
-        rest, kept = self._split(rows, self.test, key_for(TEST_SEED, "test"), names, "test")
+        share = TEST if self.test is None else self.test
+        rest, kept = self._split(rows, share, key_for(TEST_SEED, "test"), names, "test")
         return train[np.sort(rest.examples)], train[np.sort(kept.examples)]
 
     def _encoded(self, sheet: Sheet) -> tuple[Rows, tuple[Column, ...], tuple[str, ...]]:
@@ -208,7 +221,7 @@ class Tabular(Supervised):
         return table_files.classes(sheet, names), names
 
     def _split(self, rows: Rows, share: float, key: jax.Array, names: tuple[str, ...], name: str) -> tuple[Rows, Rows]:
-        return split(rows, share, key, len(names), name) if names else split_freely(rows, share, key, name)
+        return split(rows, share, key, len(names), name, names) if names else split_freely(rows, share, key, name)
 
     def _data(self, train: Rows, held_out: Rows, columns, names, target: str) -> TableData:
         columns, about = tables.learnt(columns, train.examples), {"class_names": names}

@@ -14,10 +14,12 @@ PAGE = """# A network found by jaxnas
 {takes}
 
 ```python
+from pathlib import Path
+
 import jax.export
 import numpy as np
 {code}
-network = jax.export.deserialize(bytearray(open("network.stablehlo", "rb").read()))
+network = jax.export.deserialize(bytearray(Path("network.stablehlo").read_bytes()))
 outputs = network.call({call})
 {then}
 ```

@@ -12,6 +12,24 @@ PROBES = 16
 """Inputs of noise on which the program is held against the trained network."""
 LABELS = "labels = np.argmax(outputs, axis=-1)"
 NUMBERS = "values = outputs[:, 0]"
+ROWS = """import json
+import re
+
+columns = json.loads(Path("architecture.json").read_text())["columns"]
+
+
+def number(column, cell):  # NaN where it is unknown or missing
+    text = re.sub(r"^([+-]?\\d+)\\.0$", r"\\1", str(cell).strip())  # a whole number has no point
+    if column["values"]:
+        return column["values"].index(text) if text in column["values"] else np.nan
+    try:
+        return float(text) - column["offset"]
+    except ValueError:
+        return np.nan
+
+
+rows = np.float32([[number(column, row[column["name"]]) for column in columns] for row in table])  # of dictionaries
+"""
 
 
 class Takes(NamedTuple):
@@ -71,15 +89,10 @@ def _table(trained: Trained, inputs: TableInputs) -> Takes:
     data, columns = trained.data, inputs.columns
     words = (
         f'Rows are float32 `[b, {len(columns)}]`: cells in the order of "columns" in architecture.json; of a category '
-        'the place\nof its value among "values", and NaN where nothing is known. The program standardises by itself. '
-        f'What is told is\n"{data["target"]}". {_outputs(data)}'
+        'the place\nof its value among "values", of a number what it is above its "offset", and NaN where a value is '
+        f'unknown or missing. The\nprogram standardises by itself. What is told is "{data["target"]}". {_outputs(data)}'
     )
-    code = """import json
-
-columns = json.load(open("architecture.json"))["columns"]
-place = lambda column, cell: column["values"].index(cell) if column["values"] else cell
-rows = np.float32([[place(column, row[column["name"]]) for column in columns] for row in table])  # of dictionaries
-"""
+    code = ROWS
     probes = [
         _draw().integers(0, len(c.values), PROBES) if c.values else c.mean + c.std * _draw().normal(size=PROBES)
         for c in columns
@@ -96,7 +109,7 @@ def _pairs(trained: Trained, inputs: PairInputs) -> Takes:
     )
     code = """import json
 
-known = json.load(open("architecture.json"))
+known = json.loads(Path("architecture.json").read_text())
 place = lambda names, name: names.index(name) + 1 if name in names else 0
 pairs = np.int32([[place(known["users"], user), place(known["items"], item)] for user, item in wanted])
 """
@@ -114,7 +127,7 @@ def _passages(trained: Trained, inputs: PassageInputs) -> Takes:
     code = f"""import json
 import re
 
-places = {{symbol: i for i, symbol in enumerate(json.load(open("architecture.json"))["vocabulary"])}}
+places = {{symbol: i for i, symbol in enumerate(json.loads(Path("architecture.json").read_text())["vocabulary"])}}
 symbols = np.zeros((len(texts), {inputs.length}), np.int32)
 for row, text in zip(symbols, texts):
     found = {symbols}[:{inputs.length}]
