@@ -98,8 +98,8 @@ def search(experiment: Experiment, ledger: Ledger, callback: Callback, origin: d
 
 
 def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, tell: "_Told", known: list):
-    """Propose, evaluate, update; the tokens of the strategy's favourite at the end, None where it has none or has learnt
-    of no round, after how many rounds that is, and why there are no more, "" where all are done.
+    """Propose, evaluate, update; the tokens of the strategy's favourite at the end, None where it names none or has
+    learnt of no round, after how many rounds that is, and why there are no more, "" where all are done.
     """
     strategy, n = experiment.strategy, experiment.children
     propose, update = _functions(strategy)
