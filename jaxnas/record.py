@@ -26,9 +26,13 @@ def check_settings(experiment: Experiment, ledger: Ledger) -> None:
     if not len(ledger):
         return  # before the first trial nothing is lost by another configuration
     ledger.check()
-    facts, workdir = ledger.facts(), ledger.path.parent
-    check_numerics(facts.get("numerics", 1), workdir)
-    changed = differences(facts["configuration"], describe(experiment))
+    check_numerics(ledger.facts().get("numerics", 1), ledger.path.parent)
+    check_same(experiment, ledger)
+
+
+def check_same(experiment: Experiment, ledger: Ledger) -> None:
+    """Raises ValueError where a ledger is of another experiment."""
+    changed, workdir = differences(ledger.facts()["configuration"], describe(experiment)), ledger.path.parent
     if changed:
         lines = "\n  ".join(changed)
         raise ValueError(f"{workdir} holds another experiment:\n  {lines}\ngive another directory, or the old settings")
