@@ -49,7 +49,8 @@ def begin(experiment: Experiment, ledger: Ledger, evaluate, origin: dict | None,
         note: told what differs and does no harm, and how data was taken.
 
     Raises:
-        ValueError: the ledger holds trials of another experiment, of other data or of other numerics.
+        ValueError: the ledger holds trials of another experiment, of other data or of other numerics; a limit that no
+            score can come to.
     """
     check_settings(experiment, ledger)
     facts, here = ledger.facts(), machine()
@@ -67,6 +68,7 @@ def begin(experiment: Experiment, ledger: Ledger, evaluate, origin: dict | None,
     measure = evaluate.measure if isinstance(evaluate, Measured) else measure_of(experiment.task)
     if isinstance(experiment.reward, Checks):
         experiment.reward.check(measure)
+    experiment.stop.check(measure)
     configuration = describe(experiment)
     configuration["rounds"] = max(experiment.rounds, -(-len(ledger) // experiment.children))  # of all that lie there
     ledger.record(configuration=configuration, measure=measure)
