@@ -220,11 +220,18 @@ def load(config: Path, overrides: list[str], kind: type[Settings] = Experiment) 
         SystemExit: a value of the wrong type (status 2, after a message), or --help.
     """
     try:
-        raw = config.read_bytes()
-        source = raw.decode(tokenize.detect_encoding(io.BytesIO(raw).readline)[0])  # a byte order mark, a coding line
+        source = text_of(config)
     except (OSError, UnicodeDecodeError, SyntaxError, LookupError) as error:
         raise ValueError(f"cannot read {config} ({error}): give a Python file that sets `{_named(kind)}`") from error
     return restore(source, config, overrides, kind), source
+
+
+def text_of(file: Path) -> str:
+    """Of a file of Python, which may begin with a byte order mark or a coding line. Raises OSError, UnicodeDecodeError,
+    SyntaxError or LookupError.
+    """
+    raw = file.read_bytes()
+    return raw.decode(tokenize.detect_encoding(io.BytesIO(raw).readline)[0])
 
 
 def restore(source: str, config: Path, overrides: list[str], kind: type[Settings] = Experiment) -> Settings:

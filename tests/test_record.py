@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from refusals import refused
 from test_search import CONFIG, EXPERIMENT, rows, run
 
 from jaxnas import fingerprint, numerics, record
@@ -188,6 +189,6 @@ def test_a_config_that_is_another_experiment_by_now_is_trained_no_further(tmp_pa
         with recorded(ledger, tmp_path, start=lambda: None) as experiment:
             assert experiment == EXPERIMENT
         ledger.record(configuration=describe(replace(EXPERIMENT, seed=12)))
-        with pytest.raises(ValueError, match="holds another experiment:\n  seed: 12 there, 11 now"):
-            with recorded(ledger, tmp_path, start=lambda: None):
-                pass
+        refused(
+            recorded(ledger, tmp_path, start=lambda: None).__enter__, "another experiment", "seed: 12 there, 11 now"
+        )
