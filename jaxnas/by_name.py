@@ -3,11 +3,11 @@
 import copy
 import dataclasses
 import difflib
-import typing
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from jaxnas.evaluators import SGD, Adam, Optimiser
 from jaxnas.rewards import REWARDS, Reward
+from jaxnas.settings import hints
 from jaxnas.strategies import STRATEGIES, Strategy
 
 Settings = TypeVar("Settings")
@@ -52,7 +52,9 @@ def _known(settings: Any, path: list[str]) -> dict[str, type] | None:
         settings = vars(settings).get(name) if dataclasses.is_dataclass(settings) else None
     if not dataclasses.is_dataclass(settings):
         return None
-    return NAMED.get(typing.get_type_hints(type(settings)).get(path[-1]))
+    hint = hints(type(settings)).get(path[-1])
+    hint = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    return NAMED.get(hint) if isinstance(hint, type) else None
 
 
 def _with(settings: Any, path: list[str], value: Any) -> Any:

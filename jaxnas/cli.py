@@ -6,7 +6,6 @@ What is typed is read here; a command is imported when it runs, so that help and
 import argparse
 import difflib
 import importlib
-import importlib.metadata
 import os
 import sqlite3
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from jaxnas import examples, interrupts
 from jaxnas.called import called
 from jaxnas.commands.status import FAILED, USER_ERROR
+from jaxnas.version import version
 
 ON_CONFIG = ("search", "plan", "compare", "tabulate")
 """Commands that take a config, and its settings as options."""
@@ -102,7 +102,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         epilog="COMMAND --help says more; with a CONFIG before it, it lists all of its settings.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"jaxnas {importlib.metadata.version('jaxnas')}")
+    parser.add_argument("--version", action="version", version=f"jaxnas {version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     _on_config(commands)
     _on_tables(commands)

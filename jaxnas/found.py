@@ -3,7 +3,7 @@
 Letters: N trials.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,6 +29,8 @@ from jaxnas.trained import load_trained
 
 FIXED = ("trial", "round", "status", "score", "reward", "parameters", "multiply_adds", "seconds")
 """Columns of every frame."""
+MORE = ("architecture", "reason", "copied_from")
+"""Those that some have."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ class Found:
     def frame(self) -> Any:
         """All trials as a pandas.DataFrame: a row each, with a column for each value that was searched, where
         architectures are such values, else one for the architecture in words; and for each figure that was found
-        beside, and why children failed. A name that there is already has "values." or "figures." before it.
+        beside; and why children failed, and whose result was copied, where there are such. A name that there is
+        already has "values." or "figures." before it.
 
         Raises:
             ValueError: pandas is not installed.
@@ -103,7 +106,8 @@ class Found:
             import pandas
         except ImportError as error:
             raise ValueError("frame() needs pandas: pip install pandas") from error
-        return pandas.DataFrame([_row(trial) for trial in self.trials], columns=None if self.trials else list(FIXED))
+        rows = _rows(self.trials)
+        return pandas.DataFrame(rows, columns=None if rows else list(FIXED))
 
     def final(self, trial: int | None = None, settings: Final | None = None, quiet: bool = False) -> dict:
         """Train a network from scratch on all training data and read its test score, once: `python -m jaxnas final`.
@@ -196,16 +200,34 @@ class Found:
             yield self.experiment
 
 
+def _rows(trials: list[Trial]) -> list[dict[str, Any]]:
+    """Of a frame. A name has the same column in all of them."""
+    values = [_values(trial) for trial in trials]
+    taken = {*FIXED, *MORE}
+    named = taken.union(*values)
+    return [
+        _row(trial) | _named("values", own, taken) | _named("figures", trial.figures, named)
+        for trial, own in zip(trials, values, strict=True)
+    ]
+
+
 def _row(trial: Trial) -> dict[str, Any]:
-    """Of a frame."""
+    """What every search has."""
     numbers = (trial.status, trial.score, trial.reward, trial.parameters, trial.multiply_adds, trial.seconds)
     row = dict(zip(FIXED, (trial.trial_id, trial.round, *numbers), strict=True))
-    try:
-        values = trial.values
-    except ValueError:
-        values = {}
     if not isinstance(trial.architecture.get("values"), dict):
         row["architecture"] = pretty(trial.architecture)
-    for kind, found in (("values", values), ("figures", trial.figures)):
-        row |= {f"{kind}.{name}" if name in row else name: value for name, value in found.items()}
-    return row | ({"reason": trial.reason} if trial.reason else {})
+    if trial.reason:
+        row["reason"] = trial.reason
+    return row if trial.copied_from is None else row | {"copied_from": trial.copied_from}
+
+
+def _values(trial: Trial) -> dict[str, Any]:
+    try:
+        return trial.values
+    except ValueError:
+        return {}
+
+
+def _named(kind: str, found: Mapping[str, Any], taken: Set[str]) -> dict[str, Any]:
+    return {f"{kind}.{name}" if name in taken else name: value for name, value in found.items()}

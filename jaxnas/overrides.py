@@ -4,9 +4,10 @@ import contextlib
 import dataclasses
 import difflib
 import io
+import os
 import re
-import typing
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ import tyro
 from jaxnas.by_name import replaced
 from jaxnas.called import called
 from jaxnas.examples import shown
-from jaxnas.settings import describe, flatten
+from jaxnas.settings import describe, flatten, hints
 
 Settings = TypeVar("Settings")
 NEAREST = 3
@@ -53,13 +54,28 @@ def _one_line(said: str) -> str:
     return re.sub("^(Parsing|Value) error |Error parsing (?!--)[A-Za-z_.]+: ", "", words)
 
 
+@contextlib.contextmanager
+def _wide(wanted: bool) -> Iterator[None]:
+    """Where lines are as long as they like: tyro breaks them within numbers, after a comma."""
+    before = os.environ.get("COLUMNS")
+    if wanted:
+        os.environ["COLUMNS"] = "100000"
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["COLUMNS"] = before
+        elif wanted:
+            del os.environ["COLUMNS"]
+
+
 def _parsed(settings: Settings, arguments: list[str], program: str) -> Settings:
     with warnings.catch_warnings():
         # of a class of the user's own it says that its fields are not annotated as it would like: they stay as they are
         warnings.filterwarnings("ignore", category=UserWarning, module=r"tyro\.")
         said = io.StringIO()
         try:
-            with contextlib.redirect_stderr(said):
+            with contextlib.redirect_stderr(said), _wide({"-h", "--help"}.isdisjoint(arguments)):
                 return tyro.cli(
                     type(settings),
                     args=arguments,
@@ -118,5 +134,4 @@ def _is_tuple(settings, path: list[str]) -> bool:
         settings = settings.get(name) if isinstance(settings, dict) else getattr(settings, name, None)
     if not dataclasses.is_dataclass(settings):
         return False
-    kinds = typing.get_type_hints(type(settings))
-    return "tuple" in str(kinds.get(path[-1], ""))
+    return "tuple" in str(hints(type(settings)).get(path[-1], ""))

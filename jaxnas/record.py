@@ -26,9 +26,13 @@ def check_settings(experiment: Experiment, ledger: Ledger) -> None:
     if not len(ledger):
         return  # before the first trial nothing is lost by another configuration
     ledger.check()
-    facts, workdir = ledger.facts(), ledger.path.parent
-    check_numerics(facts.get("numerics", 1), workdir)
-    changed = differences(facts["configuration"], describe(experiment))
+    check_numerics(ledger.facts().get("numerics", 1), ledger.path.parent)
+    check_same(experiment, ledger)
+
+
+def check_same(experiment: Experiment, ledger: Ledger) -> None:
+    """Raises ValueError where a ledger is of another experiment."""
+    changed, workdir = differences(ledger.facts()["configuration"], describe(experiment)), ledger.path.parent
     if changed:
         lines = "\n  ".join(changed)
         raise ValueError(f"{workdir} holds another experiment:\n  {lines}\ngive another directory, or the old settings")
@@ -45,7 +49,8 @@ def begin(experiment: Experiment, ledger: Ledger, evaluate, origin: dict | None,
         note: told what differs and does no harm, and how data was taken.
 
     Raises:
-        ValueError: the ledger holds trials of another experiment, of other data or of other numerics.
+        ValueError: the ledger holds trials of another experiment, of other data or of other numerics; a limit that no
+            score can come to.
     """
     check_settings(experiment, ledger)
     facts, here = ledger.facts(), machine()
@@ -63,6 +68,7 @@ def begin(experiment: Experiment, ledger: Ledger, evaluate, origin: dict | None,
     measure = evaluate.measure if isinstance(evaluate, Measured) else measure_of(experiment.task)
     if isinstance(experiment.reward, Checks):
         experiment.reward.check(measure)
+    experiment.stop.check(measure)
     configuration = describe(experiment)
     configuration["rounds"] = max(experiment.rounds, -(-len(ledger) // experiment.children))  # of all that lie there
     ledger.record(configuration=configuration, measure=measure)

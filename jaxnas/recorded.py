@@ -11,7 +11,7 @@ from jaxnas.experiment import Experiment
 from jaxnas.final import NOTHING, finished, train_final
 from jaxnas.ledger import Ledger
 from jaxnas.outcome import Trial
-from jaxnas.record import record_final
+from jaxnas.record import check_same, record_final
 
 
 @contextlib.contextmanager
@@ -27,7 +27,8 @@ def recorded(
         start: what to do before JAX computes anything.
 
     Raises:
-        ValueError: nothing was to be trained in this search, or it records no config.
+        ValueError: nothing was to be trained in this search, it records no config, or one that is another experiment by
+            now, as where something that it imports has changed.
     """
     check_trains(ledger)
     origin = ledger.facts().get("origin")
@@ -38,6 +39,7 @@ def recorded(
         )
     start()
     experiment = setup.restore(origin["source"], Path(origin["config"]), [*origin["overrides"], *overrides])
+    check_same(experiment, ledger)
     setup.use(experiment, workdir)
     begun = origin["directory"]
     with contextlib.chdir(begun if Path(begun).is_dir() else "."):

@@ -1,6 +1,6 @@
 """Architectures that are proposed again: trained again, copied, or proposed anew.
 
-Letters: N children of a round, M of them in a round that ends a search, T decisions.
+Letters: N children of a round, M of them in a round that ends a search, B that it has already, T decisions.
 """
 
 from collections.abc import Callable, Iterator
@@ -48,7 +48,13 @@ class Tried:
         return found
 
     def unseen(
-        self, propose: Callable[[int], np.ndarray], decisions: Decisions, present: int, seed: int, round: int
+        self,
+        propose: Callable[[int], np.ndarray],
+        decisions: Decisions,
+        present: int,
+        seed: int,
+        round: int,
+        begun: Int[np.ndarray, "B T"] | None = None,
     ) -> Int[np.ndarray, "M T"]:
         """A round of architectures that are all new: those that are proposed, in order, in as many attempts as are made
         of a round; for what is then lacking any others, uniformly. Fewer where there are no more.
@@ -59,8 +65,9 @@ class Tried:
             present: how many columns exist in this round.
             seed: of the experiment.
             round: its number.
+            begun: what it has already; None: nothing.
         """
-        new: dict[tuple[int, ...], None] = {}
+        new = dict.fromkeys(map(tuple, [] if begun is None else begun.tolist()))
         wanted = 0
         for attempt in range(ATTEMPTS):
             tokens = propose(attempt)

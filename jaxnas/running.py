@@ -81,8 +81,7 @@ def _script(experiment: Experiment) -> dict | None:
     if main.get("experiment") is not experiment or not Path(main.get("__file__") or "").is_file():
         return None
     file = Path(main["__file__"]).absolute()
-    source = file.read_text(encoding="utf-8")
-    return {"config": str(file), "directory": str(Path.cwd()), "source": source, "overrides": []}
+    return {"config": str(file), "directory": str(Path.cwd()), "source": setup.text_of(file), "overrides": []}
 
 
 def told(experiment: Experiment, ledger: Ledger, origin: dict | None) -> None:

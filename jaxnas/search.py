@@ -13,7 +13,7 @@ from jaxnas.ledger import Ledger
 from jaxnas.locks import locked
 from jaxnas.numerics import pinned
 from jaxnas.outcome import Outcome, Progress, Status, Trial
-from jaxnas.proposing import Proposals, existing
+from jaxnas.proposing import Proposals
 from jaxnas.record import begin, check_settings
 from jaxnas.repeats import EXHAUSTED, copy_of
 from jaxnas.rewards import Lessons, told
@@ -84,14 +84,12 @@ def search(experiment: Experiment, ledger: Ledger, callback: Callback, origin: d
             evaluate.rank_by(experiment.reward)
         try:
             ledger.record(started_from=first)
-            state, rounds, why = _rounds(experiment, ledger, evaluate, tell, first)
+            favourite, rounds, why = _rounds(experiment, ledger, evaluate, tell, first)
         finally:
             ledger.settle()
             if isinstance(evaluate, Closes):
                 evaluate.close()
-        if isinstance(experiment.strategy, Prefers):
-            favourite = experiment.strategy.most_likely(state)
-            favourite = existing(experiment, favourite, (rounds - 1) * experiment.children)
+        if favourite is not None:
             ledger.record(most_likely={"rounds": rounds, "architecture": evaluate.describe(favourite)})
         ledger.record(
             finished=rounds, ran=tell.clock.seconds, stopped={"rounds": rounds, "reason": why} if why else None
@@ -100,32 +98,39 @@ def search(experiment: Experiment, ledger: Ledger, callback: Callback, origin: d
 
 
 def _rounds(experiment: Experiment, ledger: Ledger, evaluate: Evaluate, tell: "_Told", known: list):
-    """Propose, evaluate, update; the strategy's state at the end, after how many rounds, and why there are no more, ""
-    where all are done.
+    """Propose, evaluate, update; the tokens of the strategy's favourite at the end, None where it names none or has
+    learnt of no round, after how many rounds that is, and why there are no more, "" where all are done.
     """
     strategy, n = experiment.strategy, experiment.children
     propose, update = _functions(strategy)
     proposals, lessons = Proposals(experiment, propose, known), Lessons(ledger.measure)
     state = checked_state(strategy, strategy.init(experiment.space.decisions, key_for(experiment.seed, "strategy")))
+    learnt = False
+
+    def favourite():
+        prefers = learnt and isinstance(strategy, Prefers)
+        return proposals.existing(strategy.most_likely(state)) if prefers else None
+
     for r in range(experiment.rounds):
         begun = bool(ledger.trials(range(r * n, (r + 1) * n)))
         why = experiment.stop.reason(ledger, r) if r and not begun else ""
         tokens = None if why else proposals.of_round(state, r)
         if why or not len(tokens):
-            return state, r, why or EXHAUSTED
+            return favourite(), r, why or EXHAUSTED
         trials = _evaluated(experiment, ledger, evaluate, tell, r, tokens, proposals.copies(tokens, r))
         if len(tokens) < n:
-            return state, r + 1, EXHAUSTED
+            return favourite(), r + 1, EXHAUSTED
         rewards = np.array([t.reward for t in trials])
         lesson = lessons.of(rewards, np.array([t.ranked for t in trials]))
         if lesson is None:
             tell.callback.round_done(r, {"mean reward": float(rewards.mean())})
             continue
         state, metrics = update(state, tokens, np.float32(lesson))
+        learnt = True
         if not finite(state):
             raise ValueError(_why_not_finite(strategy, r, rewards))
         tell.callback.round_done(r, checked_metrics(strategy, metrics))
-    return state, experiment.rounds, ""
+    return favourite(), experiment.rounds, ""
 
 
 class _Told(NamedTuple):

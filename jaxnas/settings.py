@@ -67,9 +67,9 @@ def settle(own: Any, prefix: str = "") -> None:
     Raises:
         ValueError: names the setting, what was given and what is wanted.
     """
-    hints = _hints(type(own))
+    named = hints(type(own))
     for field in dataclasses.fields(own):
-        name, value, hint = f"{prefix}{field.name}", getattr(own, field.name), hints.get(field.name, Any)
+        name, value, hint = f"{prefix}{field.name}", getattr(own, field.name), named.get(field.name, Any)
         settled = _settled(name, value, hint) if _ours(type(own), field) else loosely(value, hint)
         if settled is not value:
             object.__setattr__(own, field.name, settled)
@@ -82,7 +82,8 @@ def _ours(cls: type, field: dataclasses.Field) -> bool:
     return any(field is f for c in ours for f in dataclasses.fields(c))
 
 
-def _hints(cls: type) -> dict[str, Any]:
+def hints(cls: type) -> dict[str, Any]:
+    """The annotations of a class by name."""
     try:
         return get_type_hints(cls, include_extras=True)
     except NameError:  # a user's class, with a name that its module lacks: these annotations say nothing

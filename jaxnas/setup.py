@@ -27,6 +27,7 @@ from jaxnas.tasks import augmentation_of
 MOST_CPU_DEVICES = 8
 TUNING = "autotune.txt"
 """Where a search's directory keeps XLA's choices among kernels; the ending says that it is text."""
+DUMP = "xla_gpu_dump_autotune_results_to"
 DETERMINISTIC = {"xla_gpu_deterministic_ops", "xla_gpu_exclude_nondeterministic_ops"}
 COMPILER = "xla_cuda13"
 """JAX's plugin for CUDA, which brings the compiler too."""
@@ -101,7 +102,7 @@ def _tuning(workdir: Path) -> dict[str, str]:
     place = next(path for path in (kept, *kept.parents) if path.exists())
     if not os.access(place, os.W_OK):
         return {"xla_gpu_deterministic_ops": "true"}
-    wanted = {"xla_gpu_exclude_nondeterministic_ops": "true", "xla_gpu_dump_autotune_results_to": _quoted(kept)}
+    wanted = {"xla_gpu_exclude_nondeterministic_ops": "true", DUMP: _quoted(kept)}
     if _is_whole(kept):
         wanted["xla_gpu_load_autotune_results_from"] = _quoted(kept)
     return wanted
@@ -161,11 +162,15 @@ def prepare(experiment: Experiment, workdir: Path) -> None:
     begin()
     use(experiment, workdir)
     if begun:
-        _say_what_is_lost(flags)
+        kept = _quoted(workdir.absolute() / TUNING)
+        elsewhere = experiment.deterministic and f"--{DUMP}=" in flags and f"--{DUMP}={kept}" not in flags
+        _say_what_is_lost(flags, workdir if elsewhere and _gpu_expected() else None)
 
 
-def _say_what_is_lost(flags: str) -> None:
-    """Once, of devices and flags that came too late; ``flags``: those in force."""
+def _say_what_is_lost(flags: str, bare: Path | None) -> None:
+    """Once, of devices and flags that came too late; ``flags``: those in force; ``bare``: a directory whose choices
+    among kernels they keep in another place.
+    """
     wanted, devices, remedy = min(cores(), MOST_CPU_DEVICES), jax.devices(), "begin with jaxnas in a fresh process"
     lost = []
     if _free_to_choose() and devices[0].platform == "cpu" and len(devices) < wanted:
@@ -174,6 +179,11 @@ def _say_what_is_lost(flags: str) -> None:
     if os.environ.get("XLA_FLAGS", "") != flags:
         os.environ["XLA_FLAGS"] = flags
         lost.append(f"operations of the GPU are not made deterministic: {remedy}")
+    if bare is not None:
+        lost.append(
+            f"XLA's choices among kernels are not kept in {bare}, and who goes on there may come to other last digits: "
+            f"{remedy}"
+        )
     for what in lost:
         if what not in SAID:
             SAID.append(what)
@@ -210,11 +220,18 @@ def load(config: Path, overrides: list[str], kind: type[Settings] = Experiment) 
         SystemExit: a value of the wrong type (status 2, after a message), or --help.
     """
     try:
-        raw = config.read_bytes()
-        source = raw.decode(tokenize.detect_encoding(io.BytesIO(raw).readline)[0])  # a byte order mark, a coding line
+        source = text_of(config)
     except (OSError, UnicodeDecodeError, SyntaxError, LookupError) as error:
         raise ValueError(f"cannot read {config} ({error}): give a Python file that sets `{_named(kind)}`") from error
     return restore(source, config, overrides, kind), source
+
+
+def text_of(file: Path) -> str:
+    """Of a file of Python, which may begin with a byte order mark or a coding line. Raises OSError, UnicodeDecodeError,
+    SyntaxError or LookupError.
+    """
+    raw = file.read_bytes()
+    return raw.decode(tokenize.detect_encoding(io.BytesIO(raw).readline)[0])
 
 
 def restore(source: str, config: Path, overrides: list[str], kind: type[Settings] = Experiment) -> Settings:

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from jaxnas.contracts import check_rows
-from jaxnas.decisions import ABSENT
+from jaxnas.decisions import ABSENT, Decisions
 from jaxnas.experiment import Experiment, describe
 from jaxnas.ledger import FILE, Ledger
 from jaxnas.settings import differing
 from jaxnas.spaces import Restores, Space, present_columns
 
 UNREADABLE = KeyError, IndexError, TypeError, AttributeError, ValueError
+EARLY = "the space grows, and its first round does not have that much"
 LONGEST = 100
 """Characters of an entry in a message."""
 
@@ -34,7 +35,7 @@ def known(experiment: Experiment) -> list[list[int]]:
 
 
 def _of_search(experiment: Experiment, place: Path) -> list[list[int]]:
-    """Those of the ranked trials of another search, the best first."""
+    """Those of the ranked trials of another search, the best first, that the first round may have."""
     ledger = Ledger(place)
     ledger.check()
     recorded = ledger.facts().get("configuration", {}).get("space", {})
@@ -44,7 +45,11 @@ def _of_search(experiment: Experiment, place: Path) -> list[list[int]]:
     best = ledger.top(len(ledger))
     if not best:
         raise ValueError(f"start_from={place}: that search has no trial with a score yet")
-    return [_checked(experiment.space, list(t.tokens), f"start_from={place}: trial {t.trial_id}") for t in best]
+    first = len(_first(experiment.space))
+    known = [t for t in best if all(token == ABSENT for token in t.tokens[first:])]
+    if not known:
+        raise ValueError(f"start_from={place}: {EARLY} yet as any trial with a score there: leave it out")
+    return [_checked(experiment.space, list(t.tokens), f"start_from={place}: trial {t.trial_id}") for t in known]
 
 
 def _of_file(space: Space, place: Path) -> list[list[int]]:
@@ -79,8 +84,13 @@ def _checked(space: Space, tokens: list, where: str) -> list[int]:
     decisions = space.decisions
     if len(tokens) != len(decisions) or not all(type(token) is int and abs(token) < 2**31 for token in tokens):
         raise ValueError(f"{where}: give {len(decisions)} whole numbers, one for each decision of the space")
-    first = decisions.first(int(present_columns(space, 0).sum()))
+    first = _first(space)
     if any(token != ABSENT for token in tokens[len(first) :]):
-        raise ValueError(f"{where}: the space grows, and its first round does not have that much yet")
+        raise ValueError(f"{where}: {EARLY} yet")
     check_rows(where, first, np.array([tokens[: len(first)]], np.int32))
     return tokens
+
+
+def _first(space: Space) -> Decisions:
+    """Of the first round."""
+    return space.decisions.first(int(present_columns(space, 0).sum()))

@@ -25,6 +25,14 @@ class Stop:
     score: Annotated[float, Range(-1e9, 1e9)] | None = None
     rounds_without_progress: Annotated[int, Range(1, 10**9)] | None = None
 
+    def check(self, measure: Measure) -> None:
+        """Raises ValueError for a score that none of this measure can come to."""
+        if self.score is not None and self.score > 1 and (measure.share or measure == Measure.R2):
+            raise ValueError(
+                f"stop.score={self.score:g}: no {measure} exceeds 1, so that none would come to it: give a share of 1, "
+                "as --stop.score 0.97"
+            )
+
     def reason(self, ledger: Ledger, rounds: int) -> str:
         """Why a search that has come to so many whole rounds ends there, in words; "": it goes on."""
         if self == Stop():  # without a look at all trials
@@ -44,9 +52,8 @@ class Stop:
 
 def _reached(measure: Measure, score: float, wanted: float) -> bool:
     """Scores are higher for better; what people read of them may be the other way round."""
-    falls = measure.number(-1.0) > measure.number(-0.5)
     number = measure.number(score)
-    return number <= wanted if falls else number >= wanted
+    return number <= wanted if measure.falls else number >= wanted
 
 
 class Clock:

@@ -94,8 +94,9 @@ def _value(name: str, given: Any) -> Value:
     if isinstance(given, range) and len(given) > 1:
         ascending = given if given.step > 0 else given[::-1]
         return Int(ascending[0], ascending[-1], step=ascending.step)
-    if isinstance(given, list | tuple | range | np.ndarray) and len(given):
-        return Categorical(values=given.tolist() if isinstance(given, np.ndarray) else tuple(given))
+    given = given.tolist() if isinstance(given, np.ndarray) else given  # of no axis a number
+    if isinstance(given, list | tuple | range) and len(given):
+        return Categorical(values=tuple(given))
     if isinstance(given, Float | Int | Categorical):
         return given
     raise ValueError(

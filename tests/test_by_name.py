@@ -1,13 +1,14 @@
 """A strategy, a reward or an optimiser of the library by its name on the command line."""
 
-from dataclasses import replace
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from refusals import refused
 from test_search import CONFIG, EXPERIMENT
 
-from jaxnas import setup
+from jaxnas import by_name, overrides, setup
 from jaxnas.evaluators import Adam
 from jaxnas.experiment import describe, differences
 from jaxnas.overrides import override
@@ -76,3 +77,32 @@ def test_what_is_recorded_is_what_was_typed(tmp_path):
     assert differences(describe(experiment), describe(again)) == []
     other = setup.restore(source, tmp_path / "mine.py", [])
     assert "strategy.type: Random there, Reinforce now" in differences(describe(experiment), describe(other))
+
+
+@dataclass(frozen=True)
+class Own(Random):
+    """Of a user, with an annotation that says nothing here."""
+
+    few: "Nowhere" = (1, 2)  # noqa: F821
+
+
+def test_of_a_class_whose_annotations_cannot_be_read_no_setting_has_a_name():
+    """Nor is one of it taken for a list; tyro says what it makes of such a class."""
+    own = replace(EXPERIMENT, strategy=Own())
+    assert by_name.replaced(own, ["--strategy.few", "3", "--rounds", "2"]) == (
+        own,
+        ["--strategy.few", "3", "--rounds", "2"],
+    )
+    assert overrides._spread(own, ["--strategy.few", "3,4"]) == ["--strategy.few", "3,4"]
+    assert by_name.replaced(own, ["--strategy", "Random"])[0].strategy == Random()
+
+
+def test_numbers_in_what_is_said_are_whole(monkeypatch):
+    """However narrow the terminal is, which keeps its width."""
+    monkeypatch.setenv("COLUMNS", "40")
+    refused(lambda: given("--rounds", "0"), "rounds=0: give a whole number from 1 to 1,000,000,000")
+    refused(lambda: given("--evaluator.group-size", "0"), "from 1 to 10,000, or None")
+    assert os.environ["COLUMNS"] == "40"
+    monkeypatch.delenv("COLUMNS")
+    refused(lambda: given("--rounds", "0"), "1,000,000,000")
+    assert "COLUMNS" not in os.environ

@@ -7,12 +7,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import jax
 import pytest
 from test_search import CONFIG, EXPERIMENT, rows, run
 
-from jaxnas import program_cache, setup
+from jaxnas import program_cache, running, setup
 from jaxnas.cli import main
 from jaxnas.numerics import pinned
 from jaxnas.overrides import override
@@ -252,3 +253,13 @@ def test_help_and_mistakes_are_answered_without_jax():
     code = "import sys; from jaxnas.cli import main\ntry: main(['search', '--help'])\nexcept SystemExit: pass\n"
     code += "assert main(['serch']) == 2; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False).returncode == 0
+
+
+def test_a_script_is_read_as_python_reads_it(tmp_path, monkeypatch):
+    """With a coding line, as a config is."""
+    script = tmp_path / "script.py"
+    script.write_bytes("# -*- coding: latin-1 -*-\nname = 'café'\n".encode("latin-1"))
+    main, experiment = ModuleType("__main__"), SMALL
+    vars(main).update(experiment=experiment, __file__=str(script))
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert "name = 'café'" in running._script(experiment)["source"]

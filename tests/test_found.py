@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import jax
@@ -16,6 +17,7 @@ from jaxnas.children import unpadded
 from jaxnas.cli import main
 from jaxnas.export import Predictor
 from jaxnas.export.alone import BATCH
+from jaxnas.found import FIXED, _rows
 from jaxnas.ledger import Ledger
 from jaxnas.tasks import Digits
 from jaxnas.trained import Trained
@@ -166,6 +168,25 @@ def test_names_that_are_taken_have_a_word_before_them(tmp_path, monkeypatch):
     assert (row["score"], row["values.score"], row["x"], row["figures.x"]) == (0.5, 7, 1, 2.0)
     refused(jaxnas.Found(tmp_path, experiment).final, "no task")
     refused(lambda: jaxnas.Found(tmp_path).predict(np.zeros(3)), "no task")
+
+
+def test_the_rows_of_all_trials_have_the_same_columns(tmp_path):
+    """Also where a value or figure has the name of a column that another trial alone has."""
+    values = [{"reason": 1, "x": 2}, {"reason": 3, "copied_from": 4}, {"reason": 5}]
+    found = [{"x": 0.1}, {"x": 0.2, "reason": 0.3}, {}]
+    trials = [
+        replace(trial(i, 0.5), architecture={"type": "values", "values": one}, figures=figures)
+        for i, (one, figures) in enumerate(zip(values, found, strict=True))
+    ]
+    trials[2] = replace(trials[2], reason="it was to fail", copied_from=0)
+    ledger = Ledger(tmp_path, write=True)
+    ledger.append(trials)
+    rows = [{name: row[name] for name in row if name not in FIXED} for row in _rows(jaxnas.Found(tmp_path).trials)]
+    assert rows == [
+        {"values.reason": 1, "x": 2, "figures.x": 0.1},
+        {"values.reason": 3, "values.copied_from": 4, "figures.x": 0.2, "figures.reason": 0.3},
+        {"values.reason": 5, "reason": "it was to fail", "copied_from": 0},
+    ]
 
 
 # Text.

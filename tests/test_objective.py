@@ -14,6 +14,7 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -511,6 +512,19 @@ def go():
 if __name__ == "__main__":
     go()
 """
+
+
+def test_an_exception_of_a_script_is_caught_in_this_process_however_it_is_run(monkeypatch):
+    """As `python -m package.script` runs it, and as `python script.py`."""
+    own = type("Own", (Exception,), {"__module__": "__main__"})
+
+    def fails(values, seed):
+        raise own("no good")
+
+    for spec in (ModuleSpec("package.script", None), None):
+        monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
+        [outcome] = asked(Objective(fails, catch=(own,), processes=0), LINE, [{"x": 0.5}]).values()
+        assert told(outcome) == (Status.FAILED, None, {}, "Own: no good")
 
 
 def test_a_script_of_its_own(tmp_path):

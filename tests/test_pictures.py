@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import warnings
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -285,6 +286,45 @@ def test_folders_that_make_no_classes_are_refused(tmp_path):
     (source / "cat").mkdir()
     refused(read, "found ['cat']", "train/CLASS/*.png")
     refused(lambda: Images("/no/such/place").search_data(0), "train/CLASS/*.png")
+
+
+@pytest.mark.parametrize("part", ["test", "Testing", "val"])
+def test_another_part_is_never_a_class(tmp_path, part):
+    """Law 8: nor would its pictures be learnt from."""
+    source = tmp_path / "set"
+    write(source)
+    write(source / part, classes=CLASSES[:2])
+    read = lambda: Images(str(source), validation=0.25).search_data(0)
+    refused(read, f"{source / part} has folders of classes", f"move the classes to learn from into {source / 'train'}")
+    for file in [*(source / part).rglob("*.png")]:  # a class after all
+        file.rename(source / part / f"{file.parent.name}{file.name}")
+    assert read().class_names == tuple(sorted((*CLASSES, part)))
+
+
+def test_links_and_folders_that_cannot_be_read_are_said(tmp_path, monkeypatch):
+    source = tmp_path / "set"
+    write(source)
+    write(tmp_path / "elsewhere", classes=("more",))
+    (source / "cat" / "more").symlink_to(tmp_path / "elsewhere" / "more")
+    (source / "lynx").symlink_to(tmp_path / "nowhere")
+    read = lambda: Images(str(source), validation=0.25).search_data(0)
+    [note] = read().notes
+    assert "2 files are no pictures of a class and were left out: 'lynx', 'more'" in note
+    (source / "dog" / "9.png").symlink_to(tmp_path / "nowhere")
+    refused(read, f"'{source / 'dog' / '9.png'}' cannot be read (No such file or directory): mend it", "broken link")
+    (source / "dog" / "9.png").unlink()
+    (source / "dog" / "deeper").mkdir()
+
+    def denied(place, real):
+        if str(place).endswith("deeper"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return real(place)
+
+    monkeypatch.setattr(os, "scandir", partial(denied, real=os.scandir))
+    monkeypatch.setattr(os, "listdir", partial(denied, real=os.listdir))
+    refused(read, f"'{source / 'dog' / 'deeper'}' cannot be read (Permission denied)")
+    (source / "dog" / "deeper").rename(source / "deeper")
+    refused(read, f"'{source / 'deeper'}' cannot be read (Permission denied)")
 
 
 @pytest.mark.parametrize("part", ["train", "test"])

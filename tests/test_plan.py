@@ -118,6 +118,20 @@ def test_programs_are_known_from_the_second_round_on():
     assert {g.program for g in second.groups} == {g.program for g in first.groups}
 
 
+def test_rounds_with_fewer_children_need_no_other_program():
+    """As where results are reused: in turn, where empty places cost nothing."""
+    mine, programs = planner(), set()
+    for n in (8, 3, 1, 7):
+        cut = mine.plan(architectures(DEEP, n, n))
+        mine.learn(cut, {})
+        programs |= {group.program for group in cut.groups}
+    assert len(programs) == 1
+    assert len(mine.plan(architectures(DEEP, 10)).groups[0].places) == 10
+    side_by_side = planner(engine="padded", work=replace(WORK, platform="gpu"))
+    side_by_side.learn(side_by_side.plan(architectures(DEEP, 8)), {})
+    assert len(side_by_side.plan(architectures(DEEP, 4)).groups[0].places) == 4
+
+
 def test_what_did_not_fit_is_remembered():
     mine = planner(engine="padded")
     first = mine.plan(architectures(DEEP, 16))

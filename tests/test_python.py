@@ -11,6 +11,7 @@ import pytest
 
 import jaxnas
 from jaxnas import version
+from jaxnas.cli import main
 
 HOUSE = Path(jaxnas.__file__).parent
 PROJECT = tomllib.loads((HOUSE.parent / "pyproject.toml").read_text())
@@ -50,9 +51,12 @@ def test_a_name_that_is_not_there_is_said():
         _ = jaxnas.runs
 
 
-def test_the_version_is_that_of_the_project_also_where_nobody_has_installed_it(monkeypatch):
+def test_the_version_is_that_of_the_project_also_where_nobody_has_installed_it(monkeypatch, capsys):
     def missing(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
     assert version.version() == PROJECT["project"]["version"] == jaxnas.__version__
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"jaxnas {jaxnas.__version__}\n"

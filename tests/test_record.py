@@ -1,18 +1,22 @@
 """Law 11: a search never goes on over other data, settings or numbers in silence; in Python as on the command line."""
 
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_search import EXPERIMENT, rows, run
+from refusals import refused
+from test_search import CONFIG, EXPERIMENT, rows, run
 
 from jaxnas import fingerprint, numerics, record
 from jaxnas.evaluators import Table
-from jaxnas.final import train_final
+from jaxnas.experiment import describe
+from jaxnas.final import Final, train_final
 from jaxnas.ledger import Ledger
 from jaxnas.locks import locked
+from jaxnas.recorded import recorded
 from jaxnas.search import Silent, search
 from jaxnas.tasks import Digits, Images, Text
 
@@ -175,3 +179,16 @@ def test_a_state_that_is_not_finite_stops_the_search_and_leaves_the_ledger_good(
             run(experiment, tmp_path / "run")
         assert len(Ledger(tmp_path / "run")) == 2 * EXPERIMENT.children
     assert Ledger(tmp_path / "run").top(1)
+
+
+def test_a_config_that_is_another_experiment_by_now_is_trained_no_further(tmp_path):
+    """As where a module that it imports has changed: the text is the same, what it makes is not."""
+    with closing(Ledger(tmp_path, write=True)) as ledger:
+        origin = {"source": CONFIG, "config": str(tmp_path / "config.py"), "directory": str(tmp_path), "overrides": []}
+        ledger.record(origin=origin, configuration=describe(replace(EXPERIMENT, rounds=9, final=Final(seeds=7))))
+        with recorded(ledger, tmp_path, start=lambda: None) as experiment:
+            assert experiment == EXPERIMENT
+        ledger.record(configuration=describe(replace(EXPERIMENT, seed=12)))
+        refused(
+            recorded(ledger, tmp_path, start=lambda: None).__enter__, "another experiment", "seed: 12 there, 11 now"
+        )

@@ -94,11 +94,14 @@ def test_a_copy_of_a_later_trial_is_damage(tmp_path):
         Ledger(tmp_path).check()
 
 
-@pytest.mark.parametrize(
+of_many_kinds = pytest.mark.parametrize(
     "strategy",
     [Evolution(population=4, sample=2), LocalSearch(), QTuner(), Reinforce(policy="table")],
     ids=lambda strategy: type(strategy).__name__,
 )
+
+
+@of_many_kinds
 def test_nothing_is_tried_twice_and_an_exhausted_space_ends_the_search(tmp_path, strategy):
     """Five a round: of twelve architectures the last round has two."""
     own = experiment(repeats="forbid", strategy=strategy, children=5)
@@ -119,6 +122,54 @@ def test_rounds_that_end_with_the_space(tmp_path, children):
     assert asked(lambda: run(replace(own, rounds=7), tmp_path)) == []
     assert len({t.tokens for t in trials(tmp_path)}) == len(trials(tmp_path)) == 12
     assert Ledger(tmp_path).facts()["stopped"]["rounds"] == (3 if children == 4 else 1)
+
+
+@of_many_kinds
+def test_a_strategy_that_has_learnt_of_no_round_has_no_favourite(tmp_path, strategy):
+    """The space is smaller than the first round."""
+    run(experiment(repeats="forbid", strategy=strategy, children=13), tmp_path)
+    facts = Ledger(tmp_path).facts()
+    assert len(trials(tmp_path)) == 12
+    assert facts["stopped"] == {"rounds": 1, "reason": EXHAUSTED}
+    assert "most_likely" not in facts
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A space of architectures by their tokens; its second decision exists after so many trials."""
+
+    after: int
+    decisions: Decisions = Decisions((Choice("a", "a", 3), Choice("b", "b", 4)))
+
+    def decode(self, tokens):
+        return {"a": int(tokens[0])} if tokens[1] < 0 else {"a": int(tokens[0]), "b": int(tokens[1])}
+
+    def encode(self, architecture):
+        return np.array([architecture["a"], architecture.get("b", -1)], np.int32)
+
+    def children(self, input_shape, classes, dtype="float32"): ...
+
+    def present(self, trials):
+        return np.array([True, trials >= self.after])
+
+
+def test_a_growing_space_grows_early_where_nothing_else_is_left(tmp_path):
+    """Three architectures, then twelve more: of two a round the second has one of each, and the rest follow in order;
+    the favourite is one that exists by then."""
+    own = replace(experiment(repeats="forbid", strategy=Evolution(population=4, sample=2), children=2), rounds=20)
+    own = replace(own, space=Grown(after=1000))
+    run(own, tmp_path / "whole")
+    found = trials(tmp_path / "whole")
+    assert [t.tokens[1] < 0 for t in found] == [True] * 3 + [False] * 12
+    assert len({t.tokens for t in found}) == 15
+    facts = Ledger(tmp_path / "whole").facts()
+    assert facts["stopped"] == {"rounds": 8, "reason": EXHAUSTED}
+    assert facts["most_likely"]["architecture"]["values"].keys() == {"a", "b"}
+    part(tmp_path / "whole", tmp_path / "part", 4)
+    run(own, tmp_path / "part")
+    assert rows(tmp_path / "part") == rows(tmp_path / "whole")
+    run(replace(own, space=Grown(after=2), repeats="train", rounds=3), tmp_path / "train")
+    assert [t.tokens[1] < 0 for t in trials(tmp_path / "train")] == [True] * 2 + [False] * 4
 
 
 @dataclass(frozen=True)

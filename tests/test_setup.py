@@ -112,6 +112,19 @@ def test_xla_knows_the_flags_and_a_directory_may_have_any_name(flags, tmp_path):
         assert (done.returncode, done.stderr) == (given == DETERMINISTIC, "")
 
 
+def test_a_second_search_of_a_process_is_told_where_no_choices_are_kept(flags, tmp_path, monkeypatch, capsys):
+    jax.devices()
+    monkeypatch.setenv("XLA_FLAGS", flags(tmp_path / "a"))
+    monkeypatch.setattr(setup, "SAID", [])
+    for name, lines in (("a", 0), ("b", 1), ("b", 0), ("c", 1)):
+        setup.prepare(EXPERIMENT, tmp_path / name)
+        said = [line for line in capsys.readouterr().err.splitlines() if "kernels" in line]
+        assert len(said) == lines
+        assert all(f"not kept in {tmp_path / name}" in line and "a fresh process" in line for line in said)
+    setup.prepare(replace(EXPERIMENT, deterministic=False), tmp_path / "d")
+    assert "kernels" not in capsys.readouterr().err
+
+
 def test_where_choices_are_kept_is_not_recorded(flags, tmp_path):
     workdir = tmp_path / """a "b" it's"""
     workdir.mkdir()

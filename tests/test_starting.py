@@ -1,7 +1,7 @@
 """A search begins with known architectures: of another search, or of a file."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,13 @@ from refusals import refused
 from test_search import rows, run
 
 from jaxnas.children import Children
+from jaxnas.decisions import Choice, Decisions
 from jaxnas.ledger import Ledger
 from jaxnas.search import first_proposal
 from jaxnas.spaces import (
     Cell201,
     ChainCNN,
     Choices,
-    Growth,
     ModuleSpace,
     RecurrentCell,
     Restores,
@@ -28,7 +28,7 @@ from jaxnas.spaces import (
     Tuned,
 )
 from jaxnas.starting import known
-from jaxnas.strategies import Random, Reinforce
+from jaxnas.strategies import Reinforce
 from jaxnas.values import Float, Int
 
 EVERY = quick.SPACE.decisions.every(100).tolist()
@@ -191,11 +191,34 @@ def test_other_searches_and_files_that_are_none(tmp_path):
     refused(
         lambda: known(replace(experiment(start_from=place), space=SMALL)), "is no architecture of ChainCNN: it has no"
     )
-    growing = SkipCNN(layers=3, growth=Growth(start=2, by=1, every=4))
-    deep = replace(growing, growth=None).decisions.every
-    assert deep(10) is None
-    drawn = first_proposal(replace(experiment(strategy=Random()), space=replace(growing, growth=None))).tolist()
-    place = written(tmp_path / "deep.json", drawn)
-    refused(
-        lambda: known(replace(experiment(start_from=place), space=growing)), "its first round does not have that much"
-    )
+
+
+@dataclass(frozen=True)
+class Growing:
+    """Of two decisions; the second one comes after four trials."""
+
+    decisions: Decisions = Decisions((Choice("a", "a", 3), Choice("b", "b", 4)))
+
+    def decode(self, tokens):
+        return {"a": int(tokens[0]), "b": int(tokens[1])}
+
+    def encode(self, architecture): ...
+
+    def children(self, input_shape, classes, dtype="float32"): ...
+
+    def present(self, trials):
+        return np.array([True, trials >= 4])
+
+
+def test_of_a_space_that_grows_what_the_first_round_may_have(tmp_path):
+    """The best of a search are deeper: of those that are not, the best. What is named one by one is refused."""
+    own = replace(experiment(SCORES, rounds=3), space=Growing())
+    run(own, tmp_path / "a")
+    assert max(tokens(tmp_path / "a"), key=sum)[1] > 0
+    shallow = [row for row in ranked(tmp_path / "a") if row[1] < 0]
+    assert [*map(tuple, known(replace(own, start_from=str(tmp_path / "a"))))] == shallow
+    late = replace(own, evaluator=Quick(lambda tokens, trial: None if trial < 4 else 1.0), rounds=2)
+    run(late, tmp_path / "late")
+    refused(lambda: known(replace(own, start_from=str(tmp_path / "late"))), "the space grows", "trial with a score")
+    place = written(tmp_path / "deep.json", [[0, -1], [0, 3]])
+    refused(lambda: known(replace(own, start_from=place)), "entry 1", "its first round does not have that much yet")

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from quick import Quick, experiment
+from refusals import refused
 from test_search import rows, run
 
 from jaxnas import report
@@ -80,6 +81,18 @@ def test_a_score_is_what_people_read(tmp_path, measure, wanted, trials):
     shares = lambda tokens, trial: 0.5 + trial / 100
     run(experiment(Quick(nats if measure.logarithmic else shares, measure), stop=Stop(score=wanted)), tmp_path)
     assert len(rows(tmp_path)) == trials
+
+
+@pytest.mark.parametrize("measure", Measure)
+def test_a_score_that_none_can_come_to_is_refused(tmp_path, measure):
+    """By what each says of itself: 97 of a share that was meant in percent."""
+    bounded = measure.share or measure == Measure.R2
+    own = experiment(Quick(lambda tokens, trial: -1.0, measure), stop=Stop(score=97.0), rounds=1)
+    if bounded:
+        refused(lambda: run(own, tmp_path), f"stop.score=97: no {measure} exceeds 1", "--stop.score 0.97")
+        assert len(Ledger(tmp_path)) == 0
+        own = replace(own, stop=Stop(score=1.0))
+    run(own, tmp_path)
 
 
 def test_rounds_without_progress(tmp_path):

@@ -56,7 +56,7 @@ def test_a_space_is_taken_as_it_is():
     assert tuning._space(space) is space
 
 
-@pytest.mark.parametrize("given", [0.5, "tree", [], range(0), None, [[1], [2]]], ids=str)
+@pytest.mark.parametrize("given", [0.5, "tree", [], range(0), None, [[1], [2]], np.array(3), np.zeros(0)], ids=str)
 def test_what_is_no_value_is_refused(given):
     refused(lambda: jaxnas.tune({"x": given}, lambda values, seed: 1.0), "x")
 

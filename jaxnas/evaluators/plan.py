@@ -48,9 +48,10 @@ RATES = {"cpu": Rates(work=25e9, program=3.5, branch=0.035)}
 
 
 class Planner:
-    """Cuts rounds. It remembers the programs it has planned, and the groups that did not fit into memory.
+    """Cuts rounds. It remembers the programs it has planned, the most children of a round, and the groups that did not
+    fit into memory.
 
-    Both are functions of the rounds before, so a search that is resumed and goes through its rounds again plans as it
+    All are functions of the rounds before, so a search that is resumed and goes through its rounds again plans as it
     did: nothing is taken from a clock, a cache or the machine's present state.
 
     Args:
@@ -73,6 +74,7 @@ class Planner:
         self.engines = self._candidates(engine)
         self.known: dict[tuple[Any, int], None] = {}
         self.limits: dict[Engine, int] = {}
+        self.most = 0
 
     def plan(self, architectures: Sequence) -> Plan:
         """The groups of a round. The first round settles the engine."""
@@ -82,7 +84,7 @@ class Planner:
         return self._by(engine, architectures)
 
     def learn(self, plan: Plan, places: Mapping[int, int]) -> None:
-        """Remember a round's programs, and what did not fit.
+        """Remember a round's programs, how many children it had, and what did not fit.
 
         Args:
             plan: the round's.
@@ -90,6 +92,7 @@ class Planner:
         """
         self.known |= dict.fromkeys(group.program for group in plan.groups)
         self.engines = [plan.groups[0].inside.engine]
+        self.most = max(self.most, sum(len(group.rows) for group in plan.groups))
         for group in plan.groups:
             smallest = min((places[row] for row in group.rows if row in places), default=len(group.places))
             if smallest < len(group.places):
@@ -200,8 +203,9 @@ class Planner:
         """
         known, found = tuple(dict.fromkeys(inside for inside, _ in self.known)), []
         for common, rows in self._alike(engine, architectures, known):
-            # empty places cost nothing in turn: one program serves rounds with more or fewer of a kind
-            size = self._size(common, len(architectures) if self._in_turn(common) else len(rows))
+            # empty places cost nothing in turn: one program serves rounds with fewer children, or fewer of a kind
+            n = max(len(architectures), self.most) if self._in_turn(common) else len(rows)
+            size = self._size(common, n)
             if not engine.skips_absent:
                 own = {row: self.children.envelope([architectures[row]], engine, known) for row in rows}
                 rows = sorted(rows, key=lambda row: (self.children.work(own[row]).executed, row))

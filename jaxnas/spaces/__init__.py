@@ -4,7 +4,7 @@ from jaxnas.children.recurrent.network import Dropout
 from jaxnas.spaces.cell201 import Cell201
 from jaxnas.spaces.chain import ChainCNN
 from jaxnas.spaces.choices import Choices
-from jaxnas.spaces.contract import Grows, Parses, Restores, Space, present_columns
+from jaxnas.spaces.contract import Grows, Parses, Restores, Space, grows_after, present_columns
 from jaxnas.spaces.mlp import MLP
 from jaxnas.spaces.module import ModuleSpace
 from jaxnas.spaces.recurrent import LanguageModel, RecurrentCell, StandardCell
@@ -40,5 +40,6 @@ __all__ = [
     "Space",
     "StandardCell",
     "Tuned",
+    "grows_after",
     "present_columns",
 ]

@@ -3,12 +3,16 @@
 Letters: T decisions.
 """
 
+from bisect import bisect_right
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool
 
 from jaxnas.children import Children
+
+MOST_TRIALS = 2**31
+"""No search has more."""
 
 
 @runtime_checkable
@@ -58,3 +62,10 @@ class Restores(Protocol):
 def present_columns(space: Space, trials: int) -> Bool[np.ndarray, " T"]:
     """Which columns exist in a round before which so many trials were made: all, unless the space `Grows`."""
     return space.present(trials) if isinstance(space, Grows) else np.ones(len(space.decisions), bool)
+
+
+def grows_after(space: Space, trials: int) -> int | None:
+    """After how many trials it has more columns than after so many; None: it grows no more."""
+    columns = lambda after: int(present_columns(space, after).sum())
+    after = trials + bisect_right(range(trials, MOST_TRIALS), columns(trials), key=columns)
+    return after if after < MOST_TRIALS else None

@@ -18,6 +18,8 @@ from jaxnas.tasks import picture_cache, picture_files
 
 PARTS = {"train": ("train", "training"), "test": ("test", "testing")}
 """What the folders of a data set's parts may be called, in any case."""
+UNREAD = (*PARTS["test"], "val", "valid", "validation")
+"""Folders of other parts, which are no classes where they have classes of their own."""
 SYSTEM = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"}
 """What systems leave in folders, beside hidden files."""
 FORMS = "folders of pictures, train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png alone"
@@ -123,7 +125,8 @@ def are_there(folder: Path) -> bool:
 def _parts(folder: Path) -> dict[str, Path]:
     """The folders of classes by part; where there is none for training, that folder itself holds the classes.
 
-    A class may be called "train", where its pictures lie in that folder and not deeper.
+    A class may be called "train", where its pictures lie in that folder and not deeper. Raises ValueError where those
+    of another part would become a class.
     """
     found = {
         part: inside
@@ -131,12 +134,20 @@ def _parts(folder: Path) -> dict[str, Path]:
         for inside in _folders(folder)
         if inside.name.lower() in names and _folders(inside)
     }
-    return found if "train" in found else {"train": folder}
+    if "train" in found:
+        return found
+    for inside in _folders(folder):
+        if inside.name.lower() in UNREAD and are_there(inside):
+            raise ValueError(
+                f"{inside} has folders of classes, and there is no folder train beside it: move the classes to learn "
+                f"from into {folder / 'train'} (or, where it is a class itself, its pictures out of its folders)"
+            )
+    return {"train": folder}
 
 
 def _listed(folder: Path) -> Listed:
     classes = _folders(folder)
-    files, left_out = [], [file for file in folder.iterdir() if _is_picture(file)]
+    files, left_out = [], [file for file in folder.iterdir() if _is_picture(file) or _leads_nowhere(file)]
     for one in classes:
         inside = sorted(_files(one))
         pictures = [file for file in inside if _is_picture(file)]
@@ -158,15 +169,31 @@ def _listed(folder: Path) -> Listed:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """Those within, sorted by name; none that is hidden."""
-    return sorted(inside for inside in folder.iterdir() if inside.is_dir() and not _is_hidden(inside.name))
+    """Those within, sorted by name; none that is hidden. Raises ValueError where the folder cannot be read."""
+    try:
+        found = [*folder.iterdir()]
+    except OSError as error:
+        _refuse(error)
+    return sorted(inside for inside in found if inside.is_dir() and not _is_hidden(inside.name))
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Within a folder and those inside it; none that is hidden."""
-    for inside, folders, files in os.walk(folder):
+    """Within a folder and those inside it, and links to other folders, which are not followed; none that is hidden."""
+    for inside, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
-        yield from (Path(inside, name) for name in files if not _is_hidden(name))
+        links = [name for name in folders if os.path.islink(Path(inside, name))]
+        yield from (Path(inside, name) for name in (*files, *links) if not _is_hidden(name))
+
+
+def _refuse(error: OSError) -> None:
+    """Raises ValueError in its place."""
+    raise ValueError(
+        f"{error.filename!r} cannot be read ({error.strerror}): mend it (a broken link, a permission), or remove it"
+    ) from error
+
+
+def _leads_nowhere(file: Path) -> bool:
+    return file.is_symlink() and not file.exists()
 
 
 def _some(names: Sequence[str]) -> str:
@@ -182,8 +209,13 @@ def _is_picture(file: Path) -> bool:
 
 
 def _state(listed: Listed) -> list:
-    """What changes when a picture does: names, sizes, and when it was written and renamed."""
-    stats = [file.stat() for file in listed.files]
+    """What changes when a picture does: names, sizes, and when it was written and renamed. Raises ValueError for one
+    that is not there.
+    """
+    try:
+        stats = [file.stat() for file in listed.files]
+    except OSError as error:
+        _refuse(error)
     names = [os.fspath(file.relative_to(listed.folder)) for file in listed.files]
     return [[n, s.st_size, s.st_mtime_ns, s.st_ctime_ns] for n, s in zip(names, stats, strict=True)]
 

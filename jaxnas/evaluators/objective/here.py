@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from jaxnas.evaluators.objective import worker
-from jaxnas.evaluators.objective.named import OfThisProcess
+from jaxnas.evaluators.objective.named import OfThisProcess, class_name
 
 
 class Here:
@@ -24,7 +24,7 @@ class Here:
         """As `Workers.answers`. An interrupt from the keyboard is raised."""
         for job, call in calls:
             with _own_random_numbers():
-                said = worker.answer(self.function, self._file, call, raised=KeyboardInterrupt)
+                said = worker.answer(self.function, self._file, call, raised=KeyboardInterrupt, name=class_name)
             yield job, said
 
     def close(self) -> None:

@@ -75,9 +75,20 @@ def loaded(path: list[str], module: str, name: str, file: str, source: bytes | N
     return found
 
 
-def answer(fn: Callable, file: str, call: bytes, raised: type[BaseException] | tuple = ()) -> dict:
+def class_name(kind: type) -> str:
+    """A class by its module and name, "__main__" of what stands in the objective's file, whatever it is called here."""
+    return f"{kind.__module__}:{kind.__qualname__}".replace("__mp_main__:", "__main__:")
+
+
+def answer(
+    fn: Callable,
+    file: str,
+    call: bytes,
+    raised: type[BaseException] | tuple = (),
+    name: Callable[[type], str] = class_name,
+) -> dict:
     """One call, and what came of it; "kind" says which: scored, failed, raised, wrong, unusable. Exceptions of the kind
-    ``raised`` are raised.
+    ``raised`` are raised, the classes of others written by ``name``.
     """
     try:
         values, seed = pickle.loads(call)
@@ -95,10 +106,7 @@ def answer(fn: Callable, file: str, call: bytes, raised: type[BaseException] | t
     except BaseException as error:
         if "JAXNAS_DEBUG" in os.environ:
             traceback.print_exc()
-        kinds = [
-            f"{kind.__module__}:{kind.__qualname__}".replace("__mp_main__:", "__main__:")
-            for kind in type(error).__mro__
-        ]
+        kinds = [name(kind) for kind in type(error).__mro__]
         said = {"kind": "raised", "kinds": kinds, "words": _words(error), "where": _where(error, file)}
     return said | {"seconds": time.perf_counter() - began, "memory": _memory()}
 
