@@ -20,7 +20,17 @@ from jaxnas.learners import Supervised
 from jaxnas.outcome import Measure
 from jaxnas.settings import describe
 from jaxnas.spaces import Tuned
-from jaxnas.tasks import Batch, Digits, Tabular, Text, scores, without_smoothing
+from jaxnas.tasks import (
+    Batch,
+    Digits,
+    Images,
+    Ratings,
+    Tabular,
+    Text,
+    TextClassification,
+    scores,
+    without_smoothing,
+)
 from jaxnas.tasks.supervision import Classes, Numbers
 from jaxnas.values import Float
 
@@ -129,6 +139,9 @@ def test_another_function_is_another_setting():
     """Law 11."""
     one, two = (Digits(score=eval(f"lambda outputs, labels: {value}")) for value in ("1.0", "2.0"))
     assert (one == two, describe(one) == describe(two)) == (False, False)
+    for task in (Tabular("wine"), Ratings(), Text(), TextClassification(), Images("x.npz")):
+        told = describe(replace(task, score=scores.f1, loss=optax.l2_loss))
+        assert (told["score"].split("#")[0], told["loss"].split("#")[0]) == ("f1", "l2_loss")
     again = Digits(score=eval("lambda outputs, labels: 1.0"))
     assert (one == again, describe(one) == describe(again), one.score(0, 0)) == (True, True, 1.0)
 

@@ -26,7 +26,7 @@ from jaxnas.tasks.scores import Score
 from jaxnas.tasks.sheet import RawTable, Sheet, named, of_csv
 from jaxnas.tasks.shuffled import Shuffled
 from jaxnas.tasks.splits import TEST_SEED, split_freely
-from jaxnas.tasks.supervision import Loss, Numbers, Supervised, scored
+from jaxnas.tasks.supervision import Loss, Numbers, Supervised, own_functions, scored
 from jaxnas.tasks.table_files import numbers
 
 SYNTHETIC = "synthetic"
@@ -169,6 +169,7 @@ class Ratings(Supervised):
     score: RatingScore = None
 
     def __post_init__(self):
+        own_functions(self)
         _ = self.supervision  # whether the score fits
 
     @property

@@ -75,6 +75,12 @@ def split_freely(examples: Any, fraction: float, key: jax.Array, name: str) -> t
     return examples[order[size:]], examples[order[:size]]
 
 
+def drawn(examples: Any, limit: int) -> Any:
+    """So many examples without classes, the same in every experiment, in their order."""
+    order = np.asarray(jax.random.permutation(key_for(TEST_SEED, "limit"), len(examples)))
+    return examples[np.sort(order[:limit])]
+
+
 def limited(examples: Any, limit: int, classes: int) -> Any:
     """So many examples, the first of each class, in their order. Raises ValueError where a class would be missing."""
     if limit < classes:

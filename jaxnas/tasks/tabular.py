@@ -24,8 +24,8 @@ from jaxnas.tasks.columns import Column
 from jaxnas.tasks.rows import Rows
 from jaxnas.tasks.sheet import Sheet
 from jaxnas.tasks.shuffled import Shuffled
-from jaxnas.tasks.splits import TEST_SEED, limited, split, split_freely
-from jaxnas.tasks.supervision import Classes, Loss, Numbers, Supervised
+from jaxnas.tasks.splits import TEST_SEED, drawn, limited, split, split_freely
+from jaxnas.tasks.supervision import Classes, Loss, Numbers, Supervised, own_functions
 from jaxnas.tasks.table_files import Table
 
 TableScore = Annotated[
@@ -118,7 +118,8 @@ class Tabular(Supervised):
         validation: share of the training data that a search holds out, of each class likewise.
         test: share of the rows that final training alone reads, the same in every experiment; None: 0.2, or the test
             rows that the source has apart.
-        limit: learn from and validate on so many rows only; None: all.
+        limit: learn from and validate on so many rows only: of classes the first of each, else drawn, the same in every
+            experiment; None: all.
         label_smoothing: share of a class that the loss spreads evenly over all.
         loss: a JAX function (outputs, labels) -> loss of each example ``[B]``, in place of cross-entropy or squared
             error. Outputs are logits ``[B, K]``, of a regression ``[B]``, with labels of mean 0 and deviation 1.
@@ -149,6 +150,7 @@ class Tabular(Supervised):
             object.__setattr__(self, "arrays", table_files.InMemory(self.arrays))
         if self.regression and self.label_smoothing:
             raise ValueError(f"label_smoothing={self.label_smoothing}: a regression has no classes: leave it at 0")
+        own_functions(self)
         _ = self.supervision  # whether the score fits
 
     @property
@@ -206,7 +208,7 @@ class Tabular(Supervised):
         rows = Rows(table_files.cells(sheet, columns), labels)
         if self.limit is None:
             return rows, columns, names
-        return limited(rows, self.limit, len(names)) if names else rows[: self.limit], columns, names
+        return limited(rows, self.limit, len(names)) if names else drawn(rows, self.limit), columns, names
 
     def _alike(self, test: Sheet, columns: tuple[Column, ...], names: tuple[str, ...]) -> Rows:
         """Test rows as numbers, by the columns and classes of the training rows."""

@@ -18,7 +18,7 @@ from jaxnas.tasks.batches import Batch
 from jaxnas.tasks.corpus import SHAKESPEARE, Part, Unit, check_shares, check_test, read
 from jaxnas.tasks.scores import picked
 from jaxnas.tasks.streams import Passage, TextData
-from jaxnas.tasks.supervision import Loss, scored
+from jaxnas.tasks.supervision import Loss, own_functions, scored
 from jaxnas.tasks.vocabulary import Vocabulary
 
 TextScore = Annotated[
@@ -60,6 +60,7 @@ class Text:
 
     def __post_init__(self):
         check_shares(self.validation, self.test)
+        own_functions(self)
 
     @property
     def measure(self) -> Measure:
