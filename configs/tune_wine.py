@@ -4,8 +4,7 @@ with scikit-learn: architecture and training in one search, all settings in one 
     python -m jaxnas search configs/tune_wine.py --final
 
 Half a minute on 2 CPU cores for 200 settings, 100 epochs each. The score is the log loss of the held-out wines, of
-which there are 28: their accuracy is 1 for one setting in three, and says nothing about which of these is best. Which
-tuner is how good at it stands in docs/tuning.md.
+which there are 28: their accuracy is 1 for many settings, and says nothing about which of these is best.
 """
 
 import jaxnas
