@@ -177,12 +177,26 @@ def test_time_stamps_keep_their_differences(tmp_path):
             Tabular(name, regression=name == "diabetes").final_data(0).columns} == {0.0}  # fmt: skip
 
 
-def test_a_target_that_float32_cannot_tell_is_refused():
+def test_a_target_that_float32_cannot_tell_is_refused(tmp_path):
     x, y = DRAW.normal(size=(60, 2)), 1_700_000_000_000 + 1000.0 * np.arange(60)
     refused(
         lambda: Tabular(arrays=(x, y), regression=True).search_data(0), "the target 'target'", "subtract 1700000029500"
     )
     assert len(np.unique(Tabular(arrays=(x, y - y[0]), regression=True).search_data(0).train.labels)) > 30
+    near = {"x_test": x[:2], "y_test": [1e5, 1e5 + 1e-3]}  # test rows may be alike
+    with_test = tmp_path / "near.npz"
+    np.savez(with_test, x_train=x, y_train=1e5 + 100 * x[:, 0], **near)
+    assert len(Tabular(str(with_test), regression=True).final_data(0).held_out) == 2
+
+
+def test_dates_are_the_same_categories_in_every_table():
+    days = np.array(["2020-01-01", "2020-01-02", "NaT"], "M8[ns]")
+    array = np.stack([days[np.arange(40) % 3], days[np.arange(40) % 2]], 1)
+    inputs = TableInputs(Tabular(arrays=(array, np.arange(40) % 2)).search_data(0).columns, None)
+    wanted = [[0, 1], [1, 0]]
+    assert inputs.checked(days[[[0, 1], [1, 0]]]).tolist() == wanted
+    assert inputs.checked([[datetime(2020, 1, 1), datetime(2020, 1, 2)]]).tolist() == wanted[:1]
+    assert np.isnan(inputs.checked(days[[[2, 2]]])).all()
 
 
 # What arrays tell

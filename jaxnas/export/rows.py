@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int32
 
 from jaxnas.export.inputs import Logits
-from jaxnas.tasks.cells import Frame, is_infinite, names_of, number_of, places, text_of
+from jaxnas.tasks.cells import Frame, is_infinite, names_of, number_of, places, plain, text_of
 from jaxnas.tasks.columns import Column, features, of_json
 from jaxnas.tasks.passages import numbered, symbols
 
@@ -72,7 +72,7 @@ class TableInputs(Told):
         if isinstance(x, Frame):
             names = names_of(x, "x")
             self._check_there(names)
-            x = np.asarray(x.to_numpy(), object)[:, [names.index(column.name) for column in self.columns]]
+            x = plain(x.to_numpy())[:, [names.index(column.name) for column in self.columns]]
         rows = [self._row(row) for row in ([x] if isinstance(x, Mapping) else _listed(x, self._takes))]
         cells = [_numbered(column, [row[i] for row in rows]) for i, column in enumerate(self.columns)]
         return np.array(cells, np.float32).reshape(len(self.columns), len(rows)).T
@@ -105,7 +105,7 @@ def _listed(x: Any, takes: str) -> Sequence:
     """Rows, or the cells of one. Raises ValueError for what is neither an array nor a list."""
     if isinstance(x, list | tuple):
         return x
-    array = np.asarray(x, object)
+    array = plain(x)
     if not array.ndim:
         raise ValueError(f"x with {x!r:.80}: this network takes {takes}")
     return array.tolist()

@@ -24,6 +24,12 @@ class Frame(Protocol):
         """Its cells, ``[M, C]``."""
 
 
+def plain(x: Any) -> np.ndarray:
+    """An array, in which dates are objects: numpy would list nanoseconds as numbers."""
+    array = np.asarray(x)
+    return array.astype(f"{array.dtype.kind}8[us]").astype(object) if array.dtype.kind in "mM" else array
+
+
 def names_of(frame: Frame, what: str) -> tuple[str, ...]:
     """Of its columns. Raises ValueError where two are called the same; ``what``: the frame in that message."""
     names = tuple(map(str, frame.columns))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from jaxnas.tasks.cells import MISSING, UNTOLD, is_infinite, number_of, text_of
+from jaxnas.tasks.cells import MISSING, UNTOLD, is_infinite, number_of, plain, text_of
 
 USUALLY = 0.8
 """A column of which such a share of the cells are numbers is one of numbers, and the other cells are mistakes."""
@@ -123,8 +123,7 @@ class RawTable:
     def _column(self, name: str, category: bool, empty: Collection[str] = MISSING) -> np.ndarray:
         """One column. Raises ValueError for a text among numbers, or a number that is not finite."""
         cells = self.cells[self.names.index(name)]
-        array = cells if isinstance(cells, np.ndarray) else np.array(cells, object)  # no text of the longest's width
-        array = array.astype(str) if array.dtype.kind in "mM" else array
+        array = plain(cells if isinstance(cells, np.ndarray) else np.array(cells, object))  # no texts of one width
         if array.dtype.kind in "biuf" and not category:
             return self._finite(name, array.astype(np.float64))
         texts = lambda: np.array([text_of(cell, empty) for cell in array.tolist()], object)

@@ -199,7 +199,7 @@ def _numbered(cells: np.ndarray, column: Column, sheet: Sheet) -> np.ndarray:
 
 
 def numbers(sheet: Sheet) -> Float[np.ndarray, " M"]:
-    """The target of a regression, float32. Raises ValueError where it is a text, or float32 has too few digits."""
+    """The target of a regression, float32. Raises ValueError where it is a text."""
     name, told = sheet.target_name, sheet.target
     if told.dtype == object:
         texts = [cell for cell in told.tolist() if number_of(cell) is None] or told.tolist()  # rather no "NA"
@@ -207,13 +207,19 @@ def numbers(sheet: Sheet) -> Float[np.ndarray, " M"]:
             f"{sheet.source}: the target {name!r} is a text such as {texts[0]!r}: a regression needs numbers; leave "
             "out regression for classes"
         )
+    return told.astype(np.float32)
+
+
+def check_precise(sheet: Sheet) -> None:
+    """Raises ValueError where the numbers of a target, to learn from, have more digits in common than float32 has."""
+    told = sheet.target
     greatest, std = np.abs(told).max(), told.std()
     if np.ptp(told) > 0 and greatest * np.finfo(np.float32).eps > COARSE * std:
         raise ValueError(
-            f"{sheet.source}: the target {name!r} goes up to {greatest:g} with a deviation of {std:g}: float32, in "
-            f"which networks compute, hardly tells such numbers apart: subtract {float(np.median(told))!r} from them"
+            f"{sheet.source}: the target {sheet.target_name!r} goes up to {greatest:g} with a deviation of {std:g}: "
+            "float32, in which networks compute, hardly tells such numbers apart: subtract "
+            f"{float(np.median(told))!r} from them"
         )
-    return told.astype(np.float32)
 
 
 def class_names(sheet: Sheet, most: int) -> tuple[str, ...]:

@@ -218,7 +218,9 @@ class Tabular(Supervised):
     def _labels(self, sheet: Sheet) -> tuple[np.ndarray, tuple[str, ...]]:
         """The target as numbers, and the names of the classes; () of a regression."""
         if self.regression:
-            return table_files.numbers(sheet), ()
+            labels = table_files.numbers(sheet)
+            table_files.check_precise(sheet)
+            return labels, ()
         names = table_files.class_names(sheet, MOST_CLASSES)
         return table_files.classes(sheet, names), names
 
