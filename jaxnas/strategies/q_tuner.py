@@ -97,9 +97,8 @@ class QTuner:
             holds for ever.
         initial: uniform trials to begin with.
         walkers: how many of the best settings are gone on from.
-        replay: trials of a step, drawn with replacement from the whole buffer, which has the new one; 0: the new one
-            alone. A trial that came from nowhere says nothing of an action, and adds a gradient of 0 to the mean
-            (with a ``discount``, of what may follow alone).
+        replay: trials of a step, drawn with replacement from the buffer, the new one in it; 0: the new one alone. Of
+            one that came from nowhere the gradient is 0: it is no action, and counts in the mean alone.
         capacity: trials in the buffer; then the oldest goes.
 
     Raises:
