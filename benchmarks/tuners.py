@@ -166,9 +166,14 @@ def search(strategy, problem: Problem, truth: Callable, seed: int, rounds: int, 
     return np.concatenate(found)
 
 
+def marks_of(trials: int) -> list[int]:
+    """After how many of so many trials results are shown."""
+    return [mark for mark in MARKS if mark <= trials] or [trials]
+
+
 def row(name: str, scores: np.ndarray, control: np.ndarray, problem: Problem, seconds: float) -> str:
     """A line of the table. ``scores``, ``control``: of the trials ``[S, M]``, this contestant's and random search's."""
-    marks = [mark for mark in MARKS if mark <= scores.shape[1]]
+    marks = marks_of(scores.shape[1])
     best = np.maximum.accumulate(scores, axis=1)[:, np.array(marks) - 1]
     other = np.maximum.accumulate(control, axis=1)[:, np.array(marks) - 1]
     at, rank = marks.index(200) if 200 in marks else len(marks) - 1, ""
@@ -193,17 +198,18 @@ def main() -> None:
     parser.add_argument("--children", type=int, default=10, help="of a round")
     parser.add_argument("--noise", type=float, default=0.0)
     options = parser.parse_args()
+    rounds = options.trials // options.children
     names = ["Random", *(name for name in options.only or CONTESTANTS if name != "Random")]
     print(f"{workloads.machine()}; seeds from {options.first}, rounds of {options.children}, noise {options.noise}")
     for of in options.problems:
         problem, control = PROBLEMS[of](options.noise), None
-        marks = " | ".join(f"{mark} trials" for mark in MARKS if mark <= options.trials)
+        marks = " | ".join(f"{mark} trials" for mark in marks_of(rounds * options.children))
         print(f"\n{of}: {problem.decisions.count:,} settings\n\n| | {marks} | ppm better | p | seconds |", flush=True)
         for name in names:
-            began, rounds = time.perf_counter(), options.trials // options.children
+            began = time.perf_counter()
             seeds = range(options.first, options.first + options.seeds)
             with pinned():
-                one = lambda seed, name=name, problem=problem, of=of, rounds=rounds: search(
+                one = lambda seed, name=name, problem=problem, of=of: search(
                     CONTESTANTS[name], problem, TRUTH.get(of), seed, rounds, options.children
                 )
                 scores = np.stack([one(seed) for seed in seeds])

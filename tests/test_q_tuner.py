@@ -174,3 +174,10 @@ def test_a_space_of_one_setting_is_no_trap():
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         QTuner(**settings)
+
+
+def test_a_buffer_that_would_be_held_against_too_many_actions_is_refused():
+    wide = Decisions(tuple(Choice(f"{i}", f"{i}", 21) for i in range(100)))
+    QTuner().init(wide, key_for(0, "s"))
+    with pytest.raises(ValueError, match="capacity=5000: the table would hold 250,000,000 numbers: give less capacity"):
+        QTuner(capacity=5000).init(wide, key_for(0, "s"))

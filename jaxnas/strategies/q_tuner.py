@@ -97,7 +97,8 @@ class QTuner:
             holds for ever.
         initial: uniform trials to begin with.
         walkers: how many of the best settings are gone on from.
-        replay: trials of a step, drawn with replacement, the new one among them; 0: the new one alone.
+        replay: trials of a step, drawn with replacement from the buffer, the new one in it; 0: the new one alone. Of
+            one that came from nowhere the gradient is 0: it is no action, and counts in the mean alone.
         capacity: trials in the buffer; then the oldest goes.
 
     Raises:
@@ -119,6 +120,8 @@ class QTuner:
         """No walker has begun; ``key`` is kept for the replays. Raises ValueError: a buffer too large."""
         T = len(decisions)
         check_size("capacity", self.capacity, self.capacity * T)
+        # what is known is held against each action's setting, in bytes
+        check_size("capacity", self.capacity, len(_actions(decisions).column) * self.capacity * T // 4)
         check_size("walkers", self.walkers, self.walkers * T)
         absent = lambda n: jnp.full((n, T), ABSENT, jnp.int32)
         trials = Replay(absent(self.capacity), absent(self.capacity), *jnp.zeros((2, self.capacity)))
