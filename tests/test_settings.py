@@ -6,6 +6,7 @@ import json
 import math
 import pkgutil
 import types
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from inspect import isabstract
 from pathlib import Path
@@ -31,7 +32,7 @@ from jaxnas.setup import load
 from jaxnas.shipped import SPACE as SHIPPED
 from jaxnas.spaces import SPACES, ChainCNN, SkipCNN, Space
 from jaxnas.strategies import STRATEGIES, Bayes, Evolution, QLearning, QTuner, Random, Reinforce, Strategy
-from jaxnas.tasks import TASKS, Digits, Images, Task
+from jaxnas.tasks import TASKS, Digits, Images, Tabular, Task
 from jaxnas.tasks.classification import Augment
 from jaxnas.values import Categorical, Float, Int
 
@@ -46,6 +47,7 @@ MEMBERS = {
 """What the library has for each protocol among the annotations."""
 NEEDED = {
     Images: {"source": "x"},
+    Tabular: {"source": "wine"},
     Objective: {"fn": smooth},
     Float: {"low": -10.0, "high": 1.0},
     Int: {"low": -10, "high": 1},
@@ -138,6 +140,8 @@ def bad(hint, negative: bool) -> list:
         good = [next(v for v in (1, 1.0) if type(v) is get_args(part)[0]) for part in parts]
         wrong = [(*good[:i], v, *good[i + 1 :]) for i, part in enumerate(parts) for v in bad(part, negative)]
         return [*wrong, good[:-1], [*good, 1]]
+    if origin is Callable or hint is Any:
+        return ["x", 3, [], object()]
     if hint in (int, float):
         return NUMBERS + ([] if negative else [-5]) + ([2.5, 2.0, np.float64(2)] if hint is int else [])
     if origin is Literal:

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int32
 
 from jaxnas import archive
 from jaxnas.fingerprint import digest
+from jaxnas.plain import shown
 from jaxnas.tasks.cells import UNTOLD, Frame, names_of, number_of, places, text_of
 from jaxnas.tasks.columns import Column, offset
 from jaxnas.tasks.sheet import RawTable, Sheet, of_csv
@@ -40,7 +41,7 @@ class InMemory:
             own, y = arrays
             x, y = _array(own), _array(y)
         except (TypeError, ValueError) as error:
-            raise ValueError("arrays: give a pair (x, y), x of shape [rows, columns] and y of shape [rows]") from error
+            raise ValueError(f"arrays={shown(arrays)}: give a pair (x, y), [rows, columns] and [rows]") from error
         self.names = names_of(own, "arrays: x") if isinstance(own, Frame) else ()
         self.x, self.y = x[:, None] if x.ndim == 1 else x, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
         if self.x.ndim != 2 or self.y.shape != self.x.shape[:1] or not len(self.y):

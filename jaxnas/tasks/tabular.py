@@ -144,10 +144,10 @@ class Tabular(Supervised):
     arrays: Annotated[Any, tyro.conf.Fixed] = None
 
     def __post_init__(self):
-        if (self.arrays is None) == (not self.source):
-            raise ValueError("Tabular: give a source, such as 'wine' or a CSV file, or arrays=(x, y); one of the two")
         if self.arrays is not None and not isinstance(self.arrays, table_files.InMemory):
             object.__setattr__(self, "arrays", table_files.InMemory(self.arrays))
+        if (self.arrays is None) == (not self.source):
+            raise ValueError("Tabular: give a source, such as 'wine' or a CSV file, or arrays=(x, y); one of the two")
         if self.regression and self.label_smoothing:
             raise ValueError(f"label_smoothing={self.label_smoothing}: a regression has no classes: leave it at 0")
         own_functions(self)
