@@ -6,7 +6,7 @@ import pytest
 from jaxnas.children.chain.architecture import Chain, ConvLayer
 from jaxnas.decisions import Choice, Decisions
 from jaxnas.rng import key_for
-from jaxnas.spaces import SPACES, Cell201, ChainCNN, RecurrentCell, SkipCNN, StandardCell
+from jaxnas.spaces import MLP, SPACES, Cell201, ChainCNN, RecurrentCell, SkipCNN, StandardCell
 from jaxnas.strategies import Random
 
 VARIANTS = {
@@ -20,6 +20,7 @@ VARIANTS = {
         base=4, combinations=("max", "add", "multiply"), activations=("sin", "tanh", "relu", "identity", "sigmoid")
     ),
     "an LSTM": StandardCell(),
+    "perceptrons": MLP(layers=(2, 1), widths=(4, 8)),
 }
 
 

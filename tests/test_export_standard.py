@@ -12,7 +12,7 @@ from jaxnas.spaces import StandardCell
 from jaxnas.spaces.recurrent import LanguageModel
 from jaxnas.trained import Trained
 
-SYMBOLS = tuple("abcde\n\"`{'@")
+SYMBOLS = ("<unk>", *"bcde\n\"`{'@")
 WIDE = 6
 
 

@@ -42,7 +42,7 @@ def task(request, tmp_path):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_has_the_functions_of_the_protocol(name):
-    assert isinstance(TASKS[name]("x") if name == "Images" else TASKS[name](), Task)
+    assert isinstance(TASKS[name]("x") if name in ("Images", "Tabular") else TASKS[name](), Task)
 
 
 def test_training_and_validation_data_share_nothing_and_are_all_that_may_be_learnt_from(task):

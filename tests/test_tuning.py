@@ -118,7 +118,15 @@ def test_what_fails_here_is_a_failed_trial():
     refused(lambda: jaxnas.tune({"x": [1]}, lambda v, seed: 1.0, processes=1), "is a lambda", "processes=0")
 
 
-def test_an_interrupt_leaves_a_search_that_goes_on_to_the_same_end(tmp_path, capsys):
+@pytest.fixture
+def pythons_own_interrupt():
+    """Ctrl-C raises KeyboardInterrupt, whatever a test of the command line has left for it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_leaves_a_search_that_goes_on_to_the_same_end(tmp_path, capsys, pythons_own_interrupt):
     calls = []
 
     def once(values, seed):
