@@ -19,14 +19,14 @@ from jaxnas.tasks.classification import (
     prepare,
 )
 from jaxnas.tasks.splits import TEST_SEED, split_validation
-from jaxnas.tasks.supervision import Classes, ClassScore, Loss, Supervised, own_functions
+from jaxnas.tasks.supervision import Classified, ClassScore, Loss
 
 TEST_SHARE = 0.2
 NAMES = tuple("0123456789")
 
 
 @settings
-class Digits(Supervised):
+class Digits(Classified):
     """The 1,797 digits: 1,438 to learn from, of which a share validates, and 359 for the test.
 
     Attributes:
@@ -43,15 +43,6 @@ class Digits(Supervised):
     label_smoothing: Share = 0.0
     loss: Loss = None
     score: ClassScore = None
-
-    def __post_init__(self):
-        own_functions(self)
-        _ = self.supervision  # whether its settings go together
-
-    @property
-    def supervision(self) -> Classes:
-        """Classes, with these settings."""
-        return Classes(self.loss, self.score, self.label_smoothing)
 
     def search_data(self, seed: int) -> Data:
         """Training and validation data, split by ``seed``."""

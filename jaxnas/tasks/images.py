@@ -15,14 +15,14 @@ from jaxnas.tasks.classification import (
     prepare,
 )
 from jaxnas.tasks.splits import TEST_SEED, limited, split, split_validation
-from jaxnas.tasks.supervision import Classes, ClassScore, Loss, Supervised, own_functions
+from jaxnas.tasks.supervision import Classified, ClassScore, Loss
 
 Side = Annotated[int, Range(1, 10_000)]
 """Of a picture, in pixels."""
 
 
 @settings
-class Images(Supervised):
+class Images(Classified):
     """Image classification on the user's own data.
 
     Attributes:
@@ -57,15 +57,6 @@ class Images(Supervised):
     colour: Literal["rgb", "grey"] | None = None
     loss: Loss = None
     score: ClassScore = None
-
-    def __post_init__(self):
-        own_functions(self)
-        _ = self.supervision  # whether its settings go together
-
-    @property
-    def supervision(self) -> Classes:
-        """Classes, with these settings."""
-        return Classes(self.loss, self.score, self.label_smoothing)
 
     def search_data(self, seed: int) -> Data:
         """Training and validation data, split by ``seed``; the test data is not read.

@@ -26,7 +26,7 @@ from jaxnas.tasks.rows import Rows
 from jaxnas.tasks.sheet import RawTable, Sheet, named, of_csv
 from jaxnas.tasks.shuffled import Shuffled
 from jaxnas.tasks.splits import TEST_SEED, limited, split
-from jaxnas.tasks.supervision import Classes, ClassScore, Loss, Supervised, own_functions
+from jaxnas.tasks.supervision import Classified, ClassScore, Loss
 from jaxnas.tasks.table_files import class_names, classes
 
 FILLING, UNKNOWN = "<fill>", "<unk>"
@@ -92,7 +92,7 @@ class PassageData(Shuffled):
 
 
 @settings
-class TextClassification(Supervised):
+class TextClassification(Classified):
     """The class of a text.
 
     Attributes:
@@ -125,15 +125,6 @@ class TextClassification(Supervised):
     label_smoothing: Share = 0.0
     loss: Loss = None
     score: ClassScore = None
-
-    def __post_init__(self):
-        own_functions(self)
-        _ = self.supervision  # whether its settings go together
-
-    @property
-    def supervision(self) -> Classes:
-        """Classes, with these settings."""
-        return Classes(self.loss, self.score, self.label_smoothing)
 
     def search_data(self, seed: int) -> PassageData:
         """Training and validation texts, split by ``seed``; of test texts nothing is learnt.

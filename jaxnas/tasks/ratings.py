@@ -26,7 +26,7 @@ from jaxnas.tasks.scores import Score
 from jaxnas.tasks.sheet import RawTable, Sheet, named, of_csv
 from jaxnas.tasks.shuffled import Shuffled
 from jaxnas.tasks.splits import TEST_SEED, split_freely
-from jaxnas.tasks.supervision import Loss, Numbers, Supervised, own_functions, scored
+from jaxnas.tasks.supervision import Loss, Numbers, Supervised, scored
 from jaxnas.tasks.table_files import numbers
 
 SYNTHETIC = "synthetic"
@@ -167,10 +167,6 @@ class Ratings(Supervised):
     limit: Limit | None = None
     loss: Loss = None
     score: RatingScore = None
-
-    def __post_init__(self):
-        own_functions(self)
-        _ = self.supervision  # whether the score fits
 
     @property
     def supervision(self) -> Ranked:

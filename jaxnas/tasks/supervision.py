@@ -167,6 +167,10 @@ def own_functions(task: Any) -> None:
 class Supervised:
     """Base of tasks that have a `Supervision`, of which these are the task's losses and scores."""
 
+    def __post_init__(self):
+        own_functions(self)
+        _ = self.supervision  # whether its settings go together
+
     @property
     def supervision(self) -> Classes | Numbers:
         """From the task's settings."""
@@ -202,6 +206,19 @@ class Supervised:
     def whole_score(self, outputs: Float[np.ndarray, "M K"], held_out: Batch, data: Any) -> float:
         """The score of finite outputs for all held-out examples."""
         return self.supervision.of(outputs, held_out, data)
+
+
+class Classified(Supervised):
+    """Base of those that tell classes alone, with fields ``loss``, ``score`` and ``label_smoothing``."""
+
+    loss: Loss
+    score: ClassScore
+    label_smoothing: float
+
+    @property
+    def supervision(self) -> Classes:
+        """Classes, with these settings."""
+        return Classes(self.loss, self.score, self.label_smoothing)
 
 
 def scored(score: Callable, *given: Any) -> float:

@@ -25,7 +25,7 @@ from jaxnas.tasks.rows import Rows
 from jaxnas.tasks.sheet import Sheet
 from jaxnas.tasks.shuffled import Shuffled
 from jaxnas.tasks.splits import TEST_SEED, drawn, limited, split, split_freely
-from jaxnas.tasks.supervision import Classes, Loss, Numbers, Supervised, own_functions
+from jaxnas.tasks.supervision import Classes, Loss, Numbers, Supervised
 from jaxnas.tasks.table_files import Table
 
 TableScore = Annotated[
@@ -150,8 +150,7 @@ class Tabular(Supervised):
             raise ValueError("Tabular: give a source, such as 'wine' or a CSV file, or arrays=(x, y); one of the two")
         if self.regression and self.label_smoothing:
             raise ValueError(f"label_smoothing={self.label_smoothing}: a regression has no classes: leave it at 0")
-        own_functions(self)
-        _ = self.supervision  # whether the score fits
+        super().__post_init__()
 
     @property
     def supervision(self) -> Classes | Numbers:
