@@ -5,14 +5,16 @@
         [--noise 0.0]
 
 Prints for each problem and contestant, after 50, 100, 200 and 500 trials: the regret of the best setting so far (the
-score of the best setting of all less its own; where that is not known, the score itself), mean and standard deviation
+score of the best setting of all less its own; where that is not known, the figure itself), mean and standard deviation
 over the seeds; after 200 trials (or the last mark before the end) the share of all settings that are better, in
 millionths (the median), and the two-sided paired Wilcoxon test of the regrets against random search of the same seeds.
 ``--noise`` is the standard deviation of what is added to the scores that strategies see; regrets are of the true ones.
 
 Problems: "valley", a closed-form response of a network's accuracy to nine hyper-parameters (1,105,920 settings);
 "many", 16 decisions of which four matter (2.6 * 10^14 settings); "categories", nine choices of five values, each of
-which matters together with two others (1,953,125 settings). A further problem is an entry of `PROBLEMS`.
+which matters together with two others (1,953,125 settings); "wine" and "digits", the networks of configs/tune_wine.py
+and configs/tune_digits.py, trained: all seeds have the same held-out examples, and their children train together. A
+further problem is an entry of `PROBLEMS`.
 """
 
 import argparse
@@ -20,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import jax
 import numpy as np
@@ -30,8 +32,21 @@ from scipy.stats import wilcoxon
 from jaxnas import setup
 from jaxnas.decisions import Choice, Decisions, Ordinal
 from jaxnas.numerics import pinned
+from jaxnas.outcome import Measure
+from jaxnas.rewards import Lessons
 from jaxnas.rng import key_for
-from jaxnas.strategies import PPO, Bayes, Evolution, LocalSearch, Optuna, QTuner, Random, Reinforce, is_jittable
+from jaxnas.strategies import (
+    PPO,
+    Bayes,
+    Evolution,
+    LocalSearch,
+    Optuna,
+    QTuner,
+    Random,
+    Reinforce,
+    Strategy,
+    is_jittable,
+)
 
 CONTESTANTS = {
     "Random": Random(),
@@ -58,13 +73,16 @@ class Problem:
 
     Attributes:
         decisions: of the space.
-        evaluate: tokens int32 ``[N, T]`` and the seed of the search -> scores ``[N]``, higher is better.
+        evaluate: of a round of S searches, tokens int32 ``[S, N, T]``, their seeds and the round's number -> scores
+            ``[S, N]``, higher is better, NaN where a child failed.
         scores: those of all settings (or of as many of each score), ascending; None: they are not known.
+        measure: what scores are.
     """
 
     decisions: Decisions
-    evaluate: Callable[[np.ndarray, int], np.ndarray]
+    evaluate: Callable[[np.ndarray, np.ndarray, int], np.ndarray]
     scores: np.ndarray | None = None
+    measure: Measure = Measure.SCORE
 
 
 VALLEY = Decisions(
@@ -124,9 +142,12 @@ def categories(tokens: np.ndarray) -> np.ndarray:
 
 
 def _closed(decisions: Decisions, score: Callable, noise: float, every: np.ndarray) -> Problem:
-    def evaluate(tokens: np.ndarray, seed: int) -> np.ndarray:
+    def one(tokens: np.ndarray, seed: int) -> np.ndarray:
         rng = np.random.default_rng([seed, *tokens.ravel().astype(np.uint32).tolist()])
         return score(tokens) + noise * rng.standard_normal(len(tokens))
+
+    def evaluate(tokens: np.ndarray, seeds: np.ndarray, round: int) -> np.ndarray:
+        return np.stack([one(rows, seed) for rows, seed in zip(tokens, seeds, strict=True)])
 
     return Problem(decisions, evaluate, np.sort(score(every)))
 
@@ -138,10 +159,30 @@ def _many_of_each() -> np.ndarray:
     return tokens
 
 
+def _trained(config: str, noise: float) -> Problem:
+    """The networks of a config; training has noise of its own."""
+    if noise:
+        raise ValueError(f"--noise {noise:g}: only scores of functions get noise; leave it out for {config}")
+    found, _ = setup.load(workloads.CONFIGS / f"{config}.py", [])
+    ask = found.evaluator.bind(found.space, found.task, found.seed, 10_000)
+
+    def evaluate(tokens: np.ndarray, seeds: np.ndarray, round: int) -> np.ndarray:
+        searches, n = tokens.shape[:2]
+        ids = (100_000 * seeds[:, None] + round * n + np.arange(n)).ravel()  # a child's own randomness
+        scores = np.full(searches * n, np.nan)
+        for rows, outcome in ask(tokens.reshape(searches * n, -1), ids):
+            scores[rows] = outcome.score
+        return scores.reshape(searches, n)
+
+    return Problem(found.space.decisions, evaluate, measure=found.task.measure)
+
+
 PROBLEMS = {
     "valley": lambda noise: _closed(VALLEY, valley, noise, VALLEY.every(2_000_000)),
     "many": lambda noise: _closed(MANY, many, noise, _many_of_each()),
     "categories": lambda noise: _closed(CATEGORIES, categories, noise, CATEGORIES.every(2_000_000)),
+    "wine": partial(_trained, "tune_wine"),
+    "digits": partial(_trained, "tune_digits"),
 }
 TRUTH = {"valley": valley, "many": many, "categories": categories}
 """Of problems with noise, what a setting is worth."""
@@ -154,16 +195,23 @@ def _functions(strategy):
     return jax.jit(strategy.propose, static_argnames="n"), jax.jit(strategy.update)
 
 
-def search(strategy, problem: Problem, truth: Callable, seed: int, rounds: int, n: int) -> np.ndarray:
-    """True scores of all trials, in their order."""
+def searches(
+    strategy: Strategy, problem: Problem, truth: Callable | None, seeds: np.ndarray, rounds: int, n: int
+) -> np.ndarray:
+    """True scores of all trials of a search for each seed ``[S, M]``, -inf where a child failed."""
     (propose, update), found = _functions(strategy), []
-    state = strategy.init(problem.decisions, key_for(seed, "strategy"))
+    states = [strategy.init(problem.decisions, key_for(seed, "strategy")) for seed in seeds]
+    lessons = [Lessons(problem.measure) for _ in seeds]
     for r in range(rounds):
-        tokens = np.asarray(propose(state, key_for(seed, "propose", r), n=n))
-        seen = problem.evaluate(tokens, seed)
-        state, _ = update(state, tokens, np.float32(seen))
-        found.append(truth(tokens) if truth else seen)
-    return np.concatenate(found)
+        pairs = zip(states, seeds, strict=True)
+        tokens = np.stack([np.asarray(propose(state, key_for(seed, "propose", r), n=n)) for state, seed in pairs])
+        seen = problem.evaluate(tokens, seeds, r)
+        found.append(np.stack([truth(rows) for rows in tokens]) if truth else np.nan_to_num(seen, nan=-np.inf))
+        for i, scores in enumerate(seen):
+            lesson = lessons[i].of(np.nan_to_num(scores), np.isfinite(scores))
+            if lesson is not None:
+                states[i], _ = update(states[i], tokens[i], np.float32(lesson))
+    return np.concatenate(found, axis=1)
 
 
 def marks_of(trials: int) -> list[int]:
@@ -177,7 +225,7 @@ def row(name: str, scores: np.ndarray, control: np.ndarray, problem: Problem, se
     best = np.maximum.accumulate(scores, axis=1)[:, np.array(marks) - 1]
     other = np.maximum.accumulate(control, axis=1)[:, np.array(marks) - 1]
     at, rank = marks.index(200) if 200 in marks else len(marks) - 1, ""
-    shown = best if problem.scores is None else problem.scores[-1] - best
+    shown = problem.measure.number(best) if problem.scores is None else problem.scores[-1] - best
     if problem.scores is not None:
         better = len(problem.scores) - np.searchsorted(problem.scores, best[:, at] + 1e-12)
         rank = f"{1e6 * np.median(better) / len(problem.scores):,.0f}"
@@ -207,12 +255,9 @@ def main() -> None:
         print(f"\n{of}: {problem.decisions.count:,} settings\n\n| | {marks} | ppm better | p | seconds |", flush=True)
         for name in names:
             began = time.perf_counter()
-            seeds = range(options.first, options.first + options.seeds)
+            seeds = np.arange(options.first, options.first + options.seeds)
             with pinned():
-                one = lambda seed, name=name, problem=problem, of=of: search(
-                    CONTESTANTS[name], problem, TRUTH.get(of), seed, rounds, options.children
-                )
-                scores = np.stack([one(seed) for seed in seeds])
+                scores = searches(CONTESTANTS[name], problem, TRUTH.get(of), seeds, rounds, options.children)
             control = scores if control is None else control
             print(row(name, scores, control, problem, time.perf_counter() - began), flush=True)
 

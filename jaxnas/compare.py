@@ -15,7 +15,6 @@ from typing import Annotated
 import jax
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import wilcoxon
 
 from jaxnas.compiled_search import CompiledSearch, Searches
 from jaxnas.evaluators import Table
@@ -209,4 +208,6 @@ def _curve(test: np.ndarray, spent: np.ndarray, budget: float) -> tuple[np.ndarr
 
 
 def _p_value(mine: np.ndarray, control: np.ndarray) -> float:
+    from scipy.stats import wilcoxon  # no search has to wait for it: it takes long to import
+
     return 1.0 if (mine == control).all() else float(wilcoxon(mine, control).pvalue)

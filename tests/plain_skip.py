@@ -13,9 +13,9 @@ conv = lambda inputs, kernel, filters, stride=(1, 1), norm=True: SkipLayer(
     "convolution", inputs, kernel, stride, filters, norm
 )
 NETWORKS = {
-    "chain": Skip((conv((0,), (3, 3), 6), conv((1,), (1, 1), 4), conv((2,), (5, 3), 6))),
-    "dense skips": Skip((conv((0,), (3, 3), 4), conv((0, 1), (3, 1), 6), conv((0, 1, 2), (1, 3), 6))),
-    "loose ends": Skip((conv((0,), (3, 3), 4), conv((0,), (1, 1), 6), conv((1,), (5, 5), 6))),
+    "dense skips, loose ends": Skip(
+        (conv((0,), (3, 3), 4), conv((0, 1), (3, 1), 6), conv((0, 1, 2), (1, 3), 6), conv((1,), (5, 1), 6))
+    ),
     "strides": Skip(
         (conv((0,), (3, 3), 4, (1, 2)), conv((1,), (5, 3), 6, (3, 2)), conv((0, 1, 2), (3, 5), 6, (2, 3)))
     ),

@@ -14,7 +14,7 @@ from sklearn.gaussian_process.kernels import Matern
 from jaxnas.decisions import Choice, Decisions, Ordinal
 from jaxnas.rng import key_for
 from jaxnas.strategies import Bayes
-from jaxnas.strategies.bayes import Kernel, _ascent, _covariance, _kernel, _normal_scores, _posterior
+from jaxnas.strategies.bayes import BayesState, Kernel, _ascent, _covariance, _kernel, _normal_scores, _posterior
 from jaxnas.strategies.cholesky import inverse_factor
 
 SPACE = Decisions((Choice("a", "a", 3), Choice("b", "b", 4), Choice("c", "c", 2, when=((1, (2, 3)),))))
@@ -45,11 +45,16 @@ def memory():
     return jnp.asarray(tokens), jnp.asarray(rewards), jnp.arange(CAPACITY) < TRIALS
 
 
+def state_of(memory) -> BayesState:
+    tokens, rewards, _ = memory
+    return BayesState(tokens, rewards, jnp.int32(TRIALS), KERNEL, None, SPACE)
+
+
 def test_the_posterior_is_the_textbooks(memory):
     """Rasmussen & Williams, equations 2.23 and 2.24."""
     tokens, rewards, known = memory
     scores = _normal_scores(rewards, known)
-    got = _posterior(KERNEL, tokens, scores, known, jnp.asarray(EVERYTHING))
+    got = _posterior(KERNEL, tokens, scores, known, jnp.asarray(EVERYTHING), together=False)
     seen = np.asarray(tokens[:TRIALS])
     among = plain_covariance(seen, seen) + 0.05 * np.eye(TRIALS)
     across = plain_covariance(seen, EVERYTHING)
@@ -72,7 +77,7 @@ def test_the_kernel_climbs_the_marginal_likelihood(memory):
         return multivariate_normal(cov=among + np.exp(noise) * np.eye(TRIALS)).logpdf(scores) / TRIALS
 
     weights, noise = np.asarray(KERNEL.weights, np.float64), float(KERNEL.noise)
-    got, step = _ascent(KERNEL, tokens, rewards, known), 1e-5
+    got, step = _ascent(KERNEL, tokens, _normal_scores(rewards, known), known), 1e-5
     for t, v in itertools.product(range(3), range(4)):
         up, down = weights.copy(), weights.copy()
         up[t, v] += step
@@ -125,7 +130,7 @@ def test_length_scales_climb_the_marginal_likelihood():
         among = covariance_of_numbers(tokens, weights, lengths) + np.exp(float(OF_NUMBERS.noise)) * np.eye(16)
         return multivariate_normal(cov=among).logpdf(scores) / 16
 
-    got = _ascent(OF_NUMBERS, jnp.asarray(tokens), rewards, known)
+    got = _ascent(OF_NUMBERS, jnp.asarray(tokens), jnp.asarray(scores), known)
     for t in (1, 2):
         step = 1e-5 * np.eye(3)[t]
         slope = (log_likelihood(lengths + step) - log_likelihood(lengths - step)) / 2e-5
@@ -165,7 +170,8 @@ def test_normal_scores_are_those_of_ranks():
 def test_the_candidate_that_promises_most_is_proposed(acquisition, memory):
     tokens, rewards, known = memory
     strategy = Bayes(acquisition=acquisition, beta=0.7, capacity=CAPACITY)
-    posterior = _posterior(KERNEL, tokens, _normal_scores(rewards, known), known, jnp.asarray(EVERYTHING))
+    scores = _normal_scores(rewards, known)
+    posterior = _posterior(KERNEL, tokens, scores, known, jnp.asarray(EVERYTHING), together=False)
     mean, deviation = np.asarray(posterior.mean), np.sqrt(posterior.variance)
     best = norm.ppf((TRIALS - 0.5) / TRIALS)
     improvement = [
@@ -173,7 +179,7 @@ def test_the_candidate_that_promises_most_is_proposed(acquisition, memory):
     ]
     gain = np.array(improvement) if acquisition == "ei" else mean + 0.7 * deviation
     gain[(EVERYTHING[:, None] == np.asarray(tokens)).all(-1).any(-1)] = -np.inf  # not again
-    [at] = strategy._choose(KERNEL, tokens, rewards, known, jnp.asarray(EVERYTHING), 1)
+    [at] = strategy._choose(state_of(memory), jnp.asarray(EVERYTHING), 1)
     assert at == gain.argmax()
 
 
@@ -181,12 +187,13 @@ def test_several_at_once_are_chosen_as_if_the_first_had_been_seen(memory):
     """Believing the mean changes no mean: the second is the best under the posterior that knows the first."""
     tokens, rewards, known = memory
     strategy, pool = Bayes(acquisition="ucb", beta=3.0, capacity=CAPACITY), jnp.asarray(EVERYTHING)
-    together = np.asarray(strategy._choose(KERNEL, tokens, rewards, known, pool, 3))
+    together = np.asarray(strategy._choose(state_of(memory), pool, 3))
     scores = np.asarray(_normal_scores(rewards, known)).copy()
-    mean = np.asarray(_posterior(KERNEL, tokens, jnp.asarray(scores), known, pool).mean)
+    posterior = lambda *seen: _posterior(KERNEL, *map(jnp.asarray, seen), pool, together=False)
+    mean = np.asarray(posterior(tokens, scores, known).mean)
     taken, more, with_first = [], np.asarray(tokens).copy(), np.asarray(known).copy()
     for k in range(3):
-        variance = _posterior(KERNEL, jnp.asarray(more), jnp.asarray(scores), jnp.asarray(with_first), pool).variance
+        variance = posterior(more, scores, with_first).variance
         gain = mean + 3.0 * np.sqrt(np.asarray(variance))
         gain[(EVERYTHING[:, None] == np.asarray(tokens)).all(-1).any(-1)] = -np.inf
         gain[taken] = -np.inf

@@ -255,6 +255,11 @@ def test_help_and_mistakes_are_answered_without_jax():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False).returncode == 0
 
 
+def test_no_command_waits_for_the_statistics_of_another():
+    code = "import sys, jaxnas.commands.search, jaxnas.commands.final; sys.exit('scipy.stats' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False).returncode == 0
+
+
 def test_a_script_is_read_as_python_reads_it(tmp_path, monkeypatch):
     """With a coding line, as a config is."""
     script = tmp_path / "script.py"

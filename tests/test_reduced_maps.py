@@ -29,7 +29,7 @@ FAMILIES = {
     "chain": (SPACE, (9, 7, 3), CHAINS["strides"]),
     "equal layers": (SPACE, (9, 7, 3), CHAINS["equal layers"]),
     "skip": (SKIPS, (9, 7, 3), NETWORKS["poolings"]),
-    "cell201": (Cell201(channels=4, cells=2), (8, 8, 3), CELLS["all of it"]),
+    "cell201": (Cell201(channels=4, cells=1), (8, 8, 3), CELLS["all of it"]),
     "tree": (TEXT, (UNROLL,), TEXT.decode(np.arange(len(TEXT.decisions), dtype=np.int32) % TEXT.decisions.sizes)),
     "lstm": (TEXT, (UNROLL,), Standard("lstm")),
     "gru": (TEXT, (UNROLL,), Standard("gru")),

@@ -1,6 +1,6 @@
 """What a child costs, counted from its architecture; and what families say alike."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 HELD = 4
 """Copies of a child's maps that training holds, by `memory_analysis` of compiled programs."""
@@ -21,7 +21,11 @@ class Cost:
     activation_bytes: int
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Cost(
+            self.multiply_adds + other.multiply_adds,
+            self.parameters + other.parameters,
+            self.activation_bytes + other.activation_bytes,
+        )
 
 
 def more(filters: int, factor: float) -> int:

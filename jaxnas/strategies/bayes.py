@@ -121,24 +121,29 @@ class Bayes:
         if n > AT_ONCE:
             raise ValueError(f"children={n}: Bayes chooses {AT_ONCE:,} a round at most, each after all before it")
         uniform, pool = self._candidates(state, key, n)
-        at = self._on_known(lambda *memory: self._choose(state.kernel, *memory, pool, n), state)
-        return jnp.where(state.trials < self.initial, uniform, pool[at])
+        return jnp.where(state.trials < self.initial, uniform, pool[self._choose(state, pool, n)])
 
     def _on_known(self, work: Callable, state: BayesState):
-        """``work(tokens, rewards, known)`` on as much of the memory as is in use, since its cost is cubic: an eighth, a
-        quarter, half or all. (Under `jax.vmap` all of these are computed.)
+        """``work(tokens, scores, known)`` on as much of the memory as is in use, since its cost is cubic: an eighth, a
+        quarter, half or all. (Under `jax.vmap` all of these are computed.) Each is compiled: the work should be no
+        more than what is cubic.
         """
-        known = state.trials > jnp.arange(self.capacity)
+        known = self._known(state)
+        scores = _normal_scores(state.rewards, known)
         sizes = [self.capacity >> halvings for halvings in (3, 2, 1, 0) if self.capacity >> halvings]
-        cut = lambda size: lambda: work(state.tokens[:size], state.rewards[:size], known[:size])
+        cut = lambda size: lambda: work(state.tokens[:size], scores[:size], known[:size])
         return jax.lax.switch((state.trials > jnp.array(sizes[:-1])).sum(), [cut(size) for size in sizes])
 
-    def _choose(self, kernel: Kernel, tokens, rewards, known, pool: Int[Array, "P T"], n: int) -> Int[Array, " N"]:
+    def _known(self, state: BayesState) -> Bool[Array, " C"]:
+        """Which places have a trial."""
+        return state.trials > jnp.arange(self.capacity)
+
+    def _choose(self, state: BayesState, pool: Int[Array, "P T"], n: int) -> Int[Array, " N"]:
         """Which n of the pool."""
-        scores = _normal_scores(rewards, known)
-        posterior = _posterior(kernel, tokens, scores, known, pool)
-        best = jnp.where(known, scores, -jnp.inf).max()
-        seen = (pool[:, None] == tokens).all(-1).any(-1)
+        kernel, known = state.kernel, self._known(state)
+        posterior = self._on_known(lambda *memory: _posterior(kernel, *memory, pool, together=n > 1), state)
+        best = jnp.where(known, _normal_scores(state.rewards, known), -jnp.inf).max()
+        seen = (pool[:, None] == state.tokens).all(-1).any(-1)
         first = (pool[:, None] == pool).all(-1).argmax(-1) == jnp.arange(len(pool))
         new = first & jnp.where((first & ~seen).sum() < n, True, ~seen)  # in a small space all may have been seen
 
@@ -153,7 +158,7 @@ class Bayes:
         if n == 1:  # no matrix of all candidates
             gain = self._gain(posterior.mean, posterior.variance, best)
             return jnp.where(new, gain, -jnp.inf).argmax()[None]
-        covariance = _covariance(kernel, pool, pool) - posterior.white.T @ posterior.white
+        covariance = _covariance(kernel, pool, pool) - posterior.explained
         start = posterior.variance, covariance, new
         return jax.lax.scan(choose, start, length=n)[1]
 
@@ -219,30 +224,41 @@ def _kernel(decisions: Decisions) -> Kernel:
 
 
 class _Posterior(NamedTuple):
-    """Of the candidates: mean and variance ``[P]``; white: L^-1 K(known, pool) ``[C, P]``, L the Cholesky factor."""
+    """Of the candidates: mean and variance ``[P]``; explained: what the trials take off their covariance ``[P, P]``."""
 
     mean: Array
     variance: Array
-    white: Array
+    explained: Array | None
 
 
-def _posterior(kernel: Kernel, tokens, scores, known: Bool[Array, " C"], pool: Int[Array, "P T"]) -> _Posterior:
+def _posterior(
+    kernel: Kernel, tokens, scores, known: Bool[Array, " C"], pool: Int[Array, "P T"], together: bool
+) -> _Posterior:
+    """``together``: with what is explained."""
     inverse = inverse_factor(_noisy(kernel, tokens, known))
-    white = inverse @ (_covariance(kernel, tokens, pool) * known[:, None])
-    return _Posterior(white.T @ (inverse @ scores), jnp.maximum(1 - (white**2).sum(0), 1e-9), white)
+    white = inverse @ (_covariance(kernel, tokens, pool) * known[:, None])  # L^-1 K(known, pool) [C, P]
+    variance = jnp.maximum(1 - (white**2).sum(0), 1e-9)
+    return _Posterior(white.T @ (inverse @ scores), variance, white.T @ white if together else None)
 
 
 def _covariance(kernel: Kernel, a: Int[Array, "A T"], b: Int[Array, "B T"]) -> Float[Array, "A B"]:
     """exp(-distance); absent is a value like any other, of weight as the first one's."""
-    weights, distance = jnp.exp(kernel.weights), 0.0
-    for t, span in enumerate(kernel.spans or (0,) * a.shape[1]):
-        of_a, of_b = a[:, t], b[:, t]
-        if span:
-            distance += _apart(*(jnp.where(x < 0, 0.5, x / span) for x in (of_a, of_b)), jnp.exp(kernel.lengths[t]))
-            of_a, of_b = jnp.minimum(of_a, 0), jnp.minimum(of_b, 0)  # from here on it is there or absent
-        costs = (jnp.take(weights[t], jnp.maximum(x, 0)) for x in (of_a, of_b))
-        distance += jnp.where(of_a[:, None] == of_b, 0.0, next(costs)[:, None] + next(costs))
-    return jnp.exp(-distance)
+    T, spans = a.shape[1], kernel.spans
+    lengths = jnp.exp(jnp.zeros(T) if kernel.lengths is None else kernel.lengths)
+
+    @jax.checkpoint  # one decision's matrices at a time, in the gradient too
+    def farther(distance, decision):
+        of_a, of_b, weights, span, length = decision
+        if spans:
+            level = lambda x: jnp.where(x < 0, 0.5, x / jnp.maximum(span, 1))
+            distance += jnp.where(span > 0, _apart(level(of_a), level(of_b), length), 0.0)
+            of_a, of_b = (jnp.where(span > 0, jnp.minimum(x, 0), x) for x in (of_a, of_b))  # there or absent
+        costs = (jnp.take(weights, jnp.maximum(x, 0)) for x in (of_a, of_b))
+        return distance + jnp.where(of_a[:, None] == of_b, 0.0, next(costs)[:, None] + next(costs)), None
+
+    # a loop in the program too: unrolled, it takes four times as long to compile
+    decisions = a.T, b.T, jnp.exp(kernel.weights), jnp.array(spans or (0,) * T, jnp.int32), lengths
+    return jnp.exp(-jax.lax.scan(farther, jnp.zeros((len(a), len(b))), decisions)[0])
 
 
 def _apart(a: Float[Array, " A"], b: Float[Array, " B"], length: Float[Array, ""]) -> Float[Array, "A B"]:
@@ -257,8 +273,8 @@ def _noisy(kernel: Kernel, tokens: Int[Array, "C T"], known: Bool[Array, " C"]) 
     return covariance + jnp.diag(jnp.where(known, jnp.exp(kernel.noise), 1.0))
 
 
-def _ascent(kernel: Kernel, tokens, rewards: Float[Array, " C"], known: Bool[Array, " C"]) -> Kernel:
-    """Gradient of the log marginal likelihood of the rewards' normal scores, a trial.
+def _ascent(kernel: Kernel, tokens, scores: Float[Array, " C"], known: Bool[Array, " C"]) -> Kernel:
+    """Gradient of the log marginal likelihood of the scores, a trial.
 
     References:
         Rasmussen & Williams, Gaussian Processes for Machine Learning, 2006, equation 5.9.
@@ -266,7 +282,7 @@ def _ascent(kernel: Kernel, tokens, rewards: Float[Array, " C"], known: Bool[Arr
     matrix, pull = jax.vjp(lambda kernel: _noisy(kernel, tokens, known), kernel)
     inverse = inverse_factor(matrix)
     precision = inverse.T @ inverse
-    solved = precision @ _normal_scores(rewards, known)
+    solved = precision @ scores
     return pull(0.5 * (jnp.outer(solved, solved) - precision) / known.sum())[0]
 
 

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import tyro
 from jaxtyping import Float, Int
-from scipy.special import log_softmax, logsumexp
-from scipy.stats import rankdata
 
 from jaxnas.outcome import Measure
 
@@ -40,6 +38,8 @@ def accuracy(logits: Float[np.ndarray, "M K"], labels: Int[np.ndarray, " M"]) ->
 
 def log_likelihood(logits: Float[np.ndarray, "M K"], labels: Int[np.ndarray, " M"]) -> float:
     """Minus the log loss, the mean cross-entropy in nats."""
+    from scipy.special import log_softmax  # here and below: no other score has to wait for scipy
+
     return float(log_softmax(np.float64(logits), -1)[np.arange(len(labels)), labels].mean())
 
 
@@ -61,6 +61,8 @@ def auc(logits: Float[np.ndarray, "M K"], labels: Int[np.ndarray, " M"]) -> floa
         Hand & Till, A Simple Generalisation of the Area Under the ROC Curve, 2001, section 2, equation 3
         (https://doi.org/10.1023/A:1010920819831): by ranks.
     """
+    from scipy.special import logsumexp
+
     logits, classes = np.float64(logits), range(logits.shape[1])
     if len(classes) == 2:
         return _area(logits[:, 1] - logits[:, 0], labels == 1)
@@ -70,6 +72,8 @@ def auc(logits: Float[np.ndarray, "M K"], labels: Int[np.ndarray, " M"]) -> floa
 
 
 def _area(scores: np.ndarray, positive: np.ndarray) -> float:
+    from scipy.stats import rankdata
+
     n, ranks = positive.sum(), rankdata(scores)
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(positive) - n)))
 

@@ -240,7 +240,7 @@ def test_a_roof_grows_only_where_it_must_and_never_beyond_the_space():
     assert CHILDREN.envelope([Skip(tuple(full))], engine, ()).pixels == 16 * (6 * 4 + 2)
 
 
-@pytest.mark.parametrize("name", ["dense skips", "image pooled"])
+@pytest.mark.parametrize("name", ["dense skips, loose ends", "image pooled"])
 def test_images_with_more_channels_than_filters(name):
     """Law 1 where the image is the widest map: loss and gradients by tiles and by Flax."""
     architecture, shape = NETWORKS[name], (6, 5, 8)
@@ -288,6 +288,6 @@ def test_bfloat16_rounds_the_factors_alone():
 def test_what_does_not_fit_is_refused():
     shallow = unpadded(CHILDREN, NETWORKS["stride beyond the kernel"])
     with pytest.raises(ValueError, match="does not fit"):
-        CHILDREN.place(NETWORKS["dense skips"], shallow)
+        CHILDREN.place(NETWORKS["dense skips, loose ends"], shallow)
     with pytest.raises(ValueError, match="ragged"):
         CHILDREN.envelope(list(NETWORKS.values()), Ragged(), ())

@@ -129,7 +129,7 @@ def test_a_childs_own_rate_holds_in_final_training(tmp_path):
 
 
 def grown(tmp_path, rounds, name):
-    space = replace(SPACE, layers=4, growth=Growth(start=2, by=1, every=4))
+    space = replace(SPACE, layers=3, growth=Growth(start=2, by=1, every=4))
     evaluator = Population(Train(epochs=1, batch_size=128), engine="branching")
     experiment = Experiment(space, Digits(), Reinforce(policy="table"), evaluator=evaluator, rounds=rounds, children=2)
     (tmp_path / name).mkdir(exist_ok=True)
@@ -139,8 +139,8 @@ def grown(tmp_path, rounds, name):
 
 
 def test_depth_grows_during_a_search_and_a_resumed_one_is_the_same(tmp_path):
-    whole = grown(tmp_path, 5, "whole")
-    assert [len(t.architecture["layers"]) for t in whole] == [2, 2, 2, 2, 3, 3, 3, 3, 4, 4]
+    whole = grown(tmp_path, 4, "whole")
+    assert [len(t.architecture["layers"]) for t in whole] == [2, 2, 2, 2, 3, 3, 3, 3]
     assert all(t.score is not None for t in whole)
     grown(tmp_path, 2, "resumed")
-    assert [replace(t, seconds=0.0) for t in grown(tmp_path, 5, "resumed")] == [replace(t, seconds=0.0) for t in whole]
+    assert [replace(t, seconds=0.0) for t in grown(tmp_path, 4, "resumed")] == [replace(t, seconds=0.0) for t in whole]

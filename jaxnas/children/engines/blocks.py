@@ -9,6 +9,7 @@ Letters: B batch, H W height and width of the map, C channels in, F filters, KH 
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import product
 from typing import NamedTuple
 
@@ -45,6 +46,7 @@ class Block(NamedTuple):
 BLOCKS = tuple(Block(*sides) for sides in product((1, 2, 4), repeat=2) if math.prod(sides) <= 8)
 
 
+@cache
 def block_of(size: tuple[int, int], shape: tuple[int, int, int, int]) -> Block:
     """The fastest block for a kernel of ``shape`` on maps of ``size``, by its share of a large product's speed."""
     kernel, (channels, filters) = shape[:2], shape[2:]
