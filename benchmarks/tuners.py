@@ -13,8 +13,8 @@ millionths (the median), and the two-sided paired Wilcoxon test of the regrets a
 Problems: "valley", a closed-form response of a network's accuracy to nine hyper-parameters (1,105,920 settings);
 "many", 16 decisions of which four matter (2.6 * 10^14 settings); "categories", nine choices of five values, each of
 which matters together with two others (1,953,125 settings); "wine" and "digits", the networks of configs/tune_wine.py
-and configs/tune_digits.py, trained: all seeds have the same held-out examples, and their children train together. A
-further problem is an entry of `PROBLEMS`.
+and configs/tune_digits.py, trained, and "cancer", those of the first on breast cancers, which are harder to tell: all
+seeds have the same held-out examples, and their children train together. A further problem is an entry of `PROBLEMS`.
 """
 
 import argparse
@@ -159,11 +159,14 @@ def _many_of_each() -> np.ndarray:
     return tokens
 
 
-def _trained(config: str, noise: float) -> Problem:
+CANCER = ["--task.source", "breast-cancer", "--evaluator.train.batch-size", "52", "--evaluator.train.epochs", "50"]
+
+
+def _trained(config: str, overrides: list[str], noise: float) -> Problem:
     """The networks of a config; training has noise of its own."""
     if noise:
         raise ValueError(f"--noise {noise:g}: only scores of functions get noise; leave it out for {config}")
-    found, _ = setup.load(workloads.CONFIGS / f"{config}.py", [])
+    found, _ = setup.load(workloads.CONFIGS / f"{config}.py", overrides)
     ask = found.evaluator.bind(found.space, found.task, found.seed, 10_000)
 
     def evaluate(tokens: np.ndarray, seeds: np.ndarray, round: int) -> np.ndarray:
@@ -181,8 +184,9 @@ PROBLEMS = {
     "valley": lambda noise: _closed(VALLEY, valley, noise, VALLEY.every(2_000_000)),
     "many": lambda noise: _closed(MANY, many, noise, _many_of_each()),
     "categories": lambda noise: _closed(CATEGORIES, categories, noise, CATEGORIES.every(2_000_000)),
-    "wine": partial(_trained, "tune_wine"),
-    "digits": partial(_trained, "tune_digits"),
+    "wine": partial(_trained, "tune_wine", []),
+    "cancer": partial(_trained, "tune_wine", CANCER),
+    "digits": partial(_trained, "tune_digits", []),
 }
 TRUTH = {"valley": valley, "many": many, "categories": categories}
 """Of problems with noise, what a setting is worth."""

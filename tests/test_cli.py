@@ -220,7 +220,10 @@ def test_every_config_loads_and_tells_command_time_and_result(config):
     settings, source = load(config, ["--seed", "7"], kind)
     assert settings.seed == 7
     head = source.split('"""')[1]
-    read = getattr(getattr(settings, "task", None), "measure", Measure.SCORE)
+    if kind is Comparison:
+        read = Measure(next(iter(settings.problems.values())).table.measure or "score")
+    else:
+        read = getattr(settings.task, "measure", Measure.SCORE)
     result = {Measure.SCORE: "accuracy", Measure.BITS: "bits"}.get(read, str(read))
     for word in (f"configs/{config.name}", "minute", result):
         assert word in head

@@ -26,10 +26,10 @@ from jaxnas.experiment import Experiment
 from jaxnas.outcome import Measure, Progress
 from jaxnas.report import table_report_on
 from jaxnas.report.tabulation import LiveTableReport
-from jaxnas.spaces import ChainCNN, SkipCNN
+from jaxnas.spaces import MLP, ChainCNN, SkipCNN
 from jaxnas.tabulate import architectures, tabulate
 from jaxnas.tabulate.table import columns, row
-from jaxnas.tasks import Digits
+from jaxnas.tasks import Digits, Tabular
 
 CONFIG = """
 from jaxnas.evaluators import Population, Train
@@ -131,6 +131,26 @@ def test_each_row_is_the_training_of_its_network(place, two_devices):
     cost = alone(evaluate.children, EXPERIMENT.space.decode(tokens[0]))
     assert (int(first["parameters"]), int(first["multiply_adds"])) == (cost.parameters, cost.multiply_adds)
     assert float(first["seconds"]) == pytest.approx(3 * cost.multiply_adds * IMAGES / jaxnas.tabulate.SPEED, abs=5e-5)
+
+
+@pytest.mark.parametrize("validation", [0.1, 0.5], ids=["more test rows than a part", "fewer"])
+def test_a_score_over_the_whole_is_that_of_all_test_rows(validation, tmp_path):
+    """As a search on test data has it, whose parts are others."""
+
+    @dataclass(frozen=True)
+    class OnTestRows(Tabular):
+        def search_data(self, seed):
+            return replace(super().search_data(seed), held_out=super().final_data(seed).held_out)
+
+    space = MLP(layers=(1,), widths=(4, 8), activations=("relu",))
+    evaluator = Population(Train(epochs=1, batch_size=16))
+    task = Tabular("wine", score="auc", validation=validation)
+    tabulate(Experiment(space, task, evaluator=evaluator), tmp_path / "t.csv.gz", Silent(), 1)
+    tokens = architectures(space.decisions, None, 0)
+    evaluate, found = evaluator.bind(space, OnTestRows("wine", score="auc", validation=validation), 0, 12), np.zeros(12)
+    for some, outcome in evaluate(tokens, np.arange(12)):
+        found[some] = outcome.score
+    np.testing.assert_allclose(column(read(tmp_path / "t.csv.gz"), "test"), found, atol=5.1e-5)
 
 
 def test_means_are_those_of_the_seeds(place):

@@ -29,7 +29,7 @@ from jaxnas.outcome import Outcome, Progress, Status, Trial
 from jaxnas.ranges import ChildCount, Range
 from jaxnas.rewards import INFEASIBLE, Reward, told
 from jaxnas.settings import settings
-from jaxnas.tasks import Examples, Passage, notes_of
+from jaxnas.tasks import HeldOut, notes_of
 
 MANY = 500
 """So many children take seconds to plan: it is said before."""
@@ -97,7 +97,7 @@ class PopulationEvaluator:
 
     def tested(
         self,
-        examples: Examples | Passage,
+        examples: HeldOut,
         tokens: Int[np.ndarray, "N T"],
         trial_ids: Int[np.ndarray, " N"],
         finished: Mapping[int, Trial] | None = None,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from jaxnas.evaluators.train import Result
 from jaxnas.outcome import Progress, Trial
-from jaxnas.tasks import Examples, Passage
+from jaxnas.tasks import HeldOut
 
 
 class Paused(NamedTuple):
@@ -44,5 +44,5 @@ class Round:
     paused: dict[int, Paused] = field(default_factory=dict)
     seconds: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
     places: dict[int, int] = field(default_factory=dict)
-    examples: Examples | Passage | None = None
+    examples: HeldOut | None = None
     scores: dict[int, float] = field(default_factory=dict)

@@ -80,12 +80,13 @@ def kept_bytes(task: Task, data: Batched) -> int:
 
 
 def held_out(task: Task, data: Batched, size: int, count: int) -> Batch | None:
-    """The first ``count`` held-out examples, batch by batch as programs visit them, ``[V, B, ...]``, numpy arrays; None
-    where a task's scores are means.
+    """The held-out examples, of which the first ``count`` count, batch by batch as programs visit them,
+    ``[V, B, ...]``, numpy arrays; None where a task's scores are means.
     """
     if not scores_whole(task):
         return None
-    return jax.device_get(_visited(data, size, count, int(data.visits(size, count))))
+    visits = int(data.visits(size, len(data.held_out)))  # of which a program has room for all, however few it makes
+    return jax.device_get(_visited(data, size, count, visits))
 
 
 def check_score(task: Task, data: Batched, held: Batch | None) -> None:

@@ -23,7 +23,7 @@ class Table:
     """A file with one row for each architecture: CSV, plain or gzipped, or .npz.
 
     Attributes:
-        file: where it lies; "digits": the one that comes with the library.
+        file: where it lies; "digits" or "tuning": one that comes with the library.
         architecture: the column of architectures. "tokens": numbers with blanks between; any other name: text that the
             space's ``parse`` understands.
         score: the column that a search sees; an empty cell is a child that failed.

@@ -197,8 +197,7 @@ class Trainer:
             genes: likewise.
             trial_ids: likewise.
             result: what `run` gave after the last epoch; its states are consumed.
-            examples: of the same task, as its data has held-out ones (`Examples`, `Passage`); images are normalised as
-                the training data is.
+            examples: of the same task, as its data has held-out ones; images are normalised as the training data is.
         """
         program, states, size = self.programs[inside, len(genes)], result.states, self.train.batch_size
         tally = Tally(self.task, self.data, size)

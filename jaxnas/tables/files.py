@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxnas import archive
 
-SHIPPED = {"digits": Path(__file__).parent / "digits.csv.gz"}
+SHIPPED = {name: Path(__file__).parent / f"{name}.csv.gz" for name in ("digits", "tuning")}
 """Tables that come with the library, by name."""
 NEEDED = "give a CSV (.csv, .csv.gz) with a header line, or an .npz with one array a column"
 

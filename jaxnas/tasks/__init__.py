@@ -32,9 +32,18 @@ TASKS = {
 
 
 @runtime_checkable
+class HeldOut(Protocol):
+    """What children are scored on: a pytree of rows."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index): ...
+
+
+@runtime_checkable
 class Batched(Protocol):
     """What a training reads, as a task gives it, and how it comes in batches: a pytree with ``train`` and ``held_out``
-    that have lengths (``held_out`` rows too, for tables), ``input_shape`` and ``classes``; see `Data` and `TextData`.
+    that have lengths (``held_out`` a `HeldOut`), ``input_shape`` and ``classes``; see `Data` and `TextData`.
     """
 
     def facts(self) -> dict:
@@ -201,6 +210,7 @@ __all__ = [
     "Data",
     "Digits",
     "Examples",
+    "HeldOut",
     "Images",
     "LeavesOut",
     "NamesMeasure",
