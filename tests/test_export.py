@@ -41,7 +41,7 @@ NETWORKS = {
     "equal layers": (replace(GREY, norm=BatchNorm(0.8, 1e-2)), CHAINS["equal layers"], 1e-5),
     "bfloat16": (replace(COLOUR, dtype="bfloat16"), CHAINS["even kernels"], 5e-3),
     "skips": (SKIPS, MIXED, 1e-5),
-    "cells": (Cell201(channels=4, cells=2).children((8, 8, 3), 5), CELLS["all of it"], 1e-5),
+    "cells": (Cell201(channels=4, cells=1).children((8, 8, 3), 5), CELLS["all of it"], 1e-5),
     "real images": (SPACE.children((28, 28, 1), 10), CHAINS["flat kernels"], 1e-5),
 }
 """Children, one of them, and how far the exported files may be from the trained network."""

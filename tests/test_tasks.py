@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +18,10 @@ import pytest
 from data_sets import IDX, arrays, corrupt_member, idx_bytes, rows, write_idx, write_npz, write_tfds
 from refusals import refused
 from scipy.ndimage import map_coordinates
+from sklearn.datasets import load_digits
 
 from jaxnas.rng import key_for
-from jaxnas.tasks import TASKS, Digits, Examples, Images, Task
+from jaxnas.tasks import TASKS, Digits, Examples, Images, Task, digits
 from jaxnas.tasks.classification import Augment
 
 REAL = pathlib.Path(__file__).parents[2] / "shared" / "data"
@@ -99,6 +101,18 @@ def test_loss_and_score_of_two_examples(task):
 
 
 # Digits
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["from the file", "from scikit-learn"])
+def test_the_digits_are_those_of_scikit_learn(elsewhere, monkeypatch):
+    """Where its file is where it has been for years, and where it is not."""
+    if elsewhere:
+        monkeypatch.setattr(digits, "find_spec", lambda name: SimpleNamespace(origin="/nowhere/sklearn/__init__.py"))
+    parts = [Digits().search_data(0).train, Digits().search_data(0).held_out, Digits().final_data(0).held_out]
+    known, labels = load_digits(return_X_y=True)
+    pairs = lambda images, labels: sorted(zip(images.reshape(-1, 64).tolist(), labels.tolist(), strict=True))
+    ours = [np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "labels")]
+    assert pairs(*ours) == pairs(known, labels)
 
 
 def test_the_1797_digits_are_1078_to_learn_from_360_to_validate_and_359_for_the_test():

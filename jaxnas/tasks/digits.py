@@ -6,8 +6,11 @@ References:
 """
 
 from dataclasses import field
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from jaxnas.ranges import Part, Share
 from jaxnas.settings import settings
@@ -60,10 +63,18 @@ class Digits(Classified):
 
 def _digits() -> tuple[Examples, Examples]:
     """Training and test examples; grey levels 0..16."""
-    from sklearn.datasets import load_digits  # scipy comes with it: not loaded where other data is used
-
-    images, labels = load_digits(return_X_y=True)
-    everything = Examples(images.reshape(-1, 8, 8, 1).astype(np.uint8), labels.astype(np.int32))
+    rows = _rows()
+    everything = Examples(rows[:, :-1].reshape(-1, 8, 8, 1).astype(np.uint8), rows[:, -1].astype(np.int32))
     order = np.random.default_rng(TEST_SEED).permutation(len(everything))
     tests = round(TEST_SHARE * len(everything))
     return everything[order[tests:]], everything[order[:tests]]
+
+
+def _rows() -> Float[np.ndarray, "1797 65"]:
+    """64 pixels and a label each, from the file that scikit-learn ships: to import it takes a second."""
+    file = Path(find_spec("sklearn").origin).parent / "datasets" / "data" / "digits.csv.gz"
+    if file.is_file():
+        return np.loadtxt(file, delimiter=",")
+    from sklearn.datasets import load_digits  # which knows where it is by now
+
+    return np.column_stack(load_digits(return_X_y=True))
