@@ -42,8 +42,9 @@ def tune(
     Args:
         space: by name, what a value may be: a `Float`, `Int` or `Categorical`, a list or tuple (one of these values) or
             a range (a whole number in order); or a `Choices`, or any other space, as it is.
-        fn: called with a dict of values and a seed, an int that depends on the trial alone; it gives a number, higher
-            is better (of a loss, return the negative), or ``{"score": number, ...}``; see `Objective`.
+        fn: called with a dict of values and, where it takes two arguments, a seed, an int that depends on the trial
+            alone; it gives a number, higher is better (of a loss, return the negative), or ``{"score": number, ...}``;
+            see `Objective`.
         rounds: of the strategy's.
         children: calls a round: rounds x children in all.
         strategy: how values are proposed; None: `Bayes`.

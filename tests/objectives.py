@@ -112,6 +112,10 @@ def of_architecture(architecture, seed):
 
 
 def takes_one(values):
+    return len(values["what"]) + random.random()
+
+
+def takes_none():
     return 1.0
 
 

@@ -106,6 +106,14 @@ def test_each_way_to_fail_is_said_and_harms_nobody(alone):
         assert outcome.architectures == ({"type": "values", "values": {"what": what}},)
 
 
+def test_a_function_may_take_values_alone():
+    """In a process or in this one; the generators are seeded all the same."""
+    told_what = [{"what": what} for what in EVERY]
+    away, here = (asked(Objective(objectives.takes_one, processes=n), DEEDS, told_what) for n in (1, 0))
+    assert {trial: told(outcome) for trial, outcome in away.items()} == {t: told(o) for t, o in here.items()}
+    assert [int(outcome.score[0]) for outcome in away.values()] == [len(what) for what in EVERY]
+
+
 def test_a_seed_is_that_of_the_trial_alone():
     import jax
 
@@ -235,8 +243,11 @@ def renamed(values, seed): ...  # noqa: F811 - another of the same name
         (Called(), "has no name of its own"),
         (len, "fn=len stands in no file"),
         (other, "fn=renamed is not what "),
-        (objectives.takes_one, "fn=takes_one is called with (values, seed): too many positional arguments"),
-        ("smooth", "fn='smooth': give a callable, such as a function fn(values, seed)"),
+        (
+            objectives.takes_none,
+            "fn=takes_none is called with (values, seed) or (values): too many positional arguments",
+        ),
+        ("smooth", "fn='smooth': give a callable, such as a function fn(values, seed) or fn(values)"),
         (None, "fn=None: give"),
     ],
 )

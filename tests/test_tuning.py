@@ -91,7 +91,7 @@ def test_calls_here_give_what_calls_elsewhere_give(tmp_path):
 
 def test_the_random_numbers_of_this_process_are_left_alone():
     before = random.getstate(), np.random.get_state()[1].copy()
-    [(_, said)] = Here(lambda values, seed: random.random() + np.random.rand()).answers([(0, pickle.dumps(({}, 3)))])
+    [(_, said)] = Here(lambda values, seed: random.random() + np.random.rand()).answers([(0, pickle.dumps((({}, 3), 3)))])
     assert said["kind"] == "scored"
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])
     with _own_random_numbers():  # alone, because the checks of types in these tests draw numbers too
@@ -114,7 +114,7 @@ def test_what_fails_here_is_a_failed_trial():
     stops = lambda: jaxnas.tune({"x": [1]}, lambda values, seed: "much", **RANDOM)
     refused(stops, "trial 0", "<lambda> returned 'much'")
     refused(lambda: jaxnas.tune({"x": [1]}, fails, processes=0, timeout=1.0), "timeout=1", "processes=1 or more")
-    refused(lambda: jaxnas.tune({"x": [1]}, lambda values: 1.0), "called with (values, seed)")
+    refused(lambda: jaxnas.tune({"x": [1]}, lambda: 1.0), "called with (values, seed) or (values)")
     refused(lambda: jaxnas.tune({"x": [1]}, lambda v, seed: 1.0, processes=1), "is a lambda", "processes=0")
 
 

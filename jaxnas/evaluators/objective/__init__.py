@@ -13,7 +13,8 @@ from jaxnas.settings import settings
 
 @settings
 class Objective:
-    """A function ``fn(values, seed)`` that gives a score, higher is better: of a loss, return the negative.
+    """A function ``fn(values, seed)`` or ``fn(values)`` that gives a score, higher is better: of a loss, return the
+    negative.
 
     It returns a number, or ``{"score": number, ...}`` with other figures by name, which are recorded. A number is an
     int, a float, a fraction or a numpy scalar, or an array of no dimension (of numpy, JAX or PyTorch).
@@ -41,11 +42,13 @@ class Objective:
         timeout: seconds that a call may take, from when its process has loaded the file; None: as long as it wants.
 
     Raises:
-        ValueError: a function that another process could not load by its name, or that does not take two arguments; a
-            timeout without a process.
+        ValueError: a function that another process could not load by its name, or that takes neither one nor two
+            arguments; a timeout without a process.
     """
 
-    fn: Annotated[Callable[..., Any], Such("a function fn(values, seed) that gives a score"), tyro.conf.Fixed]
+    fn: Annotated[
+        Callable[..., Any], Such("a function fn(values, seed) or fn(values) that gives a score"), tyro.conf.Fixed
+    ]
     catch: Annotated[tuple[type[BaseException], ...], tyro.conf.Fixed] = (Exception,)
     processes: Annotated[int, Range(0, 1024)] = 1
     timeout: Annotated[float, Range(0, 1e9, "(]")] | None = None

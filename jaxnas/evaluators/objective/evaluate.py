@@ -72,7 +72,7 @@ class ObjectiveEvaluator:
     def _call(self, tokens: Int[np.ndarray, " T"], seed: int) -> bytes:
         values = self.space.decode(tokens)
         try:
-            return pickle.dumps((values, seed))
+            return pickle.dumps(((values, seed)[: self.objective.fn.arguments], seed))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise ValueError(f"{shown(values)} cannot be sent to a worker ({error}): decode to plain values") from error
 

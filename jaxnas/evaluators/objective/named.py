@@ -24,7 +24,10 @@ class Function:
     "jaxnas_config", wherever the config lies.
 
     Raises:
-        ValueError: the function cannot be found by its name, or does not take ``(values, seed)``.
+        ValueError: the function cannot be found by its name, or does not take values.
+
+    Attributes:
+        arguments: 2 where it takes (values, seed), 1 where it takes values alone.
     """
 
     def __init__(self, fn: Callable):
@@ -32,13 +35,13 @@ class Function:
         self.module, self.name = _name(fn)
         self._names = _names(fn, self.module)
         _check_found(fn, self.name, self._names)
-        _check_arguments(self)
+        self.arguments = _arguments(fn, self.name)
         spec = self._names.get("__spec__")
         if spec is not None:
             self.module = spec.name  # of what `python -m` runs, not "__main__"
 
-    def __call__(self, values: Any, seed: int) -> Any:
-        return self.call(values, seed)
+    def __call__(self, *arguments: Any) -> Any:
+        return self.call(*arguments)
 
     def __repr__(self) -> str:
         """The same where a config runs as a script."""
@@ -71,20 +74,21 @@ class OfThisProcess:
 
     Attributes:
         file: in which it was written, as Python has it.
+        arguments: as of a `Function`.
 
     Raises:
-        ValueError: it does not take ``(values, seed)``.
+        ValueError: it does not take values.
     """
 
     def __init__(self, fn: Callable):
         self.call = fn
         self.name = fn.__qualname__ if isinstance(fn, FunctionType) else type(fn).__qualname__
-        _check_arguments(self)
+        self.arguments = _arguments(fn, self.name)
         self.file = fn.__code__.co_filename if isinstance(fn, FunctionType) else ""
         self._written = of_function(fn)
 
-    def __call__(self, values: Any, seed: int) -> Any:
-        return self.call(values, seed)
+    def __call__(self, *arguments: Any) -> Any:
+        return self.call(*arguments)
 
     def __repr__(self) -> str:
         return self._written
@@ -100,7 +104,7 @@ def named(fn: Callable, here: bool) -> Function | OfThisProcess:
     """A function as workers load it; where calls are made ``here``, also one that they could not.
 
     Raises:
-        ValueError: it cannot be found by its name, and calls are made elsewhere; it does not take ``(values, seed)``.
+        ValueError: it cannot be found by its name, and calls are made elsewhere; it does not take values.
     """
     fn = fn.call if isinstance(fn, OfThisProcess) else fn
     if isinstance(fn, Function):
@@ -157,10 +161,19 @@ def _check_found(fn: Callable, name: str, names: Mapping[str, Any]) -> None:
         )
 
 
-def _check_arguments(named: Function | OfThisProcess) -> None:
+def _arguments(fn: Callable, name: str) -> int:
+    """How many of (values, seed) a function takes."""
     try:
-        inspect.signature(named.call).bind({}, 0)
-    except TypeError as error:
-        raise ValueError(f"fn={named.name} is called with (values, seed): {error}") from None
+        signature = inspect.signature(fn)
     except ValueError:  # a function written in C says nothing of its arguments
-        return
+        return 2
+    try:
+        signature.bind({}, 0)
+        return 2
+    except TypeError as error:
+        why = error
+    try:
+        signature.bind({})
+        return 1
+    except TypeError:
+        raise ValueError(f"fn={name} is called with (values, seed) or (values): {why}") from None

@@ -91,14 +91,14 @@ def answer(
     ``raised`` are raised, the classes of others written by ``name``.
     """
     try:
-        values, seed = pickle.loads(call)
+        arguments, seed = pickle.loads(call)
     except BaseException as error:
         return {"kind": "unusable", "words": _words(error)}
     random.seed(seed)
     np.random.seed(seed)
     began = time.perf_counter()
     try:
-        said = checked(fn(values, seed))
+        said = checked(fn(*arguments))
     except WrongError as error:
         said = {"kind": "wrong", "words": str(error)}
     except raised:

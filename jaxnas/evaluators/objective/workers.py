@@ -66,7 +66,7 @@ class Worker:
             self.connection.send(start)
 
     def ask(self, job: int, call: bytes, timeout: float | None) -> None:
-        """Have one call made: its values and seed, pickled."""
+        """Have one call made: its arguments and the seed of the generators, pickled."""
         self.job, self.asked = job, time.monotonic()
         self.deadline = math.inf if timeout is None else self.asked + timeout
         with contextlib.suppress(OSError):
