@@ -32,7 +32,7 @@ def ours(count: int) -> dict:
     """All settings by the evaluator of a search."""
     from jaxnas import setup
 
-    setup.use_all_cores()
+    setup.start()
     from workloads import sample
 
     found, _ = setup.load(CONFIG, [])
@@ -69,6 +69,7 @@ def workload(count: int, folder: Path) -> Path:
 def timed(name: str, command: list[str], answer: Path) -> None:
     """Run a contender, and print its line."""
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "torch"}
+    environment["JAX_COMPILATION_CACHE_DIR"] = str(answer.with_name("programs"))  # empty at first
     began = time.perf_counter()
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     seconds = time.perf_counter() - began

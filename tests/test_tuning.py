@@ -91,7 +91,8 @@ def test_calls_here_give_what_calls_elsewhere_give(tmp_path):
 
 def test_the_random_numbers_of_this_process_are_left_alone():
     before = random.getstate(), np.random.get_state()[1].copy()
-    [(_, said)] = Here(lambda values, seed: random.random() + np.random.rand()).answers([(0, pickle.dumps((({}, 3), 3)))])
+    call = pickle.dumps((({}, 3), 3))
+    [(_, said)] = Here(lambda values, seed: random.random() + np.random.rand()).answers([(0, call)])
     assert said["kind"] == "scored"
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])
     with _own_random_numbers():  # alone, because the checks of types in these tests draw numbers too
