@@ -14,8 +14,9 @@ from sklearn.gaussian_process.kernels import Matern
 from jaxnas.decisions import Choice, Decisions, Ordinal
 from jaxnas.rng import key_for
 from jaxnas.strategies import Bayes
-from jaxnas.strategies.bayes import BayesState, Kernel, _ascent, _covariance, _kernel, _normal_scores, _posterior
+from jaxnas.strategies.bayes import BayesState
 from jaxnas.strategies.cholesky import inverse_factor
+from jaxnas.strategies.gaussian_process import Kernel, ascent, covariance, fresh, normal_scores, posterior_of
 
 SPACE = Decisions((Choice("a", "a", 3), Choice("b", "b", 4), Choice("c", "c", 2, when=((1, (2, 3)),))))
 EVERYTHING = np.unique(
@@ -53,8 +54,8 @@ def state_of(memory) -> BayesState:
 def test_the_posterior_is_the_textbooks(memory):
     """Rasmussen & Williams, equations 2.23 and 2.24."""
     tokens, rewards, known = memory
-    scores = _normal_scores(rewards, known)
-    got = _posterior(KERNEL, tokens, scores, known, jnp.asarray(EVERYTHING), together=False)
+    scores = normal_scores(rewards, known)
+    got = posterior_of(KERNEL, tokens, scores, known, jnp.asarray(EVERYTHING), together=False)
     seen = np.asarray(tokens[:TRIALS])
     among = plain_covariance(seen, seen) + 0.05 * np.eye(TRIALS)
     across = plain_covariance(seen, EVERYTHING)
@@ -67,7 +68,7 @@ def test_the_posterior_is_the_textbooks(memory):
 def test_the_kernel_climbs_the_marginal_likelihood(memory):
     """Against finite differences of scipy's multivariate normal density."""
     tokens, rewards, known = memory
-    scores, seen = np.asarray(_normal_scores(rewards, known))[:TRIALS], np.asarray(tokens[:TRIALS])
+    scores, seen = np.asarray(normal_scores(rewards, known))[:TRIALS], np.asarray(tokens[:TRIALS])
 
     def log_likelihood(weights, noise):
         w, among = np.exp(weights), np.zeros((TRIALS, TRIALS))
@@ -77,7 +78,7 @@ def test_the_kernel_climbs_the_marginal_likelihood(memory):
         return multivariate_normal(cov=among + np.exp(noise) * np.eye(TRIALS)).logpdf(scores) / TRIALS
 
     weights, noise = np.asarray(KERNEL.weights, np.float64), float(KERNEL.noise)
-    got, step = _ascent(KERNEL, tokens, _normal_scores(rewards, known), known), 1e-5
+    got, step = ascent(KERNEL, tokens, normal_scores(rewards, known), known), 1e-5
     for t, v in itertools.product(range(3), range(4)):
         up, down = weights.copy(), weights.copy()
         up[t, v] += step
@@ -91,7 +92,7 @@ def test_the_kernel_climbs_the_marginal_likelihood(memory):
 
 NUMBERS = Decisions((Choice("a", "a", 3), Ordinal("b", "b", 64), Ordinal("c", "c", 9, when=((0, (1, 2)),))))
 OF_NUMBERS = replace(
-    _kernel(NUMBERS),
+    fresh(NUMBERS),
     weights=jnp.asarray(RNG.normal(-1, 0.5, (3, 3)), jnp.float32),
     lengths=jnp.log(jnp.array([1, 0.3, 0.7])),
 )
@@ -112,7 +113,7 @@ def covariance_of_numbers(tokens, weights, lengths) -> np.ndarray:
 
 def test_levels_are_as_far_apart_as_their_shares_of_the_range():
     tokens = NUMBERS.every(10_000)[::23]
-    got = np.asarray(_covariance(OF_NUMBERS, jnp.asarray(tokens), jnp.asarray(tokens)))
+    got = np.asarray(covariance(OF_NUMBERS, jnp.asarray(tokens), jnp.asarray(tokens)))
     weights, lengths = (np.asarray(leaf, np.float64) for leaf in (OF_NUMBERS.weights, OF_NUMBERS.lengths))
     np.testing.assert_allclose(got, covariance_of_numbers(tokens, weights, lengths), atol=1e-5)
     assert len(np.unique(tokens[:, 2])) == 10
@@ -123,14 +124,14 @@ def test_length_scales_climb_the_marginal_likelihood():
     """Against finite differences of scipy's multivariate normal density."""
     tokens = NUMBERS.every(10_000)[RNG.permutation(NUMBERS.count)[:16]]
     rewards, known = jnp.asarray(RNG.normal(size=16), jnp.float32), jnp.ones(16, bool)
-    scores = np.asarray(_normal_scores(rewards, known))
+    scores = np.asarray(normal_scores(rewards, known))
     weights, lengths = (np.asarray(leaf, np.float64) for leaf in (OF_NUMBERS.weights, OF_NUMBERS.lengths))
 
     def log_likelihood(lengths):
         among = covariance_of_numbers(tokens, weights, lengths) + np.exp(float(OF_NUMBERS.noise)) * np.eye(16)
         return multivariate_normal(cov=among).logpdf(scores) / 16
 
-    got = _ascent(OF_NUMBERS, jnp.asarray(tokens), jnp.asarray(scores), known)
+    got = ascent(OF_NUMBERS, jnp.asarray(tokens), jnp.asarray(scores), known)
     for t in (1, 2):
         step = 1e-5 * np.eye(3)[t]
         slope = (log_likelihood(lengths + step) - log_likelihood(lengths - step)) / 2e-5
@@ -161,7 +162,7 @@ def test_the_inverse_factor(size):
 def test_normal_scores_are_those_of_ranks():
     rewards = np.array([0.3, -5.0, 0.3, 9.0, 0.1, 7.0, 7.0, 7.0], np.float32)
     known = np.arange(8) < 6
-    got = _normal_scores(jnp.asarray(rewards), jnp.asarray(known))
+    got = normal_scores(jnp.asarray(rewards), jnp.asarray(known))
     np.testing.assert_allclose(got[:6], norm.ppf((rankdata(rewards[:6]) - 0.5) / 6), atol=1e-6)
     assert (got[6:] == 0).all()
 
@@ -170,8 +171,8 @@ def test_normal_scores_are_those_of_ranks():
 def test_the_candidate_that_promises_most_is_proposed(acquisition, memory):
     tokens, rewards, known = memory
     strategy = Bayes(acquisition=acquisition, beta=0.7, capacity=CAPACITY)
-    scores = _normal_scores(rewards, known)
-    posterior = _posterior(KERNEL, tokens, scores, known, jnp.asarray(EVERYTHING), together=False)
+    scores = normal_scores(rewards, known)
+    posterior = posterior_of(KERNEL, tokens, scores, known, jnp.asarray(EVERYTHING), together=False)
     mean, deviation = np.asarray(posterior.mean), np.sqrt(posterior.variance)
     best = norm.ppf((TRIALS - 0.5) / TRIALS)
     improvement = [
@@ -188,8 +189,8 @@ def test_several_at_once_are_chosen_as_if_the_first_had_been_seen(memory):
     tokens, rewards, known = memory
     strategy, pool = Bayes(acquisition="ucb", beta=3.0, capacity=CAPACITY), jnp.asarray(EVERYTHING)
     together = np.asarray(strategy._choose(state_of(memory), pool, 3))
-    scores = np.asarray(_normal_scores(rewards, known)).copy()
-    posterior = lambda *seen: _posterior(KERNEL, *map(jnp.asarray, seen), pool, together=False)
+    scores = np.asarray(normal_scores(rewards, known)).copy()
+    posterior = lambda *seen: posterior_of(KERNEL, *map(jnp.asarray, seen), pool, together=False)
     mean = np.asarray(posterior(tokens, scores, known).mean)
     taken, more, with_first = [], np.asarray(tokens).copy(), np.asarray(known).copy()
     for k in range(3):
