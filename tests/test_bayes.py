@@ -142,7 +142,7 @@ def test_length_scales_climb_the_marginal_likelihood():
 
 def test_mutants_step():
     """From level 30 of 64: a step by one with probability log 2 (1 / log 31 + 1 / log 34) / 2, by nothing never."""
-    strategy = Bayes(pool=4000)
+    strategy = Bayes(pool=4000, capacity=16)
     state, _ = strategy.update(strategy.init(NUMBERS, key_for(0, "s")), np.array([[1, 30, 4]]), np.ones(1, np.float32))
     mutants = np.asarray(strategy._candidates(state, key_for(0, "propose"), 1)[1])[:2000]
     steps = mutants[mutants[:, 1] != 30][:, 1] - 30
@@ -220,9 +220,10 @@ def test_nothing_is_proposed_twice_and_the_start_is_uniform():
 
 def test_the_latest_trials_are_kept():
     strategy = Bayes(capacity=4)
+    update = jax.jit(strategy.update)
     state = strategy.init(SPACE, key_for(0, "strategy"))
     for row in range(6):
-        state, _ = strategy.update(state, EVERYTHING[[row]], np.float32([row]))
+        state, _ = update(state, EVERYTHING[[row]], np.float32([row]))
     np.testing.assert_array_equal(state.tokens, EVERYTHING[[4, 5, 2, 3]])
     np.testing.assert_array_equal(state.rewards, [4, 5, 2, 3])
     np.testing.assert_array_equal(strategy.most_likely(state), EVERYTHING[5])

@@ -24,7 +24,7 @@ from jaxnas.tasks.labels import read_off
 from jaxnas.tasks.splits import split_validation
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.integers(2, 60), min_size=2, max_size=7),
     st.floats(0.02, 0.9),

@@ -29,8 +29,7 @@ CHILDREN = SPACE.children(SHAPE, CLASSES)
 in_turn = lambda fn: lambda *stacked: jax.lax.map(lambda one: fn(*one), stacked)
 stack = lambda trees: jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 WAYS = {
-    "padded, in turn": (Padded(), in_turn),
-    "padded, together": (Padded(), jax.vmap),
+    "padded": (Padded(), jax.vmap),
     "branching": (Branching((), (4, 6)), in_turn),
     "branching, one class": (Branching((), (6,)), in_turn),
 }
