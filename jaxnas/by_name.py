@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from jaxnas.evaluators import SGD, Adam, Optimiser
 from jaxnas.rewards import REWARDS, Reward
-from jaxnas.settings import hints
+from jaxnas.settings import describe, flatten, hints
 from jaxnas.strategies import STRATEGIES, Strategy
 
 Settings = TypeVar("Settings")
@@ -37,6 +37,12 @@ def replaced(settings: Settings, arguments: list[str]) -> tuple[Settings, list[s
             raise ValueError(_unknown(option, value, list(known)))
         settings = _with(settings, path, known[value]())
     return settings, rest
+
+
+def nameable(settings: Any) -> list[str]:
+    """The settings that take a name, as "strategy"."""
+    parents = (name.removesuffix(".type") for name in flatten(describe(settings)) if name.endswith(".type"))
+    return [name for name in parents if _known(settings, name.split(".")) is not None]
 
 
 def _unknown(option: str, value: str, known: list[str]) -> str:

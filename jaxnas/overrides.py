@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import tyro
 
-from jaxnas.by_name import replaced
+from jaxnas.by_name import nameable, replaced
 from jaxnas.called import called
 from jaxnas.examples import shown
 from jaxnas.settings import describe, flatten, hints
@@ -32,7 +32,7 @@ def override(settings: Settings, overrides: list[str], config: Path) -> Settings
         SystemExit: a value of the wrong type (status 2, after a message), or --help.
     """
     settings, overrides = replaced(settings, overrides)
-    valid = [name for name in flatten(describe(settings)) if name.split(".")[-1] != "type"]
+    valid = [name for name in flatten(describe(settings)) if name.split(".")[-1] != "type"] + nameable(settings)
     for argument in overrides:
         if argument.startswith("--"):
             _check(argument, valid, config)

@@ -110,6 +110,7 @@ def test_trials_and_show(place):
         (("search", "broken.py"), "broken.py does not run: NameError: name 'undefined' is not defined"),
         (("search", "empty.py"), "sets no `experiment`"),
         (("search", "mine.py", "--strategy.learning-rat", "1"), "did you mean --strategy.learning-rate or "),
+        (("search", "mine.py", "--straegy", "Random"), "unknown setting --straegy: did you mean --strategy or "),
         (("search", "mine.py", "--speed", "1"), "unknown setting --speed: did you mean --seed"),
         (("search", "mine.py", "--wumpus", "1"), "unknown setting --wumpus; `mine.py --help` after the command lists"),
         (("serch", "mine.py"), "there is no command 'serch': did you mean search?"),
