@@ -3,8 +3,8 @@ batch size and label smoothing, of which some exist for one optimiser alone.
 
     python -m jaxnas search configs/tune_digits.py --final
 
-Two minutes on 2 CPU cores for 100 settings; the measure is validation accuracy. Batch size and optimiser need a program
-each; all else is traced.
+Half a minute on 2 CPU cores for 100 settings; the measure is validation accuracy. Batch size and optimiser need a
+program each; all else is traced.
 """
 
 import jaxnas

@@ -3,7 +3,7 @@ weight decay and label smoothing of its own.
 
     python -m jaxnas search configs/tune_joint.py --final
 
-Two minutes on 2 CPU cores for 192 children, all in one program; the measure is validation accuracy.
+A minute on 2 CPU cores for 192 children, all in one program; the measure is validation accuracy.
 """
 
 import jaxnas

@@ -3,11 +3,12 @@
 import copy
 import dataclasses
 import difflib
+from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from jaxnas.evaluators import SGD, Adam, Optimiser
 from jaxnas.rewards import REWARDS, Reward
-from jaxnas.settings import describe, flatten, hints
+from jaxnas.settings import hints
 from jaxnas.strategies import STRATEGIES, Strategy
 
 Settings = TypeVar("Settings")
@@ -39,9 +40,9 @@ def replaced(settings: Settings, arguments: list[str]) -> tuple[Settings, list[s
     return settings, rest
 
 
-def nameable(settings: Any) -> list[str]:
-    """The settings that take a name, as "strategy"."""
-    parents = (name.removesuffix(".type") for name in flatten(describe(settings)) if name.endswith(".type"))
+def nameable(settings: Any, names: Iterable[str]) -> list[str]:
+    """Of all settings by their full names, the parents that take a library's name, as "strategy"."""
+    parents = (name.removesuffix(".type") for name in names if name.endswith(".type"))
     return [name for name in parents if _known(settings, name.split(".")) is not None]
 
 

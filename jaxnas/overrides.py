@@ -32,7 +32,8 @@ def override(settings: Settings, overrides: list[str], config: Path) -> Settings
         SystemExit: a value of the wrong type (status 2, after a message), or --help.
     """
     settings, overrides = replaced(settings, overrides)
-    valid = [name for name in flatten(describe(settings)) if name.split(".")[-1] != "type"] + nameable(settings)
+    names = list(flatten(describe(settings)))
+    valid = [name for name in names if name.split(".")[-1] != "type"] + nameable(settings, names)
     for argument in overrides:
         if argument.startswith("--"):
             _check(argument, valid, config)

@@ -110,6 +110,7 @@ def ascent(kernel: Kernel, tokens, scores: Float[Array, " C"], known: Bool[Array
 
 
 def bounded(kernel: Kernel) -> Kernel:
+    """Within what float32 can factor."""
     weights = jnp.clip(kernel.weights, -7.0, 1.0)
     if kernel.lengths is None:
         return replace(kernel, weights=weights, noise=jnp.clip(kernel.noise, -9.0, 0.0))

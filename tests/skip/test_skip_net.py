@@ -29,7 +29,8 @@ CHILDREN = SPACE.children(SHAPE, CLASSES)
 in_turn = lambda fn: lambda *stacked: jax.lax.map(lambda one: fn(*one), stacked)
 stack = lambda trees: jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 WAYS = {
-    "padded": (Padded(), jax.vmap),
+    "padded, in turn": (Padded(), in_turn),
+    "padded, together": (Padded(), jax.vmap),
     "branching": (Branching((), (4, 6)), in_turn),
     "branching, one class": (Branching((), (6,)), in_turn),
 }
